@@ -1,0 +1,59 @@
+# Set-up, training, tests and checks. `make` alone lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SOURCES := $(wildcard remjax experiments benchmarks tests)
+
+# Every `make train` is a run of its own. To continue one: make train RUN_DIR=runs/NAME FLAGS=--resume
+RUN_DIR ?= runs/digits-$(shell date +%Y%m%d-%H%M%S)
+FLAGS ?=
+# Handed to pytest, for instance: make test TESTS='tests/test_weights.py -x'
+TESTS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install train test lint format clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make train    fit REM v1 to the embedded digits (RUN_DIR=... FLAGS='--epochs=5 ...')"
+	@echo "make test     run the tests (TESTS='tests/test_weights.py -x')"
+	@echo "make lint     ruff check, ruff format --check, pyright"
+	@echo "make format   let ruff mend what it can"
+	@echo "make install  make $(VENV) and install into it; the targets above do so by themselves"
+	@echo "make clean    remove $(VENV) and the caches; runs/ stays"
+
+install: $(INSTALLED)
+
+# The second form of venv is for a Python without ensurepip (Debian without python3-venv), which has a pip.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("remjax needs Python 3.11 or newer, $(PYTHON) is " \
+		+ sys.version.split()[0] + "; name another: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@echo "Installing into $(VENV): a minute or more at the first time."
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 \
+		|| $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
+		|| { $(PYTHON) -m venv --clear --without-pip $(VENV) \
+			&& $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[experiments,test]'
+	@touch $@
+
+train: $(INSTALLED)
+	$(BIN)/python -m experiments.train --method=rem_v1 --dataset=digits --run_dir=$(RUN_DIR) $(FLAGS)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -q $(TESTS)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/pyright
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+clean:
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,30 @@
+"""What every test shares: run-time checks of shapes, JAX on the CPU, a compilation cache, a key.
+
+The environment is set before JAX is imported, so that subprocesses of the tests inherit it.
+"""
+
+import os
+from pathlib import Path
+
+# On an accelerator: JAX_PLATFORMS=cuda make test.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Most of a test's time is compilation; a second run, or a subprocess, reads the result instead.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parent.parent / ".cache" / "jax")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+# Checks every annotated call into the library, and so must come before its first import.
+# REMJAX_TYPECHECK=0 switches it off: for timing, or to see the error behind a wrong shape.
+if os.environ.get("REMJAX_TYPECHECK", "1") != "0":
+    install_import_hook("remjax", "beartype.beartype")
+
+
+@pytest.fixture
+def key() -> jax.Array:
+    """A typed PRNG key, the same for every test."""
+    return jax.random.key(0)
