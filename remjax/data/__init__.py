@@ -1,0 +1,10 @@
+"""Data sets as arrays in [0, 1], from the files under which they are published.
+
+`load(name)` finds the files in a data directory or downloads them, checks them, and remembers the
+parsed arrays; `remjax.data.binarization` turns grey pixels into the bits that a step trains on.
+"""
+
+from remjax.data.dataset import Dataset, check_images
+from remjax.data.loaders import NAMES, load
+
+__all__ = ["NAMES", "Dataset", "check_images", "load"]

@@ -1,0 +1,93 @@
+"""What a data set is once it is loaded, what makes an array of images usable, and seeded splits."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from remjax.errors import InputError
+
+
+class Dataset(NamedTuple):
+    """Images as rows of pixels, and what a model must know of them. N images, X pixels.
+
+    Attributes:
+        name: the name that `load` knows it by.
+        train: [N, X] float32 in [0, 1].
+        valid: [., X] float32 in [0, 1]; no rows where the published set has no validation part.
+        test: [., X] float32 in [0, 1].
+        image_shape: (height, width); a row reshaped to it (C order) is the upright image.
+        binary: whether the pixels are 0 or 1 already, so that nothing is left to binarise.
+        real_valued: whether the pixels are measurements and not Bernoulli means, so that the
+            likelihood should be Gaussian.
+        source: one line for a report: which files, which split.
+    """
+
+    name: str
+    train: NDArray[np.float32]
+    valid: NDArray[np.float32]
+    test: NDArray[np.float32]
+    image_shape: tuple[int, int]
+    binary: bool
+    real_valued: bool
+    source: str
+
+
+def check_images(x: ArrayLike, name: str) -> NDArray[np.float32]:
+    """A user's own images as float32 [N, X] in [0, 1], or a refusal that says what is wrong.
+
+    Args:
+        x: real numbers, shape [N, X], all within [0, 1].
+        name: what to call the array in the message, such as the file it came from.
+
+    Returns:
+        The same values as a float32 array; no copy where x is one already.
+
+    Raises:
+        InputError: x is not numeric, not of rank 2, empty, holds NaN, or leaves [0, 1].
+    """
+    try:
+        images = np.asarray(x)
+    except ValueError as error:
+        raise InputError(f"{name}: rows of unequal length; give an array [N, X]") from error
+    if images.dtype.kind not in "buif":
+        raise InputError(f"{name}: pixels of type {images.dtype}; give real numbers in [0, 1]")
+    if images.ndim != 2:
+        raise InputError(
+            f"{name}: shape {images.shape} has rank {images.ndim}; give [N, X], one row per image,"
+            " as images.reshape(len(images), -1) makes it"
+        )
+    if images.size == 0:
+        raise InputError(f"{name}: shape {images.shape} holds no pixels; give at least one image")
+    low, high = float(images.min()), float(images.max())
+    if np.isnan(low) or np.isnan(high):
+        row = int(np.isnan(images).any(axis=1).argmax())
+        raise InputError(f"{name}: NaN in row {row}; remove or mend the image")
+    if low < 0.0 or high > 1.0:
+        raise InputError(
+            f"{name}: pixels reach from {low:g} to {high:g}; rescale them to [0, 1]"
+            " (bytes: divide by 255)"
+        )
+    return images.astype(np.float32, copy=False)
+
+
+def to_unit_interval(levels: NDArray[np.uint8], highest: int) -> NDArray[np.float32]:
+    """Grey levels 0..highest as rows of float32 in [0, 1]: [N, ...] -> [N, X]."""
+    return np.divide(levels.reshape(len(levels), -1), np.float32(highest), dtype=np.float32)
+
+
+def seeded_split(
+    images: NDArray[np.float32], num_train: int, num_test: int, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Two disjoint random sets of rows that depend on the seed and on nothing else.
+
+    The order sorts raw words of PCG64, whose stream NumPy promises never to change; the shuffles
+    of `Generator` carry no such promise.
+
+    Raises:
+        InputError: the seed is negative.
+    """
+    if seed < 0:
+        raise InputError(f"seed is {seed}; give a whole number from 0 up")
+    order = np.argsort(np.random.PCG64(seed).random_raw(len(images)), kind="stable")
+    return images[order[:num_train]], images[order[num_train : num_train + num_test]]
