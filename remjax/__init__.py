@@ -1,0 +1,153 @@
+"""Deep latent-variable models fitted by expectation maximisation and importance weighting.
+
+`import remjax` is the notebook's view: the types, the functions of weights and moments, the E-step,
+the estimators, training and evaluation. The rooms behind it: `remjax.models`, `remjax.networks`,
+`remjax.data`, `remjax.optimizers`, `remjax.checkpoints`.
+"""
+
+from remjax.distributions import (
+    Balanced,
+    DiagonalGaussian,
+    Distribution,
+    FullGaussian,
+    bernoulli_log_likelihood,
+    gaussian_log_likelihood,
+)
+from remjax.errors import InputError
+from remjax.estimators.composition import (
+    Draws,
+    compose,
+    evidence_lower_bound,
+    exclusive_kl,
+    exclusive_kl_analytic,
+    expected_complete_log_likelihood,
+    from_mixture,
+    from_r,
+    from_s,
+    importance_weighted_bound,
+    inclusive_kl,
+)
+from remjax.estimators.elbo import vae
+from remjax.estimators.importance_weighted import iwae
+from remjax.estimators.rem import rem, rem_mixture, rem_v1, rem_v2
+from remjax.estimators.wake_sleep import rws
+from remjax.evaluation import (
+    Evaluation,
+    active_units,
+    from_recognition,
+    latent_use,
+    log_likelihood,
+    make_log_likelihood,
+    two_stage,
+)
+from remjax.models import (
+    bernoulli_likelihood,
+    gaussian_likelihood,
+    gaussian_model,
+    gaussian_recognition,
+)
+from remjax.moments import (
+    Covariance,
+    Moments,
+    moment_match,
+    scale_tril,
+    shrunk,
+    tempered,
+    unweighted,
+    weighted,
+    weighted_covariance,
+    weighted_mean,
+)
+from remjax.optimizers import adam, burda_schedule, scale_by_adam_epsilon_hat
+from remjax.particles import Particle, Posterior, e_step, log_weights, particle_sum
+from remjax.training import (
+    TrainState,
+    init_train_state,
+    make_epoch,
+    make_train_step,
+    metric_means,
+)
+from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
+from remjax.weights import (
+    effective_sample_size,
+    log_mean_exp,
+    normalize_log_weights,
+    pareto_k,
+    resample_multinomial,
+    resample_systematic,
+)
+
+__all__ = [
+    "Balanced",
+    "Batch",
+    "Covariance",
+    "DiagonalGaussian",
+    "Distribution",
+    "Draws",
+    "Estimate",
+    "Estimator",
+    "Evaluation",
+    "FullGaussian",
+    "InputError",
+    "Joint",
+    "Model",
+    "Moments",
+    "Params",
+    "Particle",
+    "Posterior",
+    "Recognition",
+    "TrainState",
+    "active_units",
+    "adam",
+    "bernoulli_likelihood",
+    "bernoulli_log_likelihood",
+    "burda_schedule",
+    "compose",
+    "e_step",
+    "effective_sample_size",
+    "evidence_lower_bound",
+    "exclusive_kl",
+    "exclusive_kl_analytic",
+    "expected_complete_log_likelihood",
+    "from_mixture",
+    "from_r",
+    "from_recognition",
+    "from_s",
+    "gaussian_likelihood",
+    "gaussian_log_likelihood",
+    "gaussian_model",
+    "gaussian_recognition",
+    "importance_weighted_bound",
+    "inclusive_kl",
+    "init_train_state",
+    "iwae",
+    "latent_use",
+    "log_likelihood",
+    "log_mean_exp",
+    "log_weights",
+    "make_epoch",
+    "make_log_likelihood",
+    "make_train_step",
+    "metric_means",
+    "moment_match",
+    "normalize_log_weights",
+    "pareto_k",
+    "particle_sum",
+    "rem",
+    "rem_mixture",
+    "rem_v1",
+    "rem_v2",
+    "resample_multinomial",
+    "resample_systematic",
+    "rws",
+    "scale_by_adam_epsilon_hat",
+    "scale_tril",
+    "shrunk",
+    "tempered",
+    "two_stage",
+    "unweighted",
+    "vae",
+    "weighted",
+    "weighted_covariance",
+    "weighted_mean",
+]

@@ -1,0 +1,1 @@
+"""The methods: one small file per family, all compositions of the four choices."""

@@ -1,0 +1,138 @@
+"""Reweighted expectation maximisation (Dieng & Paisley 2019)."""
+
+from collections.abc import Callable
+
+from remjax.estimators.composition import (
+    Draws,
+    compose,
+    expected_complete_log_likelihood,
+    from_mixture,
+    from_r,
+    from_s,
+    inclusive_kl,
+)
+from remjax.moments import Covariance
+from remjax.particles import Posterior
+from remjax.types import Estimator, Model, Recognition
+
+
+def rem(
+    model: Model,
+    recognition: Recognition,
+    *,
+    num_particles: int,
+    proposal: Callable[[Draws], Posterior],
+    hyperproposal: Callable[[Draws], Posterior],
+    covariance: Covariance | None = None,
+    chunk_size: int | None = None,
+    keep: int | None = None,
+) -> Estimator:
+    """EM for theta, the inclusive KL for eta: what RWS and every REM have in common.
+
+    theta ascends sum_k weights_k log p_theta(x, z_k) on the particles of `proposal` and eta ascends
+    sum_k weights_k log r_eta(z_k | x) on those of `hyperproposal` (Eqs. 9, 15, 20). With s replaced
+    by r in both it is `rws`.
+
+    Args:
+        model: p_theta(x, z).
+        recognition: r_eta(z | x).
+        num_particles: K, drawn from r, and again from s where it is used.
+        proposal: `from_r`, `from_s`, `from_mixture` or your own.
+        hyperproposal: likewise.
+        covariance: of s(z): `moments.shrunk()` (default), `tempered()`, `weighted()`,
+            `unweighted()`.
+        chunk_size: particles per datapoint in memory at a time.
+        keep: particles that carry the gradient of theta. None keeps all.
+    """
+    return compose(
+        model,
+        recognition,
+        num_particles=num_particles,
+        objective=expected_complete_log_likelihood,
+        proposal=proposal,
+        hyperobjective=inclusive_kl,
+        hyperproposal=hyperproposal,
+        covariance=covariance,
+        chunk_size=chunk_size,
+        keep=keep,
+    )
+
+
+def rem_v1(
+    model: Model,
+    recognition: Recognition,
+    *,
+    num_particles: int,
+    covariance: Covariance | None = None,
+    chunk_size: int | None = None,
+    keep: int | None = None,
+) -> Estimator:
+    """REM v1 (Algorithm 1): theta learns from the particles of r, eta from those of s.
+
+    Two independent draws of K particles. The z of r are never differentiated in the theta loss.
+    Arguments as in `rem`.
+    """
+    return rem(
+        model,
+        recognition,
+        num_particles=num_particles,
+        proposal=from_r,
+        hyperproposal=from_s,
+        covariance=covariance,
+        chunk_size=chunk_size,
+        keep=keep,
+    )
+
+
+def rem_v2(
+    model: Model,
+    recognition: Recognition,
+    *,
+    num_particles: int,
+    hyperproposal: Callable[[Draws], Posterior] = from_s,
+    covariance: Covariance | None = None,
+    chunk_size: int | None = None,
+    keep: int | None = None,
+) -> Estimator:
+    """REM v2 (Algorithm 2): theta and eta both learn from the particles of s.
+
+    Algorithm 2 and the text take s for eta, Tables 1 and 2 say r: pass `hyperproposal=from_r` for
+    that reading. Other arguments as in `rem`.
+    """
+    return rem(
+        model,
+        recognition,
+        num_particles=num_particles,
+        proposal=from_s,
+        hyperproposal=hyperproposal,
+        covariance=covariance,
+        chunk_size=chunk_size,
+        keep=keep,
+    )
+
+
+def rem_mixture(
+    model: Model,
+    recognition: Recognition,
+    *,
+    num_particles: int,
+    covariance: Covariance | None = None,
+    chunk_size: int | None = None,
+    keep: int | None = None,
+) -> Estimator:
+    """REM with nothing thrown away: r's and s's particles together serve both losses.
+
+    v1 trains theta on the K particles of r and eta on the K of s. Here all 2 K are weighted as
+    draws of the mixture, log_w = log p(x, z) - log(1/2 r(z) + 1/2 s(z)) (the balance heuristic,
+    Veach & Guibas 1995), and serve both. Arguments as in `rem`.
+    """
+    return rem(
+        model,
+        recognition,
+        num_particles=num_particles,
+        proposal=from_mixture,
+        hyperproposal=from_mixture,
+        covariance=covariance,
+        chunk_size=chunk_size,
+        keep=keep,
+    )

@@ -1,0 +1,224 @@
+"""How good a fitted model is: log-likelihood with its error, the weights, the use of the latents.
+
+Everything is streamed over datapoints and particles; a datapoint's particles follow from (key, its
+place), so a figure does not depend on how the work was cut.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Key, PyTree
+
+from remjax.distributions import DiagonalGaussian, Distribution
+from remjax.errors import InputError
+from remjax.particles import check_counts, e_step, log_weights
+from remjax.types import Joint, Model, Params, Recognition
+from remjax.weights import effective_sample_size, log_mean_exp, pareto_k
+
+# Datapoints in one compiled call, and decoder passes in flight within it.
+_BLOCK = 100
+_ROWS_IN_FLIGHT = 1024
+# Datapoints whose K weights are held at a time: 4 bytes x K x this.
+_DATAPOINTS_IN_FLIGHT = 20
+
+EvaluationProposal = Callable[[Key[Array, ""], Joint, Distribution, int, int], Distribution]
+
+
+class Evaluation(NamedTuple):
+    """Per-datapoint results of `log_likelihood`.
+
+    Attributes:
+        log_likelihood: log 1/K sum_k w_k, nats; its expectation is the lower bound L_K.
+        ess: effective sample size, 1..K.
+        pareto_k: k-hat of the weights; above 0.7 the estimate is not to be trusted.
+    """
+
+    log_likelihood: Float[np.ndarray, " N"]
+    ess: Float[np.ndarray, " N"]
+    pareto_k: Float[np.ndarray, " N"]
+
+    @property
+    def mean(self) -> float:
+        """Mean log-likelihood in nats per datapoint."""
+        return float(np.mean(self.log_likelihood, dtype=np.float64))
+
+    @property
+    def stderr(self) -> float:
+        """Standard error of the mean over datapoints, nats; nan for a single one."""
+        count = len(self.log_likelihood)
+        if count < 2:
+            return float("nan")
+        return float(np.std(self.log_likelihood, ddof=1, dtype=np.float64) / np.sqrt(count))
+
+
+def from_recognition(
+    _key: Key[Array, ""], _joint: Joint, r: Distribution, _num_particles: int, _chunk_size: int
+) -> Distribution:
+    """Evaluate with the recognition network r itself: plain L_K."""
+    return r
+
+
+def two_stage(
+    key: Key[Array, ""], joint: Joint, r: Distribution, num_particles: int, chunk_size: int
+) -> Distribution:
+    """Evaluate as the released code of REM does: N(weighted mean of K particles of r, Var(r)).
+
+    Fresh particles of it are weighted, so the estimate is a lower bound too, at twice the cost.
+    """
+    first = e_step(key, joint, r, num_particles, chunk_size=chunk_size)
+    return DiagonalGaussian(first.mean, jnp.sqrt(r.variance))
+
+
+def make_log_likelihood(
+    model: Model,
+    recognition: Recognition,
+    *,
+    num_particles: int = 5000,
+    proposal: EvaluationProposal = from_recognition,
+) -> Callable[..., Evaluation]:
+    """A compiled evaluation, to be called on as many parameters and data sets as there are.
+
+    Memory does not depend on the number of datapoints, and grows with K by 80 bytes per particle.
+
+    Args:
+        model: p_theta(x, z).
+        recognition: r_eta(z | x).
+        num_particles: K.
+        proposal: which distribution the particles come from, `from_recognition` or `two_stage`.
+
+    Returns:
+        evaluate(params, key, x [N, X], progress=None) -> Evaluation; progress(n) is called with the
+        number of datapoints done since the last call.
+
+    Raises:
+        InputError: for num_particles below one, and from `evaluate` for data without rows.
+    """
+    check_counts(num_particles, None, None)
+    chunk_size = max(1, _ROWS_IN_FLIGHT // _DATAPOINTS_IN_FLIGHT)
+
+    def one(
+        params: Params, key: Key[Array, ""], x: Float[Array, " X"]
+    ) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
+        joint = model.joint(params.theta, x)
+        key_proposal, key = jax.random.split(key)
+        r = recognition.distribution(params.eta, x)
+        q = proposal(key_proposal, joint, r, num_particles, chunk_size)
+        log_w = log_weights(key, joint, q, num_particles, chunk_size=chunk_size)
+        return log_mean_exp(log_w), effective_sample_size(log_w), pareto_k(log_w)
+
+    @jax.jit
+    def block(params: Params, key: Key[Array, ""], start: int, x: Float[Array, "B X"]) -> PyTree:
+        keys = jax.vmap(lambda n: jax.random.fold_in(key, n))(start + jnp.arange(x.shape[0]))
+        return lax.map(lambda item: one(params, *item), (keys, x), batch_size=_DATAPOINTS_IN_FLIGHT)
+
+    def evaluate(
+        params: Params,
+        key: Key[Array, ""],
+        x: Float[Array, "N X"],
+        progress: Callable[[int], None] | None = None,
+    ) -> Evaluation:
+        if x.shape[0] == 0:
+            raise InputError("there is nothing to evaluate: give at least one datapoint")
+        results = []
+        for start in range(0, x.shape[0], _BLOCK):
+            rows = np.asarray(x[start : start + _BLOCK])
+            # The last block is filled up to the shape that is compiled already.
+            padding = ((0, min(_BLOCK, x.shape[0]) - len(rows)), (0, 0))
+            values = block(params, key, start, jnp.asarray(np.pad(rows, padding)))
+            results.append([np.asarray(value)[: len(rows)] for value in values])
+            if progress is not None:
+                progress(len(rows))
+        return Evaluation(*(np.concatenate(column) for column in zip(*results, strict=True)))
+
+    return evaluate
+
+
+def log_likelihood(
+    model: Model,
+    recognition: Recognition,
+    params: Params,
+    key: Key[Array, ""],
+    x: Float[Array, "N X"],
+    *,
+    num_particles: int = 5000,
+    proposal: EvaluationProposal = from_recognition,
+) -> Evaluation:
+    """The log-likelihood of every datapoint by importance sampling (Burda et al. 2015, Eq. 8).
+
+    Compiles anew at each call: for repeated use see `make_log_likelihood`, whose arguments these
+    are.
+
+    Example: `log_likelihood(model, recognition, params, key, x).mean` in nats per datapoint.
+    """
+    evaluate = make_log_likelihood(
+        model, recognition, num_particles=num_particles, proposal=proposal
+    )
+    return evaluate(params, key, x)
+
+
+class LatentUse(NamedTuple):
+    """What the recognition network makes of the latents over a data set.
+
+    Attributes:
+        activity: A_u = Var_x(E_r[z_u | x]) per latent u, in the latent's unit squared.
+        kl_to_prior: mean over x of KL(r(z | x) || p(z)), nats.
+    """
+
+    activity: Float[np.ndarray, " D"]
+    kl_to_prior: float
+
+    def active_units(self, threshold: float = 0.01) -> int:
+        """The number of latents with A_u above the threshold (Burda et al. 2015, Section 5.2)."""
+        return int(np.sum(self.activity > threshold))
+
+
+def latent_use(
+    model: Model, recognition: Recognition, params: Params, x: Float[Array, "N X"]
+) -> LatentUse:
+    """Activity of each latent and KL(r || prior) over a data set, both analytic.
+
+    Raises:
+        InputError: for a model without a prior in closed form, or a data set of fewer than two.
+    """
+    if x.shape[0] < 2:
+        raise InputError("the activity of latents is a variance over data: give two datapoints")
+    make_prior = model.prior
+
+    @jax.jit
+    def every(params: Params, x: Float[Array, "N X"]) -> tuple[Array, Array]:
+        def one(x: Float[Array, " X"]) -> tuple[Float[Array, " D"], Float[Array, ""]]:
+            r = recognition.distribution(params.eta, x)
+            divergence = make_prior and r.kl_divergence(make_prior(params.theta))
+            if divergence is None:
+                raise InputError(
+                    "KL(r || prior) has no closed form here: give Model.prior and a diagonal "
+                    "Gaussian r, or use active_units alone"
+                )
+            return r.mean, divergence
+
+        means, divergences = lax.map(one, x, batch_size=_BLOCK)
+        return jnp.var(means, axis=0, ddof=1), jnp.mean(divergences)
+
+    activity, divergence = every(params, jnp.asarray(x))
+    return LatentUse(np.asarray(activity), float(divergence))
+
+
+def active_units(
+    recognition: Recognition,
+    params: Params,
+    x: Float[Array, "N X"],
+    *,
+    threshold: float = 0.01,
+) -> int:
+    """The number of active latents, A_u = Var_x(E_r[z_u | x]) > threshold (Burda et al., 5.2)."""
+
+    @jax.jit
+    def means(eta: PyTree, x: Float[Array, "N X"]) -> Float[Array, "N D"]:
+        return lax.map(lambda one: recognition.distribution(eta, one).mean, x, batch_size=_BLOCK)
+
+    activity = np.var(np.asarray(means(params.eta, jnp.asarray(x))), axis=0, ddof=1)
+    return int(np.sum(activity > threshold))

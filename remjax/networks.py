@@ -1,0 +1,125 @@
+"""The library's own networks: Flax NNX modules, turned into pure functions once, at the edge.
+
+The estimators know nothing of Flax: they take the pure functions of a Model and a Recognition,
+which may as well come from Equinox, Linen or by hand.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from flax.nnx import initializers
+from jaxtyping import Array, Float, Key, PyTree
+
+M = TypeVar("M", bound=nnx.Module)
+
+# exp(+-14) is a variance of 1e6 or 1e-6: beyond, float32 weights only overflow or underflow.
+_LOG_VARIANCE_LIMIT = 14.0
+
+
+@runtime_checkable
+class Initialization(Protocol):
+    """How a linear layer starts."""
+
+    def __call__(self, in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nnx.Linear:
+        """Make the layer."""
+        ...
+
+
+def glorot(in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nnx.Linear:
+    """Uniform weights of variance 2 / (fan_in + fan_out), zero biases (Glorot & Bengio 2010)."""
+    return nnx.Linear(
+        in_features, out_features, kernel_init=initializers.glorot_uniform(), rngs=rngs
+    )
+
+
+def fan_in_uniform(in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nnx.Linear:
+    """Weights and biases uniform in +-1 / sqrt(fan_in), as the released code of REM starts."""
+
+    def uniform(key: Key[Array, ""], shape: Sequence[int], dtype: jnp.dtype) -> Array:
+        limit = 1.0 / math.sqrt(in_features)
+        return jax.random.uniform(key, tuple(shape), dtype, -limit, limit)
+
+    return nnx.Linear(in_features, out_features, kernel_init=uniform, bias_init=uniform, rngs=rngs)
+
+
+class MLP(nnx.Module):
+    """Dense tanh layers and a linear head of `out_features`."""
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_sizes: Sequence[int],
+        out_features: int,
+        *,
+        initialization: Initialization = glorot,
+        rngs: nnx.Rngs,
+    ) -> None:
+        sizes = [in_features, *hidden_sizes]
+        self.hidden = nnx.List(
+            [initialization(m, n, rngs=rngs) for m, n in itertools.pairwise(sizes)]
+        )
+        self.head = initialization(sizes[-1], out_features, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "*batch X"]) -> Float[Array, "*batch Y"]:
+        """The output of the head; no nonlinearity on it."""
+        for layer in self.hidden:
+            x = jnp.tanh(layer(x))
+        return self.head(x)
+
+
+class GaussianEncoder(nnx.Module):
+    """x -> (loc, scale) of a diagonal Gaussian: tanh layers, heads for mean and log-variance.
+
+    The initialisation of the two heads is independent (unlike the IWAE release, where they
+    coincide); the log-variance is limited to +-14 so that scales stay within float32's reach.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_sizes: Sequence[int],
+        latent_size: int,
+        *,
+        initialization: Initialization = glorot,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.mlp = MLP(
+            in_features, hidden_sizes, 2 * latent_size, initialization=initialization, rngs=rngs
+        )
+
+    def __call__(self, x: Float[Array, "*batch X"]) -> tuple[Array, Array]:
+        """(loc, scale), both [*batch, D]."""
+        loc, log_variance = jnp.split(self.mlp(x), 2, axis=-1)
+        log_variance = jnp.clip(log_variance, -_LOG_VARIANCE_LIMIT, _LOG_VARIANCE_LIMIT)
+        return loc, jnp.exp(0.5 * log_variance)
+
+
+def pure(
+    build: Callable[[nnx.Rngs], M],
+) -> tuple[Callable[[Key[Array, ""]], PyTree], Callable[[PyTree], M]]:
+    """Turn a module into pure functions of its parameters.
+
+    Args:
+        build: rngs -> the module.
+
+    Returns:
+        (init, bind): init(key) gives the parameters, a plain dictionary of arrays; bind(params)
+        gives the module with these parameters in place, to be called within the same function.
+    """
+
+    def init(key: Key[Array, ""]) -> PyTree:
+        return nnx.to_pure_dict(nnx.state(build(nnx.Rngs(key)), nnx.Param))
+
+    graph, state = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))))
+
+    def bind(params: PyTree) -> M:
+        filled = jax.tree.map(lambda leaf: leaf, state)
+        nnx.replace_by_pure_dict(filled, params)
+        return nnx.merge(graph, filled)
+
+    return init, bind

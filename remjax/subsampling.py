@@ -1,0 +1,101 @@
+"""A reservoir of M particles that stands for all those seen so far.
+
+Sampling M of the K particles so that every weighted sum over them is unbiased, with the least
+variance of the weights: particles heavier than a threshold tau are kept with their own weight, each
+lighter one is kept with probability w / tau and then stands for tau (Fearnhead & Clifford 2003;
+streamed as VarOpt by Cohen, Duffield, Kaplan, Lund & Thorup 2011). The lighter ones are taken by
+systematic sampling. Multinomial or plain systematic resampling would spend the M places on copies
+of the few heavy particles: with an effective sample size of 3, most of 32 places; here none.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from remjax.weights import finite_maximum
+
+
+class Reservoir(NamedTuple):
+    """Kept particles.
+
+    Attributes:
+        z: the particles [M, D] (or a pytree of such arrays).
+        index: their numbers in the stream.
+        log_w: their own unnormalised log-weights, nats.
+        log_share: log of the unnormalised weight that each stands for, at least log_w; the shares
+            sum to the total weight of all particles seen.
+    """
+
+    z: PyTree
+    index: Int[Array, " M"]
+    log_w: Float[Array, " M"]
+    log_share: Float[Array, " M"]
+
+
+def empty_reservoir(template: PyTree, size: int) -> Reservoir:
+    """M empty places, of no weight, for particles shaped like `template`."""
+    dtype = jnp.result_type(float)
+    return Reservoir(
+        z=jax.tree.map(lambda leaf: jnp.zeros((size, *leaf.shape), leaf.dtype), template),
+        index=jnp.zeros((size,), int),
+        log_w=jnp.full((size,), -jnp.inf, dtype),
+        log_share=jnp.full((size,), -jnp.inf, dtype),
+    )
+
+
+def merge_into_reservoir(key: Key[Array, ""], kept: Reservoir, new: Reservoir) -> Reservoir:
+    """The M best representatives of the kept and the new particles together.
+
+    Args:
+        key: consumed.
+        kept: the reservoir so far, M places.
+        new: a chunk of particles, each standing for itself.
+
+    Returns:
+        M places whose expected shares are those of `kept` and `new`.
+    """
+    size = kept.index.shape[0]
+    pool = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), kept, new)
+    chosen, log_share = choose(key, pool.log_share, size)
+    picked = jax.tree.map(lambda leaf: leaf[chosen], pool)
+    return picked._replace(log_share=log_share)
+
+
+def choose(
+    key: Key[Array, ""], log_share: Float[Array, " P"], size: int
+) -> tuple[Int[Array, " M"], Float[Array, " M"]]:
+    """Choose `size` of P weighted items without bias and with the least variance.
+
+    Args:
+        key: consumed.
+        log_share: log weights of the items, nats; -inf for an empty place.
+        size: M, at most P.
+
+    Returns:
+        The places of the chosen items and the log weight each now stands for.
+    """
+    order = jnp.argsort(-log_share)
+    largest = finite_maximum(log_share)
+    w = jnp.exp(log_share - largest)[order]
+    # rest[h]: the weight of all but the h heaviest; threshold[h]: what the others then stand for.
+    rest = jnp.cumsum(w[::-1])[::-1][:size]
+    threshold = rest / (size - jnp.arange(size))
+    heavy = jnp.argmax(w[:size] <= threshold)
+    tau = threshold[heavy]
+
+    place = jnp.arange(size)
+    is_heavy = place < heavy
+    light = jnp.where(jnp.arange(w.shape[0]) < heavy, 0.0, w)
+    cumulative = jnp.cumsum(light)
+    comb = (place - heavy + jax.random.uniform(key)) / (size - heavy) * cumulative[-1]
+    drawn = jnp.searchsorted(cumulative, comb, side="right")
+    # The last tooth may be rounded up to the total, beyond the last item that has any weight.
+    drawn = jnp.minimum(drawn, jnp.maximum(jnp.sum(w > 0.0), 1) - 1)
+
+    rank = jnp.where(is_heavy, place, drawn)
+    share = jnp.where(is_heavy, w[:size], tau)
+    empty = share == 0.0
+    log_chosen = jnp.where(empty, -jnp.inf, jnp.log(jnp.where(empty, 1.0, share)) + largest)
+    return order[rank], log_chosen

@@ -1,0 +1,206 @@
+"""Training: the state that is carried, one step, and compiled runs of many steps.
+
+The data lies on the device, the order of an epoch and the binarisation are drawn inside the
+compiled program, and everything random follows from (key, step), so that a run that was interrupted
+anywhere goes on to the very same numbers.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from remjax.data.binarization import Binarization, unchanged
+from remjax.errors import InputError
+from remjax.types import Batch, Estimator, Metrics, Params
+
+# apply_if_finite gives up and applies a bad update after this many in a row: never.
+_NEVER = 2**31 - 1
+
+
+class TrainState(NamedTuple):
+    """Everything a run needs to go on.
+
+    Attributes:
+        params: theta, eta (and a baseline's).
+        opt_state: optax's state, with the count of skipped updates.
+        estimator_state: the estimator's own memory.
+        key: of the whole run; never changes.
+        step: updates attempted so far.
+        metric_sums: sums of the metrics over the steps of the present epoch.
+        metric_counts: the number of finite values in each of these sums.
+    """
+
+    params: Params
+    opt_state: PyTree
+    estimator_state: PyTree
+    key: Key[Array, ""]
+    step: Int[Array, ""]
+    metric_sums: Metrics
+    metric_counts: Metrics
+
+    @property
+    def skipped_updates(self) -> Int[Array, ""]:
+        """Updates left out because a gradient was not finite."""
+        return self.opt_state.total_notfinite
+
+
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+
+def init_train_state(
+    estimator: Estimator,
+    optimizer: optax.GradientTransformation,
+    key: Key[Array, ""],
+    data_size: int,
+) -> TrainState:
+    """The state before the first step.
+
+    Args:
+        estimator: what to fit.
+        optimizer: optax, over `Params`.
+        key: of the whole run.
+        data_size: X.
+    """
+    key_init, key = jax.random.split(key)
+    params, estimator_state = estimator.init(key_init)
+    batch = Batch(jnp.zeros((1, data_size)), jnp.zeros((1,), int))
+    metrics = jax.eval_shape(
+        lambda: estimator.estimate(params, estimator_state, key_init, batch)[0].metrics
+    )
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), metrics)
+    return TrainState(
+        params=params,
+        opt_state=_skipping(optimizer).init(params),
+        estimator_state=estimator_state,
+        key=key,
+        step=jnp.zeros((), jnp.int32),
+        metric_sums=zeros,
+        # A donated state must not hold one buffer twice.
+        metric_counts=jax.tree.map(jnp.copy, zeros),
+    )
+
+
+def make_train_step(estimator: Estimator, optimizer: optax.GradientTransformation) -> TrainStep:
+    """One update of theta and eta, compiled; the state given to it is donated (used up).
+
+    theta moves along the gradient of theta_loss and eta along that of eta_loss. An update whose
+    gradient is not finite is skipped and counted (`TrainState.skipped_updates`).
+
+    Args:
+        estimator: what to fit.
+        optimizer: optax, over `Params`.
+
+    Returns:
+        train_step(state, batch) -> (state, metrics of this batch).
+    """
+    return jax.jit(_train_step(estimator, optimizer), donate_argnums=0)
+
+
+def make_epoch(
+    estimator: Estimator,
+    optimizer: optax.GradientTransformation,
+    *,
+    num_data: int,
+    batch_size: int,
+    binarization: Binarization = unchanged,
+) -> Callable[[TrainState, Float[Array, "N X"], int], TrainState]:
+    """Many updates in one compiled program: up to a whole epoch, or any part of it.
+
+    Each epoch goes through the data in a fresh order; the last num_data % batch_size datapoints of
+    that order wait for another epoch. How an epoch is cut into calls changes no number.
+
+    Args:
+        estimator: what to fit.
+        optimizer: optax, over `Params`.
+        num_data: N.
+        batch_size: B.
+        binarization: applied to each batch, inside the program.
+
+    Returns:
+        run(state, data, num_steps) -> state after so many more steps; they must not cross the end
+        of an epoch. The state given to it is donated. `metric_sums` start anew with each epoch.
+
+    Raises:
+        InputError: for a batch size below one or above the number of datapoints.
+    """
+    if not 1 <= batch_size <= num_data:
+        raise InputError(
+            f"batch_size is {batch_size}: give a number from 1 to the {num_data} training examples"
+        )
+    steps_per_epoch = num_data // batch_size
+    train_step = _train_step(estimator, optimizer)
+
+    def run(state: TrainState, data: Float[Array, "N X"], num_steps: Int[Array, ""]) -> TrainState:
+        epoch = state.step // steps_per_epoch
+        key_order, key_bits = jax.random.split(jax.random.fold_in(state.key, 0))
+        order = jax.random.permutation(jax.random.fold_in(key_order, epoch), num_data)
+        new_epoch = state.step % steps_per_epoch == 0
+        sums, counts = jax.tree.map(
+            lambda total: jnp.where(new_epoch, 0.0, total), (state.metric_sums, state.metric_counts)
+        )
+        state = state._replace(metric_sums=sums, metric_counts=counts)
+
+        def body(_: Int[Array, ""], state: TrainState) -> TrainState:
+            start = (state.step % steps_per_epoch) * batch_size
+            index = lax.dynamic_slice_in_dim(order, start, batch_size)
+            x = binarization(key_bits, epoch, state.step, index, data[index])
+            return train_step(state, Batch(x, index))[0]
+
+        return lax.fori_loop(0, num_steps, body, state)
+
+    return jax.jit(run, donate_argnums=0)
+
+
+def metric_means(state: TrainState) -> dict[str, float]:
+    """Means of the metrics over the steps of the present epoch; steps without a value left out."""
+    sums = {name: float(total) for name, total in state.metric_sums.items()}
+    counts = {name: float(count) for name, count in state.metric_counts.items()}
+    return {
+        name: total / counts[name] if counts[name] else float("nan") for name, total in sums.items()
+    }
+
+
+def _skipping(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    return optax.apply_if_finite(optimizer, max_consecutive_errors=_NEVER)
+
+
+def _train_step(estimator: Estimator, optimizer: optax.GradientTransformation) -> TrainStep:
+    optimizer = _skipping(optimizer)
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        # Offset by one: fold_in(key, 0) names the order and the binarisation of the epochs.
+        key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
+
+        def loss(params: Params) -> tuple[Float[Array, ""], tuple[Metrics, PyTree]]:
+            estimate, estimator_state = estimator.estimate(
+                params, state.estimator_state, key, batch
+            )
+            return estimate.theta_loss + estimate.eta_loss, (estimate.metrics, estimator_state)
+
+        # `grad`, not `value_and_grad`: the value is of no use and would cost a pass over the
+        # particles that the compiler drops when nobody asks for it.
+        gradient, (metrics, estimator_state) = jax.grad(loss, has_aux=True)(state.params)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        finite = jax.tree.map(jnp.isfinite, metrics)
+        state = TrainState(
+            params=cast(Params, optax.apply_updates(state.params, updates)),
+            opt_state=opt_state,
+            estimator_state=estimator_state,
+            key=state.key,
+            step=state.step + 1,
+            metric_sums=jax.tree.map(
+                lambda total, value, ok: total + jnp.where(ok, value, 0.0),
+                state.metric_sums,
+                metrics,
+                finite,
+            ),
+            metric_counts=jax.tree.map(jnp.add, state.metric_counts, finite),
+        )
+        return state, metrics
+
+    return train_step
