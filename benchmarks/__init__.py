@@ -1,0 +1,1 @@
+"""Measurements: what it costs, and what it is worth."""

@@ -1,0 +1,72 @@
+"""Evaluate a run again: more particles, more images, or another proposal.
+
+    python -m experiments.evaluate --run_dir=RUN --eval_num_particles=5000 --eval_size=0
+
+reads the last checkpoint of RUN and adds one entry to the list `evaluations` of RUN/result.json.
+"""
+
+import dataclasses
+
+from absl import flags
+
+from experiments import command_line
+from experiments.fitting import Stopped, initial_state
+from experiments.methods import EVALUATION_PROPOSALS
+from experiments.problem import build
+from experiments.run_directory import reopen
+from experiments.scoring import score
+from experiments.settings import Settings
+from experiments.stopping import stop_on_signal
+from experiments.tables import markdown
+from remjax import checkpoints
+from remjax.errors import InputError
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("run_dir", None, "folder of the run, as experiments.train wrote it")
+flags.DEFINE_string("data_dir", None, "folder of the data files; default that of the run")
+flags.DEFINE_integer("eval_num_particles", None, "K of the evaluation; default that of the run")
+flags.DEFINE_integer(
+    "eval_size", None, "test and training images, evenly spaced; 0 for all; default that of the run"
+)
+flags.DEFINE_string(
+    "eval_proposal",
+    None,
+    f"whose particles evaluate: {', '.join(EVALUATION_PROPOSALS)}; default that of the run",
+)
+
+COLUMNS = [
+    "step", "eval_num_particles", "eval_proposal", "train_log_likelihood", "test_log_likelihood",
+    "test_log_likelihood_stderr", "test_images", "test_ess", "test_pareto_k", "kl_to_prior",
+    "active_units",
+]  # fmt: skip
+
+
+def main() -> None:
+    """Read the run back, score it, add to its result."""
+    if FLAGS.run_dir is None:
+        raise InputError("--run_dir is missing: name the folder of a run")
+    with reopen(FLAGS.run_dir) as run, stop_on_signal() as stop:
+        changes = {
+            name: FLAGS[name].value
+            for name in ("data_dir", "eval_num_particles", "eval_size", "eval_proposal")
+            if FLAGS[name].value is not None
+        }
+        settings = dataclasses.replace(Settings.from_mapping(run.config()), **changes)
+        problem = build(settings)
+        state = checkpoints.restore(run.checkpoints, initial_state(problem, settings))
+
+        def check() -> None:
+            if stop:
+                raise Stopped
+
+        try:
+            figures = {"step": int(state.step)} | score(problem, settings, state.params, check)
+        except Stopped:
+            print(f"stopped by {stop.signal_name}; nothing was added to the result")
+            return
+        run.update_result({"evaluations": [*run.result().get("evaluations", []), figures]})
+        print(markdown([figures], COLUMNS))
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,149 @@
+"""The tables from a flag's value to a function, and what the binaries build of them.
+
+The library has no registry and no mode strings; a command line needs names, and they stand here.
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+import optax
+
+from experiments.presets import rem_v1_leaky, unweighted_with_ridge
+from remjax.data import Dataset
+from remjax.data.binarization import Binarization, fixed, per_epoch, per_minibatch, unchanged
+from remjax.errors import InputError
+from remjax.estimators.elbo import vae
+from remjax.estimators.importance_weighted import iwae
+from remjax.estimators.rem import rem_mixture, rem_v1, rem_v2
+from remjax.estimators.wake_sleep import rws
+from remjax.evaluation import EvaluationProposal, from_recognition, two_stage
+from remjax.models import (
+    bernoulli_likelihood,
+    gaussian_likelihood,
+    gaussian_model,
+    gaussian_recognition,
+)
+from remjax.moments import Covariance, shrunk, tempered, unweighted, weighted
+from remjax.networks import Initialization, fan_in_uniform, glorot
+from remjax.optimizers import burda_schedule
+from remjax.types import Estimator, Model, Recognition
+
+V = TypeVar("V")
+
+METHODS: Mapping[str, Callable[..., Estimator]] = {
+    "vae": vae,
+    "iwae": iwae,
+    "rws": rws,
+    "rem_v1": rem_v1,
+    "rem_v2": rem_v2,
+    "rem_mixture": rem_mixture,
+    "rem_v1_leaky": rem_v1_leaky,
+}
+
+COVARIANCES: Mapping[str, Callable[[], Covariance]] = {
+    "shrunk": shrunk,
+    "tempered": tempered,
+    "weighted": weighted,
+    "unweighted": unweighted,
+    "unweighted_with_ridge": unweighted_with_ridge,
+}
+
+BINARIZATIONS: Mapping[str, Binarization] = {
+    "fixed": fixed,
+    "per_epoch": per_epoch,
+    "per_minibatch": per_minibatch,
+}
+
+SCHEDULES: Mapping[str, Callable[[float, int], optax.Schedule]] = {
+    "burda": burda_schedule,
+    "constant": lambda learning_rate, _: optax.constant_schedule(learning_rate),
+}
+
+EVALUATION_PROPOSALS: Mapping[str, EvaluationProposal] = {
+    "recognition": from_recognition,
+    "two_stage": two_stage,
+}
+
+INITIALIZATIONS: Mapping[str, Initialization] = {
+    "glorot": glorot,
+    "fan_in_uniform": fan_in_uniform,
+}
+
+
+def look_up(table: Mapping[str, V], flag: str, name: str) -> V:
+    """The entry of that name.
+
+    Raises:
+        InputError: naming the flag and the valid names nearest to the one given.
+    """
+    if name in table:
+        return table[name]
+    nearest = difflib.get_close_matches(name, table, n=3, cutoff=0.4) or list(table)
+    raise InputError(f"--{flag}={name} is not known: use one of {', '.join(nearest)}")
+
+
+def accepts(method: str, option: str) -> bool:
+    """Whether the method has this keyword."""
+    return option in inspect.signature(look_up(METHODS, "method", method)).parameters
+
+
+def decoder_passes(method: str) -> int:
+    """Particles scored per step and datapoint, in units of --num_particles.
+
+    Methods with a covariance draw K particles twice, from r and from s.
+    """
+    return 2 if accepts(method, "covariance") else 1
+
+
+def build_estimator(
+    method: str, model: Model, recognition: Recognition, options: Mapping[str, Any]
+) -> Estimator:
+    """The estimator of a --method with the options that were set (None: not set).
+
+    Raises:
+        InputError: for an unknown method or an option that the method does not have.
+    """
+    for option, value in options.items():
+        if value is not None and not accepts(method, option):
+            raise InputError(f"--{option} does nothing for --method={method}: leave it out")
+    chosen = {option: value for option, value in options.items() if value is not None}
+    return look_up(METHODS, "method", method)(model, recognition, **chosen)
+
+
+def build_networks(
+    dataset: Dataset,
+    *,
+    latent_size: int,
+    hidden_size: int,
+    initialization: Initialization,
+    data_statistics: bool = True,
+) -> tuple[Model, Recognition]:
+    """The decoder and encoder of the papers: two tanh layers of `hidden_size` each way.
+
+    With data_statistics the output bias starts at the mean training image and the encoder subtracts
+    that image. Without, the output starts at a half (Bernoulli) or zero, and the encoder sees the
+    raw image, as in the release of REM.
+    """
+    mean = np.mean(dataset.train, axis=0)
+    # The log odds of a half are zero.
+    blank = np.full_like(mean, 0.0 if dataset.real_valued else 0.5)
+    output_mean, offset = (mean, mean) if data_statistics else (blank, np.zeros_like(mean))
+    if dataset.real_valued:
+        likelihood = gaussian_likelihood(output_mean, np.std(dataset.train, axis=0))
+    else:
+        likelihood = bernoulli_likelihood(output_mean)
+    sizes = {"latent_size": latent_size, "hidden_sizes": (hidden_size, hidden_size)}
+    return (
+        gaussian_model(likelihood, initialization=initialization, **sizes),
+        gaussian_recognition(offset, initialization=initialization, **sizes),
+    )
+
+
+def choose_binarization(dataset: Dataset, name: str) -> Binarization:
+    """The named binarisation, or none for data that is binary or real-valued already."""
+    if dataset.binary or dataset.real_valued:
+        return unchanged
+    return look_up(BINARIZATIONS, "binarization", name)

@@ -1,0 +1,193 @@
+"""Pictures of one run, as PNG files: images, learning curves, effective sample size.
+
+Figures are drawn without pyplot, so nothing is left behind in matplotlib's global state. A picture
+that is there already is replaced whole. The colours are those of Okabe and Ito, which colour-blind
+readers can tell apart; lines that share a panel differ in their markers too.
+"""
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+
+from experiments.files import replacing
+
+_DPI = 150
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vP*"
+_STYLE: Any = {
+    "font.size": 11,
+    "axes.titlesize": 12,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "0.4",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "0.9",
+    "lines.linewidth": 2,
+    "legend.frameon": False,
+    "savefig.dpi": _DPI,
+}
+
+PathLike = str | os.PathLike[str]
+Metrics = Sequence[Mapping[str, Any]]
+
+
+@contextlib.contextmanager
+def drawing(
+    path: PathLike, width: float, height: float, layout: Any = "constrained"
+) -> Iterator[Figure]:
+    """A figure of a size in inches, which the file at `path` holds after the block.
+
+    Raises:
+      InputError: The disk is full or cannot be written.
+    """
+    with matplotlib.rc_context(_STYLE), replacing(path) as temporary:
+        figure = Figure(figsize=(width, height), layout=layout)
+        yield figure
+        figure.savefig(temporary)
+
+
+def image_grid(
+    path: PathLike, images: np.ndarray, *, columns: int | None = None, title: str | None = None
+) -> None:
+    """Images side by side, row by row.
+
+    Args:
+      path: The file to write.
+      images: `[N, H, W]`, brightness from 0 (black) to 1 (white); what lies outside is cut.
+      columns: Images per row; as many as rows by default.
+      title: Stands above the images.
+    """
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    canvas = _tiled(np.asarray(images), columns)
+    scale = min(12, max(1, round(900 / canvas.shape[1])))  # whole: all pixels are equally large
+    width, height = (scale * size / _DPI for size in canvas.shape[::-1])
+    strip = 0.4 if title else 0.0
+    letter = 0.09  # inches
+    full_width, full_height = max(width, letter * len(title or "")), height + strip
+    with drawing(path, full_width, full_height, layout=None) as figure:
+        axes = figure.add_axes((0, 0, width / full_width, height / full_height))
+        axes.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+        if title:
+            figure.text(0.05 / full_width, 1 - 0.2 / full_height, title, va="center")
+
+
+def reconstructions(
+    path: PathLike, originals: np.ndarray, means: np.ndarray, *, title: str | None = None
+) -> None:
+    """Images, each above what the model makes of it.
+
+    Args:
+      path: The file to write.
+      originals: `[N, H, W]`, brightness from 0 to 1.
+      means: `[N, H, W]`, the mean of the likelihood at a latent of the posterior of each.
+      title: Stands above the images.
+    """
+    number, _, width = originals.shape
+    pairs = np.concatenate([originals, np.full((number, 1, width), 0.5), means], axis=1)
+    image_grid(path, pairs, columns=min(10, len(pairs)), title=title)
+
+
+def learning_curves(path: PathLike, metrics: Metrics, *, title: str | None = None) -> None:
+    """The log-evidence of training, and of the test images, over epochs and over time.
+
+    Args:
+      path: The file to write.
+      metrics: One mapping per epoch: `epoch`; `seconds`, the training time since the start of the
+        run; `log_evidence`, and `test_log_likelihood` in any of them, in nats per image.
+      title: Stands above the panels.
+    """
+    with drawing(path, 10, 4.2) as figure:
+        left, right = figure.subplots(1, 2, sharey=True)
+        latest = max((row["seconds"] or 0 for row in metrics), default=0)
+        unit, seconds = ("minutes", 60) if latest < 7200 else ("hours", 3600)
+        if latest < 120:
+            unit, seconds = "seconds", 1
+        for axes, key, divisor in ((left, "epoch", 1), (right, "seconds", seconds)):
+            _line(axes, metrics, key, "log_evidence", 0, "training", divisor)
+            _line(axes, metrics, key, "test_log_likelihood", 1, "test", divisor)
+            axes.set_xlim(left=0)
+        _leave_out_the_climb(left, metrics)
+        left.xaxis.set_major_locator(MaxNLocator(integer=True))
+        left.set(xlabel="epoch", ylabel="log-evidence (nats per image)")
+        right.set_xlabel(f"training time ({unit})")
+        if metrics:
+            right.legend(loc="lower right")
+        if title:
+            figure.suptitle(title, x=0.01, ha="left")
+
+
+def ess_over_time(
+    path: PathLike, metrics: Metrics, *, num_particles: int | None = None, title: str | None = None
+) -> None:
+    """The effective sample size of training over epochs, on a logarithmic scale from 1 to K.
+
+    Args:
+      path: The file to write.
+      metrics: One mapping per epoch, with `epoch` and `ess` (a number of particles).
+      num_particles: K, the most that it can be; drawn as a line.
+      title: Stands above the panel.
+    """
+    with drawing(path, 6.5, 4.2) as figure:
+        axes = figure.subplots()
+        _line(axes, metrics, "epoch", "ess", 0, "ESS")
+        axes.set_yscale("log")
+        if num_particles:
+            axes.axhline(num_particles, color="0.4", linestyle="--", linewidth=1)
+            axes.annotate(
+                f"K = {num_particles}",
+                (1, num_particles),
+                xycoords=("axes fraction", "data"),
+                xytext=(0, -4),
+                textcoords="offset points",
+                ha="right",
+                va="top",
+            )
+        axes.set_ylim(bottom=1, top=1.15 * num_particles if num_particles else None)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlabel="epoch", ylabel="effective sample size (particles)", title=title)
+
+
+def _leave_out_the_climb(axes: Axes, metrics: Metrics) -> None:
+    """Fits the panel to all but the first quarter of a long run, whose climb would flatten it."""
+    late = metrics[len(metrics) // 4 :] if len(metrics) >= 8 else []
+    values = [row.get(name) for row in late for name in ("log_evidence", "test_log_likelihood")]
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if known and max(known) > min(known):
+        margin = 0.08 * (max(known) - min(known))
+        axes.set_ylim(min(known) - margin, max(known) + margin)
+
+
+def _line(
+    axes: Axes, metrics: Metrics, x: str, y: str, style: int, label: str, divisor: float = 1
+) -> None:
+    """Draws one metric against another over the epochs that have both."""
+    points = [(row[x] / divisor, row[y]) for row in metrics if row.get(y) is not None]
+    if points:
+        marker = MARKERS[style] if len(points) <= 20 else None
+        axes.plot(*zip(*points, strict=True), color=COLOURS[style], marker=marker, label=label)
+
+
+def _tiled(images: np.ndarray, columns: int) -> np.ndarray:
+    """Puts images `[N, H, W]` into one, row by row, with white lines between them."""
+    number, height, width = images.shape
+    rows = math.ceil(number / columns)
+    canvas = np.ones((rows * (height + 1) + 1, columns * (width + 1) + 1))
+    for place, image in enumerate(images):
+        top, left = (place // columns) * (height + 1) + 1, (place % columns) * (width + 1) + 1
+        canvas[top : top + height, left : left + width] = np.clip(image, 0, 1)
+    return canvas

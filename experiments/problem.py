@@ -1,0 +1,91 @@
+"""What settings ask for, built: the data, the networks, the estimator and the optimiser."""
+
+from typing import NamedTuple
+
+import numpy as np
+import optax
+
+from experiments.methods import (
+    COVARIANCES,
+    INITIALIZATIONS,
+    SCHEDULES,
+    build_estimator,
+    build_networks,
+    look_up,
+)
+from experiments.presets import SPLITS
+from experiments.settings import Settings
+from remjax.data import Dataset, load
+from remjax.errors import InputError
+from remjax.optimizers import adam
+from remjax.types import Estimator, Model, Recognition
+
+
+class Problem(NamedTuple):
+    """The parts of a training run."""
+
+    dataset: Dataset
+    model: Model
+    recognition: Recognition
+    estimator: Estimator
+    optimizer: optax.GradientTransformation
+    steps_per_epoch: int
+
+
+def build(settings: Settings) -> Problem:
+    """Everything that a run needs, from its settings.
+
+    Raises:
+        InputError: for settings that do not go together, or data that cannot be had.
+    """
+    dataset = look_up(SPLITS, "split", settings.split)(
+        load(settings.dataset, data_dir=settings.data_dir)
+    )
+    train = evenly_spaced(dataset.train, settings.train_size, "train_size")
+    if settings.batch_size > len(train):
+        raise InputError(
+            f"--batch_size={settings.batch_size} is more than the {len(train)} training images of "
+            f"{dataset.name}: lower it"
+        )
+    dataset = dataset._replace(train=train)
+    model, recognition = build_networks(
+        dataset,
+        latent_size=settings.latent_size,
+        hidden_size=settings.hidden_size,
+        initialization=look_up(INITIALIZATIONS, "initialization", settings.initialization),
+        data_statistics=settings.data_statistics,
+    )
+    covariance = settings.covariance
+    options = {
+        "num_particles": settings.num_particles,
+        "covariance": covariance and look_up(COVARIANCES, "covariance", covariance)(),
+        "keep": settings.keep,
+        "chunk_size": settings.chunk_size,
+    }
+    steps_per_epoch = len(train) // settings.batch_size
+    schedule = look_up(SCHEDULES, "schedule", settings.schedule)
+    return Problem(
+        dataset=dataset,
+        model=model,
+        recognition=recognition,
+        estimator=build_estimator(settings.method, model, recognition, options),
+        optimizer=adam(
+            schedule(settings.learning_rate, steps_per_epoch),
+            eps=settings.adam_epsilon,
+            epsilon_hat=settings.epsilon_hat,
+            max_gradient_norm=settings.max_gradient_norm,
+        ),
+        steps_per_epoch=steps_per_epoch,
+    )
+
+
+def evenly_spaced(images: np.ndarray, size: int | None, flag: str) -> np.ndarray:
+    """`size` rows (None or 0: all) from the first to the last.
+
+    Published sets may be sorted by class, so that their first rows mislead.
+    """
+    if not size:
+        return images
+    if size > len(images):
+        raise InputError(f"--{flag}={size} is more than the {len(images)} images: lower it")
+    return images[np.arange(size) * len(images) // size]

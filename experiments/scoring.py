@@ -1,0 +1,116 @@
+"""What is measured of a fitted model, and the pictures that show it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from experiments.methods import EVALUATION_PROPOSALS, look_up
+from experiments.pictures import ess_over_time, image_grid, learning_curves, reconstructions
+from experiments.problem import Problem, evenly_spaced
+from experiments.run_directory import RunDirectory
+from experiments.settings import Settings
+from remjax.data.binarization import fixed
+from remjax.evaluation import Evaluation, latent_use, make_log_likelihood
+from remjax.types import Params
+
+# All runs are scored on the same bits of the same images with the same particles' keys.
+_KEY_BITS = 1_000_001
+_KEY_PARTICLES = 1_000_002
+
+
+def evaluation_images(problem: Problem, part: str, size: int | None) -> np.ndarray:
+    """Evenly spaced images of "train" or "test", their bits drawn once for all runs."""
+    images = getattr(problem.dataset, part)
+    images = evenly_spaced(images, size and min(size, len(images)), "eval_size")
+    if problem.dataset.binary or problem.dataset.real_valued:
+        return images
+    key = jax.random.key(_KEY_BITS)
+    return np.asarray(fixed(key, 0, 0, jnp.arange(len(images)), jnp.asarray(images)))
+
+
+def score(
+    problem: Problem, settings: Settings, params: Params, check: Callable[[], None]
+) -> dict[str, Any]:
+    """The figures of result.json: log-likelihoods of train and test images, and the latents' use.
+
+    Args:
+        problem: the run's parts.
+        settings: of the run; the evaluation's K, number of images and proposal.
+        params: what was fitted.
+        check: called between blocks of images; may raise to stop.
+    """
+    evaluate = make_log_likelihood(
+        problem.model,
+        problem.recognition,
+        num_particles=settings.eval_num_particles,
+        proposal=look_up(EVALUATION_PROPOSALS, "eval_proposal", settings.eval_proposal),
+    )
+    results: dict[str, Any] = {}
+    for part in ("train", "test"):
+        images = evaluation_images(problem, part, settings.eval_size)
+        with tqdm(total=len(images), unit="image", desc=f"evaluate {part}", leave=False) as bar:
+
+            def progress(count: int, bar: tqdm = bar) -> None:
+                bar.update(count)
+                check()
+
+            evaluation = evaluate(params, jax.random.key(_KEY_PARTICLES), images, progress)
+        results |= _figures(part, evaluation)
+        if part == "test":
+            use = latent_use(problem.model, problem.recognition, params, images)
+            results |= {"kl_to_prior": use.kl_to_prior, "active_units": use.active_units()}
+    return results | {
+        "ess": results["test_ess"],
+        "eval_num_particles": settings.eval_num_particles,
+        "eval_proposal": settings.eval_proposal,
+    }
+
+
+def _figures(part: str, evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        f"{part}_log_likelihood": evaluation.mean,
+        f"{part}_log_likelihood_stderr": evaluation.stderr,
+        f"{part}_images": len(evaluation.log_likelihood),
+        f"{part}_ess": float(np.mean(evaluation.ess)),
+        f"{part}_pareto_k": float(np.median(evaluation.pareto_k)),
+        f"{part}_pareto_k_above_0.7": float(np.mean(evaluation.pareto_k > 0.7)),
+    }
+
+
+def draw(problem: Problem, settings: Settings, params: Params, run: RunDirectory) -> None:
+    """Samples, reconstructions, learning curves and the effective sample size over time."""
+    height, width = problem.dataset.image_shape
+    model, recognition = problem.model, problem.recognition
+    name = f"{settings.method} on {settings.dataset}"
+    keys = jax.random.split(jax.random.key(settings.seed), 100)
+
+    def mean_of_sample(key: jax.Array) -> jax.Array:
+        # The mean image of a latent drawn from the model: its bits would add noise to the eye.
+        z, _ = model.sample(params.theta, key)
+        return model.mean(params.theta, z)
+
+    samples = jax.jit(jax.vmap(mean_of_sample))(keys)
+    image_grid(
+        run.picture("samples.png"),
+        np.reshape(samples, (-1, height, width)),
+        title=f"Samples: {name}",
+    )
+    originals = evaluation_images(problem, "test", 20)
+
+    def mean_of_posterior(x: jax.Array) -> jax.Array:
+        return model.mean(params.theta, recognition.distribution(params.eta, x).mean)
+
+    means = jax.jit(jax.vmap(mean_of_posterior))(jnp.asarray(originals))
+    reconstructions(
+        run.picture("reconstructions.png"),
+        np.reshape(originals, (-1, height, width)),
+        np.reshape(means, (-1, height, width)),
+        title=f"Test images above their reconstructions: {name}",
+    )
+    metrics = run.metrics()
+    learning_curves(run.picture("learning_curves.png"), metrics, title=name)
+    ess_over_time(run.picture("ess.png"), metrics, num_particles=settings.num_particles, title=name)

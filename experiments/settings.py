@@ -1,0 +1,113 @@
+"""The settings of one training run: their names, defaults, meaning, and what is possible."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.methods import (
+    BINARIZATIONS,
+    COVARIANCES,
+    EVALUATION_PROPOSALS,
+    INITIALIZATIONS,
+    METHODS,
+    SCHEDULES,
+    look_up,
+)
+from experiments.presets import SPLITS
+from remjax.data import NAMES
+from remjax.errors import InputError
+
+
+def _setting(default: Any, meaning: str) -> Any:
+    return dataclasses.field(default=default, metadata={"meaning": meaning})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a run is: each field is a flag of `experiments.train` and a key of config.json."""
+
+    method: str = _setting("rem_v1", f"how to fit: {', '.join(METHODS)}")
+    dataset: str = _setting("digits", f"what to fit: {', '.join(NAMES)}")
+    data_dir: str | None = _setting(
+        None, "folder of the data files; without it, REMJAX_DATA_DIR or a download"
+    )
+    split: str = _setting("published", f"which images train and test: {', '.join(SPLITS)}")
+    train_size: int | None = _setting(None, "training images used, evenly spaced; default all")
+    num_particles: int = _setting(50, "K, particles per image and per distribution drawn from")
+    batch_size: int = _setting(100, "images per update")
+    epochs: int = _setting(20, "passes over the training images")
+    seed: int = _setting(0, "of the parameters, the order, the bits and the particles")
+    latent_size: int = _setting(20, "D, dimension of the latent z")
+    hidden_size: int = _setting(200, "units in each of the two tanh layers of both networks")
+    initialization: str = _setting("glorot", f"of the layers: {', '.join(INITIALIZATIONS)}")
+    data_statistics: bool = _setting(
+        True, "start the output at the mean training image and subtract it from the input"
+    )
+    covariance: str | None = _setting(
+        None, f"of s(z), for the REM methods: {', '.join(COVARIANCES)}; default shrunk"
+    )
+    keep: int | None = _setting(
+        None, "particles per image that carry the gradient; default all, exactly"
+    )
+    chunk_size: int | None = _setting(
+        None, "particles per image in memory at a time; default by the batch size"
+    )
+    binarization: str = _setting(
+        "per_minibatch", f"when grey pixels become bits: {', '.join(BINARIZATIONS)}"
+    )
+    learning_rate: float = _setting(1e-3, "first rate of Adam")
+    schedule: str = _setting("burda", f"of the learning rate: {', '.join(SCHEDULES)}")
+    adam_epsilon: float = _setting(5e-6, "epsilon of Adam, for a loss averaged over the batch")
+    epsilon_hat: bool = _setting(False, "Adam in its epsilon-hat form, as in the papers' codes")
+    max_gradient_norm: float = _setting(
+        float("inf"), "clip the gradient of theta and that of eta to this norm"
+    )
+    eval_num_particles: int = _setting(5000, "K of the evaluation")
+    eval_size: int | None = _setting(
+        1000, "test images (and as many training images) evaluated, evenly spaced; 0 for all"
+    )
+    eval_proposal: str = _setting(
+        "recognition", f"whose particles evaluate: {', '.join(EVALUATION_PROPOSALS)}"
+    )
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> "Settings":
+        """The settings among these values; names that are no settings are left out."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in names})
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be, in one line that names the flag."""
+        for flag, table in (
+            ("method", METHODS),
+            ("dataset", dict.fromkeys(NAMES)),
+            ("split", SPLITS),
+            ("initialization", INITIALIZATIONS),
+            ("binarization", BINARIZATIONS),
+            ("schedule", SCHEDULES),
+            ("eval_proposal", EVALUATION_PROPOSALS),
+        ):
+            look_up(table, flag, getattr(self, flag))
+        if self.covariance is not None:
+            look_up(COVARIANCES, "covariance", self.covariance)
+        positive = (
+            "train_size num_particles batch_size epochs latent_size hidden_size keep chunk_size "
+            "learning_rate adam_epsilon max_gradient_norm eval_num_particles"
+        )
+        for flag in positive.split():
+            value = getattr(self, flag)
+            if value is not None and not value > 0:
+                raise InputError(f"--{flag}={value} cannot be: give a positive number")
+        for flag in ("seed", "eval_size"):
+            value = getattr(self, flag)
+            if value is not None and value < 0:
+                raise InputError(f"--{flag}={value} cannot be: give 0 or more")
+        if self.keep is not None and self.keep > self.num_particles:
+            raise InputError(
+                f"--keep={self.keep} is more than --num_particles={self.num_particles}: "
+                "lower it, or leave it out to keep all particles"
+            )
+
+
+# The same run may go on with these changed: they say where things are, not what the run is.
+MAY_CHANGE = ("data_dir",)

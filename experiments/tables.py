@@ -1,0 +1,24 @@
+"""Tables as Markdown."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def shown(value: Any) -> str:
+    """A cell: numbers with two decimals, what is missing as a dash."""
+    if value is None:
+        return "-"
+    return f"{value:,.2f}" if isinstance(value, float) else str(value)
+
+
+def markdown(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Rows as a Markdown table, its columns as wide as their widest cell."""
+    lines = [list(columns), *[[shown(row.get(column)) for column in columns] for row in rows]]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    lines.insert(1, ["-" * width for width in widths])
+
+    def row(line: Sequence[str]) -> str:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        return "| " + " | ".join(cells) + " |"
+
+    return "\n".join(map(row, lines))

@@ -1,0 +1,105 @@
+"""Fit a deep latent-variable model to images, evaluate it, save it, show it.
+
+    python -m experiments.train --method=rem_v1 --dataset=digits --run_dir=RUN
+
+writes into RUN: config.json, metrics.jsonl (one object per epoch), result.json, checkpoints/,
+tensorboard/ and pictures/. Ctrl-C or SIGTERM saves and exits; --resume goes on, also after a kill,
+to the very numbers that an uninterrupted run would have reached.
+"""
+
+import dataclasses
+import types
+import typing
+
+from absl import flags
+
+from experiments import command_line
+from experiments.fitting import Stopped, fit
+from experiments.problem import build
+from experiments.run_directory import RunDirectory, start
+from experiments.scoring import draw, score
+from experiments.settings import MAY_CHANGE, Settings
+from experiments.stopping import StopRequest, stop_on_signal
+from experiments.tables import markdown
+from remjax.errors import InputError
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("run_dir", None, "folder of the run; made if it is missing")
+flags.DEFINE_bool("resume", False, "go on with the run in --run_dir, or start if there is none")
+
+COLUMNS = [
+    "method", "dataset", "epochs", "num_particles", "train_log_likelihood", "test_log_likelihood",
+    "test_log_likelihood_stderr", "ess", "kl_to_prior", "active_units", "seconds",
+]  # fmt: skip
+
+
+def define_setting_flags() -> None:
+    """One flag for each field of `Settings`."""
+    define = {
+        str: flags.DEFINE_string,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        bool: flags.DEFINE_bool,
+    }
+    for field in dataclasses.fields(Settings):
+        kind = field.type
+        if isinstance(kind, types.UnionType):
+            kind = next(k for k in typing.get_args(kind) if k is not types.NoneType)
+        define[kind](field.name, field.default, field.metadata["meaning"])
+
+
+def settings_from_flags() -> Settings:
+    """The settings that the command line asks for."""
+    return Settings.from_mapping({name: FLAGS[name].value for name in FLAGS})
+
+
+def run_to_result(settings: Settings, run: RunDirectory, stop: StopRequest) -> dict[str, object]:
+    """Train (on), evaluate, draw and write result.json; nothing more to do where it stands."""
+    result = run.result()
+    if result:
+        return result
+    problem = build(settings)
+
+    def check() -> None:
+        if stop:
+            raise Stopped
+
+    state = fit(problem, settings, run, stop)
+    check()
+    figures = score(problem, settings, state.params, check)
+    draw(problem, settings, state.params, run)
+    last = run.metrics()[-1]
+    run.update_result(
+        {name: getattr(settings, name) for name in ("method", "dataset", "epochs", "seed")}
+        | {"num_particles": settings.num_particles, "source": problem.dataset.source}
+        | figures
+        | {
+            "skipped_updates": last["skipped_updates"],
+            "seconds": last["seconds"],
+            "steps_per_second": last["step"] / last["seconds"],
+        }
+    )
+    return run.result()
+
+
+def main() -> None:
+    """Run what the flags ask for."""
+    if FLAGS.run_dir is None:
+        raise InputError("--run_dir is missing: name a folder for the run, as --run_dir=runs/first")
+    settings = settings_from_flags()
+    config = dataclasses.asdict(settings)
+    build(settings)  # what cannot be is refused before anything is written
+    with start(FLAGS.run_dir, config, resume=FLAGS.resume, may_change=MAY_CHANGE) as run:
+        with stop_on_signal() as stop:
+            try:
+                result = run_to_result(settings, run, stop)
+            except Stopped:
+                print(f"stopped by {stop.signal_name}; everything is saved: go on with --resume")
+                return
+        print(markdown([result], COLUMNS))
+        print(f"\nresult and pictures are in {run.path}")
+
+
+if __name__ == "__main__":
+    define_setting_flags()
+    command_line.run(main)
