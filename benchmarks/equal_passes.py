@@ -1,0 +1,139 @@
+"""Every method and covariance at the same number of decoder passes per step.
+
+    python -m benchmarks.equal_passes --data_dir=DIR --epochs=3 --methods=rws,rem_v1:shrunk
+
+Trains each `method[:covariance]` on MNIST (fresh bits for every minibatch) and evaluates L_5000 on
+the first test images. REM draws K particles from r and K from s; the other methods draw 2 K from r,
+so that each step scores as many particles. A cell that is finished is not run again; the table of
+all cells in --out is printed and written at the end.
+"""
+
+import json
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+
+from experiments.methods import (
+    COVARIANCES,
+    build_estimator,
+    build_networks,
+    decoder_passes,
+    look_up,
+)
+from remjax.data import load
+from remjax.data.binarization import fixed, per_minibatch
+from remjax.evaluation import latent_use, make_log_likelihood
+from remjax.networks import glorot
+from remjax.optimizers import adam, burda_schedule
+from remjax.training import init_train_state, make_epoch, metric_means
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("methods", ["vae", "iwae", "rws", "rem_v1:shrunk"], "method[:covariance], ...")
+flags.DEFINE_string("data_dir", None, "where the files of MNIST are")
+flags.DEFINE_string("out", "benchmarks/results/equal_passes", "folder of the results")
+flags.DEFINE_integer("epochs", 3, "passes over the 60,000 training images", lower_bound=1)
+flags.DEFINE_integer("num_particles", 50, "K of REM; the other methods get 2 K", lower_bound=1)
+flags.DEFINE_integer("keep", 16, "particles that carry the gradient; 0 for all", lower_bound=0)
+flags.DEFINE_integer("batch_size", 100, "images per step", lower_bound=1)
+flags.DEFINE_integer("eval_size", 1000, "test images evaluated", lower_bound=1)
+flags.DEFINE_integer("eval_num_particles", 5000, "K of the evaluation", lower_bound=1)
+flags.DEFINE_list("seeds", ["0"], "seeds")
+
+
+def run_cell(name: str, seed: int) -> dict[str, object]:
+    """Train and evaluate one method with one seed."""
+    method, _, covariance = name.partition(":")
+    dataset = load("mnist", data_dir=FLAGS.data_dir)
+    model, recognition = build_networks(
+        dataset, latent_size=20, hidden_size=200, initialization=glorot
+    )
+    num_particles = FLAGS.num_particles * 2 // decoder_passes(method)
+    options = {
+        "num_particles": num_particles,
+        "covariance": look_up(COVARIANCES, "methods", covariance)() if covariance else None,
+        "keep": FLAGS.keep if FLAGS.keep and method != "vae" else None,
+    }
+    estimator = build_estimator(method, model, recognition, options)
+    num_data = len(dataset.train)
+    steps = num_data // FLAGS.batch_size
+    optimizer = adam(burda_schedule(1e-3, steps))
+    state = init_train_state(estimator, optimizer, jax.random.key(seed), dataset.train.shape[1])
+    epoch = make_epoch(
+        estimator,
+        optimizer,
+        num_data=num_data,
+        batch_size=FLAGS.batch_size,
+        binarization=per_minibatch,
+    )
+    data = jnp.asarray(dataset.train)
+    began = time.perf_counter()
+    history = []
+    for _ in range(FLAGS.epochs):
+        state = jax.block_until_ready(epoch(state, data, steps))
+        history.append(metric_means(state) | {"seconds": time.perf_counter() - began})
+    seconds = time.perf_counter() - began
+
+    index = jnp.arange(FLAGS.eval_size)
+    # The same bits of the test images for every method and seed.
+    bits = np.asarray(fixed(jax.random.key(0), 0, 0, index, jnp.asarray(dataset.test)[index]))
+    evaluate = make_log_likelihood(model, recognition, num_particles=FLAGS.eval_num_particles)
+    evaluation = evaluate(state.params, jax.random.key(1), bits)
+    use = latent_use(model, recognition, state.params, bits)
+    return {
+        "name": name,
+        "seed": seed,
+        "epochs": FLAGS.epochs,
+        "num_particles": num_particles,
+        "keep": options["keep"],
+        "test_log_likelihood": evaluation.mean,
+        "test_log_likelihood_stderr": evaluation.stderr,
+        "test_ess": float(np.mean(evaluation.ess)),
+        "pareto_k": float(np.median(evaluation.pareto_k)),
+        "kl_to_prior": use.kl_to_prior,
+        "active_units": use.active_units(),
+        "train_ess": history[-1]["ess"],
+        "skipped_updates": int(state.skipped_updates),
+        "train_seconds": seconds,
+        "history": history,
+    }
+
+
+def table(cells: list[dict[str, object]]) -> str:
+    """The cells as a Markdown table, best first."""
+    columns = (
+        "name", "epochs", "seed", "num_particles", "keep", "test_log_likelihood",
+        "test_log_likelihood_stderr", "test_ess", "pareto_k", "kl_to_prior", "active_units",
+        "train_seconds",
+    )  # fmt: skip
+    rows = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    for cell in sorted(cells, key=lambda c: (c["epochs"], -c["test_log_likelihood"])):
+        values = [cell[column] for column in columns]
+        shown = [f"{v:.2f}" if isinstance(v, float) else str(v) for v in values]
+        rows.append("| " + " | ".join(shown) + " |")
+    return "\n".join(rows) + "\n"
+
+
+def main(argv: list[str]) -> None:
+    """Run the cells that are missing and print the table of all."""
+    del argv
+    out = Path(FLAGS.out)
+    out.mkdir(parents=True, exist_ok=True)
+    for seed in map(int, FLAGS.seeds):
+        for name in FLAGS.methods:
+            keep = f"keep{FLAGS.keep}" if FLAGS.keep else "exact"
+            path = out / f"{name.replace(':', '-')}_{keep}_{FLAGS.epochs}epochs_seed{seed}.json"
+            if not path.exists():
+                cell = run_cell(name, seed)
+                path.write_text(json.dumps(cell, indent=1))
+                print(table([cell]).splitlines()[-1], flush=True)
+    text = table([json.loads(path.read_text()) for path in sorted(out.glob("*.json"))])
+    (out / "table.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    app.run(main)
