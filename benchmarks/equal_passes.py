@@ -11,6 +11,7 @@ all cells in --out is printed and written at the end.
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,12 +25,15 @@ from experiments.methods import (
     decoder_passes,
     look_up,
 )
+from experiments.tables import markdown
 from remjax.data import load
 from remjax.data.binarization import fixed, per_minibatch
 from remjax.evaluation import latent_use, make_log_likelihood
 from remjax.networks import glorot
 from remjax.optimizers import adam, burda_schedule
 from remjax.training import init_train_state, make_epoch, metric_means
+
+Cell = dict[str, Any]
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("methods", ["vae", "iwae", "rws", "rem_v1:shrunk"], "method[:covariance], ...")
@@ -44,7 +48,7 @@ flags.DEFINE_integer("eval_num_particles", 5000, "K of the evaluation", lower_bo
 flags.DEFINE_list("seeds", ["0"], "seeds")
 
 
-def run_cell(name: str, seed: int) -> dict[str, object]:
+def run_cell(name: str, seed: int) -> Cell:
     """Train and evaluate one method with one seed."""
     method, _, covariance = name.partition(":")
     dataset = load("mnist", data_dir=FLAGS.data_dir)
@@ -90,7 +94,6 @@ def run_cell(name: str, seed: int) -> dict[str, object]:
         "num_particles": num_particles,
         "keep": options["keep"],
         "test_log_likelihood": evaluation.mean,
-        "test_log_likelihood_stderr": evaluation.stderr,
         "test_ess": float(np.mean(evaluation.ess)),
         "pareto_k": float(np.median(evaluation.pareto_k)),
         "kl_to_prior": use.kl_to_prior,
@@ -99,22 +102,31 @@ def run_cell(name: str, seed: int) -> dict[str, object]:
         "skipped_updates": int(state.skipped_updates),
         "train_seconds": seconds,
         "history": history,
+        "test_log_likelihoods": [round(float(v), 4) for v in evaluation.log_likelihood],
     }
 
 
-def table(cells: list[dict[str, object]]) -> str:
-    """The cells as a Markdown table, best first."""
+def against(cell: Cell, reference: Cell | None) -> str:
+    """The mean difference from a reference cell, with the standard error of the paired images."""
+    if reference is None or cell is reference:
+        return "-"
+    difference = np.subtract(cell["test_log_likelihoods"], reference["test_log_likelihoods"])
+    stderr = np.std(difference, ddof=1) / np.sqrt(len(difference))
+    return f"{np.mean(difference):+.2f} ({stderr:.2f})"
+
+
+def table(cells: list[Cell]) -> str:
+    """The cells as a Markdown table, by epochs, then seed, then best first."""
+    rows = []
+    for cell in sorted(cells, key=lambda c: (c["epochs"], c["seed"], -c["test_log_likelihood"])):
+        same = [c for c in cells if all(c[k] == cell[k] for k in ("epochs", "seed", "keep"))]
+        rws = next((c for c in same if c["name"] == "rws"), None)
+        rows.append(cell | {"minus rws": against(cell, rws)})
     columns = (
-        "name", "epochs", "seed", "num_particles", "keep", "test_log_likelihood",
-        "test_log_likelihood_stderr", "test_ess", "pareto_k", "kl_to_prior", "active_units",
-        "train_seconds",
-    )  # fmt: skip
-    rows = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    for cell in sorted(cells, key=lambda c: (c["epochs"], -c["test_log_likelihood"])):
-        values = [cell[column] for column in columns]
-        shown = [f"{v:.2f}" if isinstance(v, float) else str(v) for v in values]
-        rows.append("| " + " | ".join(shown) + " |")
-    return "\n".join(rows) + "\n"
+        "name epochs seed num_particles keep test_log_likelihood minus_rws test_ess pareto_k "
+        "kl_to_prior active_units skipped_updates train_seconds"
+    )
+    return markdown(rows, [column.replace("minus_", "minus ") for column in columns.split()]) + "\n"
 
 
 def main(argv: list[str]) -> None:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from remjax.distributions import FullGaussian
-from remjax.weights import normalize_log_weights
+from remjax.weights import finite_maximum
 
 
 def weighted_mean(
@@ -40,34 +40,41 @@ class Moments(NamedTuple):
     """The running moments of the particles seen so far, under T powers of their weights.
 
     Merging two of them gives the moments of all particles of both (Chan, Golub & LeVeque 1983), so
-    the size does not depend on K, and nothing cancels when the latents lie far from zero.
+    the size does not depend on K, and nothing cancels when the latents lie far from zero. Weights
+    are summed relative to the largest (as in an online softmax): the sum of logs that a log-weight
+    of -500 nats would round is never formed.
 
     Attributes:
-        log_total: log sum_k w_k^power; -inf while nothing has weight. Nats.
-        log_square: log sum_k w_k^(2 power), for the effective sample size.
+        largest: max_k of the log of w_k^power; -inf while nothing has weight. Nats.
+        total: sum_k w_k^power / exp(largest).
+        square: sum_k w_k^(2 power) / exp(2 largest), for the effective sample size.
         mean: the mean of z under weights proportional to w^power.
         covariance: the covariance of z under the same weights.
     """
 
-    log_total: Float[Array, " T"]
-    log_square: Float[Array, " T"]
+    largest: Float[Array, " T"]
+    total: Float[Array, " T"]
+    square: Float[Array, " T"]
     mean: Float[Array, "T D"]
     covariance: Float[Array, "T D D"]
 
     @property
+    def log_total(self) -> Float[Array, " T"]:
+        """log sum_k w_k^power in nats; -inf where nothing has weight."""
+        return self.largest + jnp.log(jnp.where(self.total == 0.0, 1.0, self.total))
+
+    @property
     def ess(self) -> Float[Array, " T"]:
         """Effective sample size under each power of the weights; 0 where nothing has weight."""
-        # Not `> -inf`, which would turn the NaN of a bad datapoint into 0.
-        possible = self.log_total != -jnp.inf
-        log_ess = 2.0 * self.log_total - self.log_square
-        return jnp.where(possible, jnp.exp(jnp.where(possible, log_ess, 0.0)), 0.0)
+        return jnp.square(self.total) / jnp.where(self.square == 0.0, 1.0, self.square)
 
 
 def no_moments(num_powers: int, dimension: int, dtype: jnp.dtype) -> Moments:
     """The moments of no particles at all: the unit of `merge_moments`."""
     return Moments(
-        log_total=jnp.full((num_powers,), -jnp.inf, dtype),
-        log_square=jnp.full((num_powers,), -jnp.inf, dtype),
+        largest=jnp.full((num_powers,), -jnp.inf, dtype),
+        total=jnp.zeros((num_powers,), dtype),
+        square=jnp.zeros((num_powers,), dtype),
         mean=jnp.zeros((num_powers, dimension), dtype),
         covariance=jnp.zeros((num_powers, dimension, dimension), dtype),
     )
@@ -95,10 +102,13 @@ def particle_moments(
         # 0 * -inf is NaN, and an impossible particle still counts under power 0.
         tempered = jnp.zeros_like(log_w) if power == 0.0 else power * log_w
         tempered = jnp.where(exists > 0.0, tempered, -jnp.inf)
-        weights = normalize_log_weights(tempered)
+        w = jnp.exp(tempered - finite_maximum(tempered))
+        total = jnp.sum(w)
+        weights = w / jnp.where(total == 0.0, 1.0, total)
         return Moments(
-            log_total=jax.nn.logsumexp(tempered),
-            log_square=jax.nn.logsumexp(2.0 * tempered),
+            largest=jnp.max(tempered),
+            total=total,
+            square=jnp.sum(jnp.square(w)),
             mean=weighted_mean(weights, particles),
             covariance=weighted_covariance(weights, particles),
         )
@@ -108,15 +118,18 @@ def particle_moments(
 
 def merge_moments(a: Moments, b: Moments) -> Moments:
     """The moments of the particles of a and of b together."""
-    log_total = jnp.logaddexp(a.log_total, b.log_total)
-    possible = log_total > -jnp.inf
-    share = jnp.where(possible, jnp.exp(b.log_total - jnp.where(possible, log_total, 0.0)), 0.0)
+    largest = jnp.maximum(a.largest, b.largest)
+    finite = jnp.where(largest == -jnp.inf, 0.0, largest)
+    ratio_a, ratio_b = jnp.exp(a.largest - finite), jnp.exp(b.largest - finite)
+    total = ratio_a * a.total + ratio_b * b.total
+    share = ratio_b * b.total / jnp.where(total == 0.0, 1.0, total)
     shift = b.mean - a.mean
     within = (1.0 - share)[:, None, None] * a.covariance + share[:, None, None] * b.covariance
     between = (share * (1.0 - share))[:, None, None] * shift[:, :, None] * shift[:, None, :]
     return Moments(
-        log_total=log_total,
-        log_square=jnp.logaddexp(a.log_square, b.log_square),
+        largest=largest,
+        total=total,
+        square=jnp.square(ratio_a) * a.square + jnp.square(ratio_b) * b.square,
         mean=a.mean + share[:, None] * shift,
         covariance=within + between,
     )
@@ -247,7 +260,7 @@ def moment_match(
         s(z). Carries no gradient: s has no parameters of its own.
     """
     sigma = covariance.match(moments, variance, num_particles)
-    informed = (num_particles > 1) & (moments.log_total[0] > -jnp.inf)
+    informed = (num_particles > 1) & (moments.total[0] > 0.0)
     sigma = jnp.where(informed, sigma, jnp.diag(variance))
     factor = scale_tril(sigma, floor=1e-3 * jnp.sqrt(variance))
     return jax.lax.stop_gradient(FullGaussian(moments.mean[0], factor))

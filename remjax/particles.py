@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from remjax.distributions import Distribution
 from remjax.errors import InputError
@@ -55,6 +55,7 @@ class Posterior:
         proposal: the distribution that they come from.
         moments: streamed moments; the first row is that of the weights themselves.
         kept: the M particles that stand for all, or None when all take part (keep=None).
+        log_joints: log p(x, z_k) of every particle in turn, nats, or None where not recorded.
         num_particles: K.
         chunk_size: particles held in memory at a time.
     """
@@ -63,6 +64,7 @@ class Posterior:
     proposal: Distribution
     moments: Moments
     kept: Reservoir | None
+    log_joints: Float[Array, " K"] | None
     num_particles: int = dataclasses.field(metadata={"static": True})
     chunk_size: int = dataclasses.field(metadata={"static": True})
 
@@ -132,6 +134,8 @@ def e_step(
     chunk_size: int | None = None,
     keep: int | None = None,
     powers: tuple[float, ...] = (1.0,),
+    record: bool = False,
+    known: Float[Array, " J"] | None = None,
 ) -> Posterior:
     """Draw K particles of ONE datapoint from the proposal, weight them, summarise.
 
@@ -148,6 +152,9 @@ def e_step(
             subsample of minimal variance (`subsampling`), M = 1 being the one-backward-pass trick
             of Burda et al. 2015, Section 3.1.
         powers: powers of the weights whose moments are streamed (`moments.Covariance`).
+        record: keep log_joint of every particle: four bytes each, the one thing that grows with K.
+        known: log_joint of the even particles 0, 2, 4, ..., recorded by the E-step of the first law
+            of a `Balanced` proposal; they are not scored again.
 
     Returns:
         The `Posterior`. Nothing in it carries a gradient.
@@ -157,6 +164,7 @@ def e_step(
     """
     check_counts(num_particles, chunk_size, keep)
     num_chunks, size = balanced_chunks(num_particles, chunk_size or DEFAULT_CHUNK_SIZE)
+    size += size % 2 if known is not None else 0
     proposal = lax.stop_gradient(proposal)
     key, key_keep = jax.random.split(key)
 
@@ -164,26 +172,40 @@ def e_step(
     dimension = sum(leaf.size for leaf in jax.tree.leaves(template))
     dtype = jnp.result_type(float)
 
-    def absorb(carry: tuple[Moments, Reservoir | None], chunk: Int[Array, ""]):
+    def score(z: PyTree, chunk: Int[Array, ""]) -> Float[Array, " C"]:
+        if known is None:
+            return jax.vmap(log_joint)(z)
+        padded = jnp.pad(known, (0, num_chunks * size // 2 - known.shape[0]))
+        even = lax.dynamic_slice_in_dim(padded, chunk * (size // 2), size // 2)
+        odd = jax.vmap(log_joint)(jax.tree.map(lambda leaf: leaf[1::2], z))
+        return jnp.stack([even, odd], axis=1).reshape(-1)
+
+    def absorb(
+        carry: tuple[Moments, Reservoir | None], chunk: Int[Array, ""]
+    ) -> tuple[tuple[Moments, Reservoir | None], Float[Array, " C"] | None]:
         moments, kept = carry
         index = chunk * size + jnp.arange(size)
-        z, _, log_w = _draw_chunk(key, log_joint, proposal, index, num_particles)
+        z, _ = jax.vmap(lambda i: proposal.particle(key, i))(index)
+        log_joints = lax.stop_gradient(score(z, chunk))
+        log_w = _log_weights(log_joints, proposal, z, index < num_particles)
         flat = jax.vmap(lambda one: ravel_pytree(one)[0])(z).astype(dtype)
         exists = (index < num_particles).astype(dtype)
         moments = merge_moments(moments, particle_moments(log_w, flat, exists, powers))
         if kept is not None:
             new = Reservoir(z=z, index=index, log_w=log_w, log_share=log_w)
             kept = merge_into_reservoir(jax.random.fold_in(key_keep, chunk), kept, new)
-        return (moments, kept), None
+        return (moments, kept), log_joints if record else None
 
     kept = None if keep is None else empty_reservoir(template, keep)
     carry = (no_moments(len(powers), dimension, dtype), kept)
     if num_chunks == 1:
-        carry, _ = absorb(carry, jnp.zeros((), int))
+        carry, recorded = absorb(carry, jnp.zeros((), int))
     else:
-        carry, _ = lax.scan(absorb, carry, jnp.arange(num_chunks))
+        carry, recorded = lax.scan(absorb, carry, jnp.arange(num_chunks))
+    if recorded is not None:
+        recorded = recorded.reshape(-1)[:num_particles]
     moments, kept = carry
-    return Posterior(key, proposal, moments, kept, num_particles, size)
+    return Posterior(key, proposal, moments, kept, recorded, num_particles, size)
 
 
 def particle_sum(
@@ -219,9 +241,13 @@ def particle_sum(
         keys = jax.vmap(lambda index: proposal.particle(key, index)[1])(kept.index)
         weight = jnp.exp(kept.log_w - log_total)
         terms = jax.vmap(as_particle)(kept.z, keys, weight, kept.log_w)
-        # A kept particle speaks for log_share of weight; its own share of that is w.
-        stands_for = jnp.where(kept.log_w > -jnp.inf, jnp.exp(kept.log_share - kept.log_w), 0.0)
-        return jax.tree.map(lambda term: jnp.sum(stands_for * term), terms)
+        # A kept particle speaks for log_share of weight, of which its own is w. Rounding may put a
+        # particle whose weight underflows into a place: it must not be blown up to infinity.
+        blown_up = jnp.exp(jnp.minimum(kept.log_share - kept.log_w, 80.0))
+        stands_for = jnp.where(weight > 0.0, blown_up, 0.0)
+        return jax.tree.map(
+            lambda term: jnp.sum(jnp.where(stands_for > 0.0, stands_for * term, 0.0)), terms
+        )
 
     num_chunks, size = balanced_chunks(count, posterior.chunk_size)
 
@@ -279,5 +305,11 @@ def _draw_chunk(
 ) -> tuple[PyTree, Key[Array, " C"], Float[Array, " C"]]:
     """The particles of these indices, their keys and log-weights; -inf for padding. No gradient."""
     z, keys = jax.vmap(lambda i: proposal.particle(key, i))(index)
-    log_w = jax.vmap(log_joint)(z) - jax.vmap(proposal.log_prob)(z)
-    return z, keys, lax.stop_gradient(jnp.where(index < num_particles, log_w, -jnp.inf))
+    return z, keys, _log_weights(jax.vmap(log_joint)(z), proposal, z, index < num_particles)
+
+
+def _log_weights(
+    log_joints: Float[Array, " C"], proposal: Distribution, z: PyTree, exists: Bool[Array, " C"]
+) -> Float[Array, " C"]:
+    log_w = log_joints - jax.vmap(proposal.log_prob)(z)
+    return lax.stop_gradient(jnp.where(exists, log_w, -jnp.inf))

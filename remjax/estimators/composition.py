@@ -14,6 +14,7 @@ in one pass, so that a decoder shared by both is run once.
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +34,10 @@ Hyperobjective = Callable[[Posterior, Joint, Distribution], Ascent]
 
 # Decoder passes in flight: enough rows to fill a matrix product, few enough to stay in the cache.
 _ROWS_IN_FLIGHT = 1024
+
+# Scores of r's particles that the mixture uses again: above this many, memory would grow with K, so
+# they are scored a second time.
+_LONGEST_RECORD = 16_384
 
 
 class Draws:
@@ -72,9 +77,9 @@ class Draws:
         key: Key[Array, ""],
         proposal: Distribution,
         num_particles: int,
-        powers: tuple[float, ...] = (1.0,),
+        **options: Any,
     ) -> Posterior:
-        """An E-step from any proposal with this datapoint's settings."""
+        """An E-step from any proposal with this datapoint's settings and options of `e_step`."""
         return e_step(
             key,
             self.joint,
@@ -82,13 +87,19 @@ class Draws:
             num_particles,
             chunk_size=self.chunk_size,
             keep=self.keep,
-            powers=powers,
+            **options,
         )
 
     @functools.cached_property
     def r(self) -> Posterior:
         """K particles of the recognition network."""
-        return self.draw(self.key, self.recognition, self.num_particles, self.covariance.powers)
+        return self.draw(
+            self.key,
+            self.recognition,
+            self.num_particles,
+            powers=self.covariance.powers,
+            record=self.num_particles <= _LONGEST_RECORD,
+        )
 
     @functools.cached_property
     def matched(self) -> Distribution:
@@ -105,7 +116,12 @@ class Draws:
     @functools.cached_property
     def mixture(self) -> Posterior:
         """The K particles of r and K of s, weighted together by the balance heuristic."""
-        return self.draw(self.key, Balanced(self.recognition, self.matched), 2 * self.num_particles)
+        return self.draw(
+            self.key,
+            Balanced(self.recognition, self.matched),
+            2 * self.num_particles,
+            known=self.r.log_joints,
+        )
 
 
 def from_r(draws: Draws) -> Posterior:
