@@ -16,8 +16,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 
+from experiments import command_line
 from experiments.methods import (
     COVARIANCES,
     build_estimator,
@@ -129,9 +130,8 @@ def table(cells: list[Cell]) -> str:
     return markdown(rows, [column.replace("minus_", "minus ") for column in columns.split()]) + "\n"
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Run the cells that are missing and print the table of all."""
-    del argv
     out = Path(FLAGS.out)
     out.mkdir(parents=True, exist_ok=True)
     for seed in map(int, FLAGS.seeds):
@@ -148,4 +148,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main)

@@ -14,16 +14,21 @@ import typing
 from absl import flags
 
 from experiments import command_line
-from experiments.fitting import Stopped, fit
+from experiments.fitting import Stopped
+from experiments.methods import look_up
+from experiments.presets import PRESETS
 from experiments.problem import build
-from experiments.run_directory import RunDirectory, start
-from experiments.scoring import draw, score
+from experiments.run_directory import start
+from experiments.runs import run_to_result
 from experiments.settings import MAY_CHANGE, Settings
-from experiments.stopping import StopRequest, stop_on_signal
+from experiments.stopping import stop_on_signal
 from experiments.tables import markdown
 from remjax.errors import InputError
 
 FLAGS = flags.FLAGS
+flags.DEFINE_string(
+    "preset", None, f"settings to start from, under those given: {', '.join(PRESETS)}"
+)
 flags.DEFINE_string("run_dir", None, "folder of the run; made if it is missing")
 flags.DEFINE_bool("resume", False, "go on with the run in --run_dir, or start if there is none")
 
@@ -49,37 +54,10 @@ def define_setting_flags() -> None:
 
 
 def settings_from_flags() -> Settings:
-    """The settings that the command line asks for."""
-    return Settings.from_mapping({name: FLAGS[name].value for name in FLAGS})
-
-
-def run_to_result(settings: Settings, run: RunDirectory, stop: StopRequest) -> dict[str, object]:
-    """Train (on), evaluate, draw and write result.json; nothing more to do where it stands."""
-    result = run.result()
-    if result:
-        return result
-    problem = build(settings)
-
-    def check() -> None:
-        if stop:
-            raise Stopped
-
-    state = fit(problem, settings, run, stop)
-    check()
-    figures = score(problem, settings, state.params, check)
-    draw(problem, settings, state.params, run)
-    last = run.metrics()[-1]
-    run.update_result(
-        {name: getattr(settings, name) for name in ("method", "dataset", "epochs", "seed")}
-        | {"num_particles": settings.num_particles, "source": problem.dataset.source}
-        | figures
-        | {
-            "skipped_updates": last["skipped_updates"],
-            "seconds": last["seconds"],
-            "steps_per_second": last["step"] / last["seconds"],
-        }
-    )
-    return run.result()
+    """The settings that the command line asks for: defaults, then the preset, then the flags."""
+    preset = look_up(PRESETS, "preset", FLAGS.preset) if FLAGS.preset else {}
+    chosen = {name: FLAGS[name].value for name in FLAGS if FLAGS[name].present}
+    return Settings.from_mapping({**preset, **chosen})
 
 
 def main() -> None:

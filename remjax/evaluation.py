@@ -124,10 +124,11 @@ def make_log_likelihood(
         if x.shape[0] == 0:
             raise InputError("there is nothing to evaluate: give at least one datapoint")
         results = []
+        # Whole groups only: the compiler would make a second program for what is left over.
+        groups = -(-min(_BLOCK, x.shape[0]) // _DATAPOINTS_IN_FLIGHT)
         for start in range(0, x.shape[0], _BLOCK):
             rows = np.asarray(x[start : start + _BLOCK])
-            # The last block is filled up to the shape that is compiled already.
-            padding = ((0, min(_BLOCK, x.shape[0]) - len(rows)), (0, 0))
+            padding = ((0, groups * _DATAPOINTS_IN_FLIGHT - len(rows)), (0, 0))
             values = block(params, key, start, jnp.asarray(np.pad(rows, padding)))
             results.append([np.asarray(value)[: len(rows)] for value in values])
             if progress is not None:

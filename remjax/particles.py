@@ -201,7 +201,14 @@ def e_step(
     if num_chunks == 1:
         carry, recorded = absorb(carry, jnp.zeros((), int))
     else:
-        carry, recorded = lax.scan(absorb, carry, jnp.arange(num_chunks))
+        # The number of the chunk is carried: an array of all of them would grow with K.
+        def absorb_next(state: PyTree, _: None) -> tuple[PyTree, Float[Array, " C"] | None]:
+            carry, chunk = state
+            carry, recorded = absorb(carry, chunk)
+            return (carry, chunk + 1), recorded
+
+        start = (carry, jnp.zeros((), int))
+        (carry, _), recorded = lax.scan(absorb_next, start, length=num_chunks)
     if recorded is not None:
         recorded = recorded.reshape(-1)[:num_particles]
     moments, kept = carry

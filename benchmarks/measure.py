@@ -1,0 +1,47 @@
+"""Timing compiled programs side by side, and what the compiler says of their memory."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+
+class Program(NamedTuple):
+    """A compiled program and the arguments to run it with."""
+
+    compiled: Any
+    arguments: Sequence[Any]
+
+    @property
+    def temp_bytes(self) -> int:
+        """Temporary memory, from the compiler's own analysis."""
+        return self.compiled.memory_analysis().temp_size_in_bytes
+
+
+def compile_program(function: Callable[..., Any], *arguments: Any) -> Program:
+    """Compile a function for these arguments."""
+    return Program(jax.jit(function).lower(*arguments).compile(), arguments)
+
+
+def time_interleaved(programs: Mapping[str, Program], repeats: int) -> dict[str, list[float]]:
+    """Seconds of every run; the programs take turns, so that a drift of the machine hits all.
+
+    Args:
+        programs: by name.
+        repeats: counted runs of each, after one that is not.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in programs}
+    for repeat in range(repeats + 1):
+        for name, (compiled, arguments) in programs.items():
+            began = time.perf_counter()
+            jax.block_until_ready(compiled(*arguments))
+            if repeat:
+                seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Median over turns of theirs / ours: how many times as fast we are."""
+    return float(np.median(np.divide(theirs, ours)))
