@@ -21,6 +21,7 @@ from absl import flags
 from experiments import command_line
 from experiments.methods import (
     COVARIANCES,
+    SCHEDULES,
     build_estimator,
     build_networks,
     decoder_passes,
@@ -31,7 +32,7 @@ from remjax.data import load
 from remjax.data.binarization import fixed, per_minibatch
 from remjax.evaluation import latent_use, make_log_likelihood
 from remjax.networks import glorot
-from remjax.optimizers import adam, burda_schedule
+from remjax.optimizers import adam
 from remjax.training import init_train_state, make_epoch, metric_means
 
 Cell = dict[str, Any]
@@ -46,6 +47,7 @@ flags.DEFINE_integer("keep", 16, "particles that carry the gradient; 0 for all",
 flags.DEFINE_integer("batch_size", 100, "images per step", lower_bound=1)
 flags.DEFINE_integer("eval_size", 1000, "test images evaluated", lower_bound=1)
 flags.DEFINE_integer("eval_num_particles", 5000, "K of the evaluation", lower_bound=1)
+flags.DEFINE_string("schedule", "constant", f"of the learning rate: {', '.join(SCHEDULES)}")
 flags.DEFINE_list("seeds", ["0"], "seeds")
 
 
@@ -65,7 +67,8 @@ def run_cell(name: str, seed: int) -> Cell:
     estimator = build_estimator(method, model, recognition, options)
     num_data = len(dataset.train)
     steps = num_data // FLAGS.batch_size
-    optimizer = adam(burda_schedule(1e-3, steps))
+    schedule = look_up(SCHEDULES, "schedule", FLAGS.schedule)
+    optimizer = adam(schedule(1e-3, steps))
     state = init_train_state(estimator, optimizer, jax.random.key(seed), dataset.train.shape[1])
     epoch = make_epoch(
         estimator,
@@ -92,6 +95,7 @@ def run_cell(name: str, seed: int) -> Cell:
         "name": name,
         "seed": seed,
         "epochs": FLAGS.epochs,
+        "schedule": FLAGS.schedule,
         "num_particles": num_particles,
         "keep": options["keep"],
         "test_log_likelihood": evaluation.mean,
@@ -120,12 +124,14 @@ def table(cells: list[Cell]) -> str:
     """The cells as a Markdown table, by epochs, then seed, then best first."""
     rows = []
     for cell in sorted(cells, key=lambda c: (c["epochs"], c["seed"], -c["test_log_likelihood"])):
-        same = [c for c in cells if all(c[k] == cell[k] for k in ("epochs", "seed", "keep"))]
+        same = [
+            c for c in cells if all(c[k] == cell[k] for k in ("epochs", "schedule", "seed", "keep"))
+        ]
         rws = next((c for c in same if c["name"] == "rws"), None)
         rows.append(cell | {"minus rws": against(cell, rws)})
     columns = (
-        "name epochs seed num_particles keep test_log_likelihood minus_rws test_ess pareto_k "
-        "kl_to_prior active_units skipped_updates train_seconds"
+        "name epochs schedule seed num_particles keep test_log_likelihood minus_rws test_ess "
+        "pareto_k kl_to_prior active_units skipped_updates train_seconds"
     )
     return markdown(rows, [column.replace("minus_", "minus ") for column in columns.split()]) + "\n"
 
@@ -137,7 +143,8 @@ def main() -> None:
     for seed in map(int, FLAGS.seeds):
         for name in FLAGS.methods:
             keep = f"keep{FLAGS.keep}" if FLAGS.keep else "exact"
-            path = out / f"{name.replace(':', '-')}_{keep}_{FLAGS.epochs}epochs_seed{seed}.json"
+            cell_name = f"{name}_{keep}_{FLAGS.schedule}_{FLAGS.epochs}epochs_seed{seed}"
+            path = out / f"{cell_name.replace(':', '-')}.json"
             if not path.exists():
                 cell = run_cell(name, seed)
                 path.write_text(json.dumps(cell, indent=1))

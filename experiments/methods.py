@@ -17,7 +17,7 @@ from remjax.data.binarization import Binarization, fixed, per_epoch, per_minibat
 from remjax.errors import InputError
 from remjax.estimators.elbo import vae
 from remjax.estimators.importance_weighted import iwae
-from remjax.estimators.rem import rem_mixture, rem_v1, rem_v2
+from remjax.estimators.rem import rem_mixture, rem_pooled, rem_v1, rem_v2
 from remjax.estimators.wake_sleep import rws
 from remjax.evaluation import EvaluationProposal, from_recognition, two_stage
 from remjax.models import (
@@ -40,6 +40,7 @@ METHODS: Mapping[str, Callable[..., Estimator]] = {
     "rem_v1": rem_v1,
     "rem_v2": rem_v2,
     "rem_mixture": rem_mixture,
+    "rem_pooled": rem_pooled,
     "rem_v1_leaky": rem_v1_leaky,
 }
 
@@ -88,6 +89,11 @@ def look_up(table: Mapping[str, V], flag: str, name: str) -> V:
 def accepts(method: str, option: str) -> bool:
     """Whether the method has this keyword."""
     return option in inspect.signature(look_up(METHODS, "method", method)).parameters
+
+
+def applies(setting: str, method: str) -> bool:
+    """Whether a setting means something for the method; most do for all."""
+    return setting not in ("covariance", "keep", "chunk_size") or accepts(method, setting)
 
 
 def decoder_passes(method: str) -> int:

@@ -9,7 +9,9 @@ from remjax.distributions import (
     Balanced,
     DiagonalGaussian,
     Distribution,
+    Drawn,
     FullGaussian,
+    Stratified,
     bernoulli_log_likelihood,
     gaussian_log_likelihood,
 )
@@ -22,6 +24,7 @@ from remjax.estimators.composition import (
     exclusive_kl_analytic,
     expected_complete_log_likelihood,
     from_mixture,
+    from_pooled,
     from_r,
     from_s,
     importance_weighted_bound,
@@ -29,7 +32,7 @@ from remjax.estimators.composition import (
 )
 from remjax.estimators.elbo import vae
 from remjax.estimators.importance_weighted import iwae
-from remjax.estimators.rem import rem, rem_mixture, rem_v1, rem_v2
+from remjax.estimators.rem import rem, rem_mixture, rem_pooled, rem_v1, rem_v2
 from remjax.estimators.wake_sleep import rws
 from remjax.evaluation import (
     Evaluation,
@@ -83,6 +86,7 @@ __all__ = [
     "Covariance",
     "DiagonalGaussian",
     "Distribution",
+    "Drawn",
     "Draws",
     "Estimate",
     "Estimator",
@@ -96,6 +100,7 @@ __all__ = [
     "Particle",
     "Posterior",
     "Recognition",
+    "Stratified",
     "TrainState",
     "active_units",
     "adam",
@@ -110,6 +115,7 @@ __all__ = [
     "exclusive_kl_analytic",
     "expected_complete_log_likelihood",
     "from_mixture",
+    "from_pooled",
     "from_r",
     "from_recognition",
     "from_s",
@@ -135,6 +141,7 @@ __all__ = [
     "particle_sum",
     "rem",
     "rem_mixture",
+    "rem_pooled",
     "rem_v1",
     "rem_v2",
     "resample_multinomial",

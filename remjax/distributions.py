@@ -7,6 +7,7 @@ come from distrax where it has them, and this file is the only one that knows it
 
 import abc
 import dataclasses
+from typing import NamedTuple
 
 import distrax
 import jax
@@ -16,6 +17,23 @@ from jaxtyping import Array, Float, Int, Key
 
 # A product of this many factors in [1, 2] stays below the largest float32 (2^127).
 _FACTORS_PER_LOGARITHM = 112
+
+# Names the stream of particles of the second of two laws; the last that fold_in takes.
+_SECOND_STREAM = 2**32 - 1
+
+
+class Drawn(NamedTuple):
+    """One particle of a stream. Carries no gradient.
+
+    Attributes:
+        z: the latent.
+        key: what `rsample` makes the same z of, for a law whose particles are its own draws.
+        log_q: the log-density that the particle is weighted by, nats.
+    """
+
+    z: Float[Array, " D"]
+    key: Key[Array, ""]
+    log_q: Float[Array, ""]
 
 
 class Distribution(abc.ABC):
@@ -43,16 +61,15 @@ class Distribution(abc.ABC):
         """The draw that `rsample` gives for this key, without any gradient."""
         return lax.stop_gradient(lax.stop_gradient(self).rsample(key))
 
-    def particle(
-        self, key: Key[Array, ""], index: Int[Array, ""]
-    ) -> tuple[Float[Array, " D"], Key[Array, ""]]:
-        """Particle number `index` of the stream that `key` names, and the key that draws it.
+    def particle(self, key: Key[Array, ""], index: Int[Array, ""]) -> Drawn:
+        """Particle number `index` of the stream that `key` names.
 
         A particle depends on (key, index) alone, so it can be drawn again: in chunks of any size,
         in a second pass, on any device. Carries no gradient.
         """
         key = jax.random.fold_in(key, index)
-        return self.sample(key), key
+        z = self.sample(key)
+        return Drawn(z, key, lax.stop_gradient(self.log_prob(z)))
 
     def kl_divergence(self, other: "Distribution") -> Float[Array, ""] | None:
         """KL(self || other) in nats; None where it has no closed form. Gradients reach both."""
@@ -158,13 +175,13 @@ class FullGaussian(Distribution):
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Balanced(Distribution):
+class Stratified(Distribution):
     """The even mixture of two laws, its particles drawn from them in turn.
 
-    Particle 2k is particle k of `first`, particle 2k + 1 is an independent draw of `second`; all
-    are scored by log(1/2 first + 1/2 second), the balance heuristic of multiple importance
-    sampling (Veach & Guibas 1995). Strata of fixed size instead of a coin make the weights less
-    variable and keep the particles of `first` the very ones that its own E-step scored.
+    Particle 2k is particle k of `first` and particle 2k + 1 is particle k of a stream of `second`.
+    Each is weighted by the density of its own law, so every particle is properly weighted even
+    where `second` was made from the particles of `first`. Strata of fixed size instead of a coin
+    make the weights less variable.
     """
 
     first: Distribution
@@ -191,17 +208,27 @@ class Balanced(Distribution):
         """log(1/2 first(z) + 1/2 second(z)), in nats."""
         return jnp.logaddexp(self.first.log_prob(z), self.second.log_prob(z)) - jnp.log(2.0)
 
-    def particle(
-        self, key: Key[Array, ""], index: Int[Array, ""]
-    ) -> tuple[Float[Array, " D"], Key[Array, ""]]:
+    def particle(self, key: Key[Array, ""], index: Int[Array, ""]) -> Drawn:
         """Particles of the two laws in turn, see the class."""
-        z_first, key_first = self.first.particle(key, index // 2)
-        z_second, key_second = self.second.particle(jax.random.fold_in(key_first, 0), index // 2)
-        from_first = index % 2 == 0
-        return (
-            jnp.where(from_first, z_first, z_second),
-            jnp.where(from_first, key_first, key_second),
-        )
+        first = self.first.particle(key, index // 2)
+        # The second stream has a name of its own, which no particle of the first one has.
+        second = self.second.particle(jax.random.fold_in(key, _SECOND_STREAM), index // 2)
+        return jax.tree.map(lambda a, b: jnp.where(index % 2 == 0, a, b), first, second)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Balanced(Stratified):
+    """`Stratified`, all particles weighted by log(1/2 first + 1/2 second).
+
+    The balance heuristic of multiple importance sampling (Veach & Guibas 1995): no weight exceeds
+    twice that under either law. Proper where the two laws do not depend on these particles.
+    """
+
+    def particle(self, key: Key[Array, ""], index: Int[Array, ""]) -> Drawn:
+        """The particle of `Stratified`, weighted by the mixture."""
+        drawn = super().particle(key, index)
+        return drawn._replace(log_q=lax.stop_gradient(self.log_prob(drawn.z)))
 
 
 @jax.custom_jvp

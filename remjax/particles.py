@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from remjax.distributions import Distribution
 from remjax.errors import InputError
@@ -139,8 +139,8 @@ def e_step(
 ) -> Posterior:
     """Draw K particles of ONE datapoint from the proposal, weight them, summarise.
 
-    log_w_k = log_joint(z_k) - proposal.log_prob(z_k); the particle z_k depends on (key, k) alone,
-    so the summary does not depend on the chunk size but for rounding.
+    log_w_k = log_joint(z_k) - log_q_k, the log-density that `proposal.particle` gives with the
+    particle. It depends on (key, k) alone, and the summary on the chunk size only by rounding.
 
     Args:
         key: consumed; names the particles.
@@ -154,7 +154,7 @@ def e_step(
         powers: powers of the weights whose moments are streamed (`moments.Covariance`).
         record: keep log_joint of every particle: four bytes each, the one thing that grows with K.
         known: log_joint of the even particles 0, 2, 4, ..., recorded by the E-step of the first law
-            of a `Balanced` proposal; they are not scored again.
+            of a `Stratified` proposal; they are not scored again.
 
     Returns:
         The `Posterior`. Nothing in it carries a gradient.
@@ -168,7 +168,7 @@ def e_step(
     proposal = lax.stop_gradient(proposal)
     key, key_keep = jax.random.split(key)
 
-    template = jax.eval_shape(lambda: proposal.particle(key, jnp.zeros((), int))[0])
+    template = jax.eval_shape(lambda: proposal.particle(key, jnp.zeros((), int)).z)
     dimension = sum(leaf.size for leaf in jax.tree.leaves(template))
     dtype = jnp.result_type(float)
 
@@ -185,9 +185,9 @@ def e_step(
     ) -> tuple[tuple[Moments, Reservoir | None], Float[Array, " C"] | None]:
         moments, kept = carry
         index = chunk * size + jnp.arange(size)
-        z, _ = jax.vmap(lambda i: proposal.particle(key, i))(index)
+        z, _, log_q = jax.vmap(lambda i: proposal.particle(key, i))(index)
         log_joints = lax.stop_gradient(score(z, chunk))
-        log_w = _log_weights(log_joints, proposal, z, index < num_particles)
+        log_w = jnp.where(index < num_particles, log_joints - log_q, -jnp.inf)
         flat = jax.vmap(lambda one: ravel_pytree(one)[0])(z).astype(dtype)
         exists = (index < num_particles).astype(dtype)
         moments = merge_moments(moments, particle_moments(log_w, flat, exists, powers))
@@ -245,7 +245,7 @@ def particle_sum(
 
     if posterior.kept is not None:
         kept = posterior.kept
-        keys = jax.vmap(lambda index: proposal.particle(key, index)[1])(kept.index)
+        keys = jax.vmap(lambda index: proposal.particle(key, index).key)(kept.index)
         weight = jnp.exp(kept.log_w - log_total)
         terms = jax.vmap(as_particle)(kept.z, keys, weight, kept.log_w)
         # A kept particle speaks for log_share of weight, of which its own is w. Rounding may put a
@@ -311,12 +311,6 @@ def _draw_chunk(
     num_particles: int,
 ) -> tuple[PyTree, Key[Array, " C"], Float[Array, " C"]]:
     """The particles of these indices, their keys and log-weights; -inf for padding. No gradient."""
-    z, keys = jax.vmap(lambda i: proposal.particle(key, i))(index)
-    return z, keys, _log_weights(jax.vmap(log_joint)(z), proposal, z, index < num_particles)
-
-
-def _log_weights(
-    log_joints: Float[Array, " C"], proposal: Distribution, z: PyTree, exists: Bool[Array, " C"]
-) -> Float[Array, " C"]:
-    log_w = log_joints - jax.vmap(proposal.log_prob)(z)
-    return lax.stop_gradient(jnp.where(exists, log_w, -jnp.inf))
+    z, keys, log_q = jax.vmap(lambda i: proposal.particle(key, i))(index)
+    log_w = lax.stop_gradient(jax.vmap(log_joint)(z)) - log_q
+    return z, keys, jnp.where(index < num_particles, log_w, -jnp.inf)

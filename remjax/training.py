@@ -108,7 +108,7 @@ def make_epoch(
     num_data: int,
     batch_size: int,
     binarization: Binarization = unchanged,
-) -> Callable[[TrainState, Float[Array, "N X"], int], TrainState]:
+) -> jax.stages.Wrapped:
     """Many updates in one compiled program: up to a whole epoch, or any part of it.
 
     Each epoch goes through the data in a fresh order; the last num_data % batch_size datapoints of

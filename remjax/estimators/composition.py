@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Key
 
-from remjax.distributions import Balanced, Distribution
+from remjax.distributions import Balanced, Distribution, Stratified
 from remjax.errors import InputError
 from remjax.moments import Covariance, moment_match, shrunk
 from remjax.particles import Particle, Posterior, check_counts, e_step, particle_sum
@@ -116,12 +116,16 @@ class Draws:
     @functools.cached_property
     def mixture(self) -> Posterior:
         """The K particles of r and K of s, weighted together by the balance heuristic."""
-        return self.draw(
-            self.key,
-            Balanced(self.recognition, self.matched),
-            2 * self.num_particles,
-            known=self.r.log_joints,
-        )
+        return self._with_r(Balanced(self.recognition, self.matched))
+
+    @functools.cached_property
+    def pooled(self) -> Posterior:
+        """The K particles of r, and K of the even mixture of r and s, each properly weighted."""
+        return self._with_r(Stratified(self.recognition, Balanced(self.recognition, self.matched)))
+
+    def _with_r(self, proposal: Stratified) -> Posterior:
+        # The even particles are those of r, scored already.
+        return self.draw(self.key, proposal, 2 * self.num_particles, known=self.r.log_joints)
 
 
 def from_r(draws: Draws) -> Posterior:
@@ -137,6 +141,11 @@ def from_s(draws: Draws) -> Posterior:
 def from_mixture(draws: Draws) -> Posterior:
     """Proposal: r and s together, weighted as draws of their even mixture."""
     return draws.mixture
+
+
+def from_pooled(draws: Draws) -> Posterior:
+    """Proposal: r, then the even mixture of r and s, each particle weighted by its own law."""
+    return draws.pooled
 
 
 def expected_complete_log_likelihood(_posterior: Posterior, joint: Joint) -> Ascent:

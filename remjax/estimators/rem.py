@@ -7,6 +7,7 @@ from remjax.estimators.composition import (
     compose,
     expected_complete_log_likelihood,
     from_mixture,
+    from_pooled,
     from_r,
     from_s,
     inclusive_kl,
@@ -132,6 +133,38 @@ def rem_mixture(
         num_particles=num_particles,
         proposal=from_mixture,
         hyperproposal=from_mixture,
+        covariance=covariance,
+        chunk_size=chunk_size,
+        keep=keep,
+    )
+
+
+def rem_pooled(
+    model: Model,
+    recognition: Recognition,
+    *,
+    num_particles: int,
+    covariance: Covariance | None = None,
+    chunk_size: int | None = None,
+    keep: int | None = None,
+) -> Estimator:
+    """REM whose particles serve both losses and are all properly weighted.
+
+    s is made from the particles of r. To weigh those same particles by a density that holds s, as
+    `rem_mixture` does, punishes the very particles that s was centred on: the heavier a particle,
+    the more s covers it, the less it then weighs, and the evidence comes out too low. Here the K
+    particles of r keep the weight p(x, z) / r(z), and the K that follow are drawn afresh from
+    1/2 r + 1/2 s and weighted by that density. Every weight is unbiased for p(x) and none exceeds
+    twice what it would be under r alone, however poor s is (the defensive mixture of Hesterberg
+    1995).
+    Arguments as in `rem`.
+    """
+    return rem(
+        model,
+        recognition,
+        num_particles=num_particles,
+        proposal=from_pooled,
+        hyperproposal=from_pooled,
         covariance=covariance,
         chunk_size=chunk_size,
         keep=keep,
