@@ -1,10 +1,12 @@
 """How every binary starts and fails: one clear line on standard error and exit code 2."""
 
+import io
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from absl import app, flags, logging
+from jax.errors import JaxRuntimeError
 
 from remjax.errors import InputError
 
@@ -13,15 +15,17 @@ def run(main: Callable[[], None]) -> None:
     """Parse the flags and run `main`; what a user can mend is told in one line.
 
     Exit codes: 0 done (or stopped by a signal, with everything saved), 2 what was asked for cannot
-    be done.
+    be done, 130 interrupted by Ctrl-C.
     """
     logging.set_verbosity(logging.WARNING)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a log file follows the run
 
     def parse(argv: Sequence[str]) -> list[str]:
         try:
             rest = flags.FLAGS(argv)
         except flags.Error as error:
-            _fail(str(error).replace("\n", " "))
+            _fail(f"{error}; --help explains every flag".replace("\n", " "))
         if len(rest) > 1:
             _fail(f"{rest[1]!r} is no flag: write --flag=value")
         return rest
@@ -31,6 +35,14 @@ def run(main: Callable[[], None]) -> None:
             main()
         except InputError as error:
             _fail(str(error))
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+        except JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            reason = str(error).partition("\n")[0]
+            _fail(f"not enough memory ({reason}): lower the sizes of the networks or the batch")
 
     app.run(guarded, flags_parser=parse)
 

@@ -26,7 +26,8 @@ def method_comparison(
       title: Stands above the panels.
     """
     methods = list(dict.fromkeys(method for row in results.values() for method in row))
-    with drawing(path, 1.2 + 3.4 * len(results), 1.5 + 0.42 * len(methods)) as figure:
+    width = max(5.8, 1.2 + 3.4 * len(results))  # at least that of the label
+    with drawing(path, width, 1.5 + 0.42 * len(methods)) as figure:
         panels = figure.subplots(1, len(results), sharey=True, squeeze=False)[0]
         for axes, (dataset, row) in zip(panels, results.items(), strict=True):
             for place, method in enumerate(methods):

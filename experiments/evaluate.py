@@ -17,28 +17,34 @@ from experiments.run_directory import reopen
 from experiments.scoring import score
 from experiments.settings import Settings
 from experiments.stopping import stop_on_signal
-from experiments.tables import markdown
+from experiments.tables import upright
 from remjax import checkpoints
 from remjax.errors import InputError
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("run_dir", None, "folder of the run, as experiments.train wrote it")
-flags.DEFINE_string("data_dir", None, "folder of the data files; default that of the run")
-flags.DEFINE_integer("eval_num_particles", None, "K of the evaluation; default that of the run")
-flags.DEFINE_integer(
-    "eval_size", None, "test and training images, evenly spaced; 0 for all; default that of the run"
-)
-flags.DEFINE_string(
-    "eval_proposal",
-    None,
-    f"whose particles evaluate: {', '.join(EVALUATION_PROPOSALS)}; default that of the run",
-)
 
 COLUMNS = [
     "step", "eval_num_particles", "eval_proposal", "train_log_likelihood", "test_log_likelihood",
     "test_log_likelihood_stderr", "test_images", "test_ess", "test_pareto_k", "kl_to_prior",
     "active_units",
 ]  # fmt: skip
+
+
+def define_flags() -> None:
+    """The run, and what to evaluate of it."""
+    flags.DEFINE_string("run_dir", None, "folder of the run, as experiments.train wrote it")
+    flags.DEFINE_string("data_dir", None, "folder of the data files; default that of the run")
+    flags.DEFINE_integer("eval_num_particles", None, "K of the evaluation; default that of the run")
+    flags.DEFINE_integer(
+        "eval_size",
+        None,
+        "test and training images, evenly spaced; 0 for all; default that of the run",
+    )
+    flags.DEFINE_string(
+        "eval_proposal",
+        None,
+        f"whose particles evaluate: {', '.join(EVALUATION_PROPOSALS)}; default that of the run",
+    )
 
 
 def main() -> None:
@@ -65,8 +71,9 @@ def main() -> None:
             print(f"stopped by {stop.signal_name}; nothing was added to the result")
             return
         run.update_result({"evaluations": [*run.result().get("evaluations", []), figures]})
-        print(markdown([figures], COLUMNS))
+        print(upright(figures, COLUMNS))
 
 
 if __name__ == "__main__":
+    define_flags()
     command_line.run(main)

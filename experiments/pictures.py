@@ -116,13 +116,13 @@ def learning_curves(path: PathLike, metrics: Metrics, *, title: str | None = Non
         for axes, key, divisor in ((left, "epoch", 1), (right, "seconds", seconds)):
             _line(axes, metrics, key, "log_evidence", 0, "training", divisor)
             _line(axes, metrics, key, "test_log_likelihood", 1, "test", divisor)
-            axes.set_xlim(left=0)
+            _begin_at_zero(axes)
         _leave_out_the_climb(left, metrics)
         left.xaxis.set_major_locator(MaxNLocator(integer=True))
         left.set(xlabel="epoch", ylabel="log-evidence (nats per image)")
         right.set_xlabel(f"training time ({unit})")
         if metrics:
-            right.legend(loc="lower right")
+            right.legend(loc="best")
         if title:
             figure.suptitle(title, x=0.01, ha="left")
 
@@ -157,9 +157,16 @@ def ess_over_time(
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlim(left=0)
+        _begin_at_zero(axes)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="epoch", ylabel="effective sample size (particles)", title=title)
+
+
+def _begin_at_zero(axes: Axes) -> None:
+    """Lets the x-axis begin at zero and end a little beyond the last point."""
+    # The margin of autoscaling is a part of the points' own range, which may be a hair.
+    last = axes.dataLim.x1
+    axes.set_xlim(0, 1.05 * last if math.isfinite(last) and last > 0 else None)
 
 
 def _leave_out_the_climb(axes: Axes, metrics: Metrics) -> None:

@@ -142,6 +142,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def released(method: str) -> str:
-    """The form of a method that the release runs."""
-    return {"rem_v1": "rem_v1_leaky"}.get(method, method)
+def form_of(method: str, preset: str | None) -> str:
+    """The form of a method that a preset runs: the release's v1 is the leaky one."""
+    leaky = preset == "rem_release" and method == "rem_v1"
+    return "rem_v1_leaky" if leaky else method

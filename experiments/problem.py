@@ -1,5 +1,7 @@
 """What settings ask for, built: the data, the networks, the estimator and the optimiser."""
 
+import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -38,9 +40,7 @@ def build(settings: Settings) -> Problem:
     Raises:
         InputError: for settings that do not go together, or data that cannot be had.
     """
-    dataset = look_up(SPLITS, "split", settings.split)(
-        load(settings.dataset, data_dir=settings.data_dir)
-    )
+    dataset = look_up(SPLITS, "split", settings.split)(_load(settings.dataset, settings.data_dir))
     train = evenly_spaced(dataset.train, settings.train_size, "train_size")
     if settings.batch_size > len(train):
         raise InputError(
@@ -73,10 +73,15 @@ def build(settings: Settings) -> Problem:
             schedule(settings.learning_rate, steps_per_epoch),
             eps=settings.adam_epsilon,
             epsilon_hat=settings.epsilon_hat,
-            max_gradient_norm=settings.max_gradient_norm,
+            max_gradient_norm=settings.max_gradient_norm or math.inf,
         ),
         steps_per_epoch=steps_per_epoch,
     )
+
+
+@functools.lru_cache(maxsize=1)  # the cells of a sweep have it in common
+def _load(name: str, data_dir: str | None) -> Dataset:
+    return load(name, data_dir=data_dir)
 
 
 def evenly_spaced(images: np.ndarray, size: int | None, flag: str) -> np.ndarray:

@@ -13,53 +13,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from absl import flags
-from tqdm import tqdm
 
 from experiments import command_line
-from experiments.comparisons import kl_against_particles, method_comparison, table_picture
-from experiments.files import replacing
 from experiments.fitting import Stopped
-from experiments.methods import accepts, look_up
-from experiments.presets import PRESETS, released
+from experiments.methods import applies, look_up
+from experiments.presets import PRESETS, form_of
+from experiments.problem import build
+from experiments.progress import progress_bar
+from experiments.rem_report import KL_METHODS, write_report
 from experiments.run_directory import start
 from experiments.runs import run_to_result
 from experiments.settings import MAY_CHANGE, Settings
 from experiments.stopping import StopRequest, stop_on_signal
-from experiments.tables import markdown, shown
 from remjax.errors import InputError
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("run_dir", None, "folder of the sweep; one that is there goes on")
-flags.DEFINE_string("data_dir", None, "folder of the data files; default as experiments.train")
-flags.DEFINE_string("scale", "cpu", "smoke (a minute), cpu (an hour on 2 cores) or full (a GPU)")
-flags.DEFINE_string("preset", "rem_paper", "rem_paper (the text) or rem_release (the code)")
-flags.DEFINE_list("datasets", None, "data sets; default those of the scale")
-flags.DEFINE_list("methods", None, "methods; default those of the scale")
 
 ALL_METHODS = ("vae", "iwae", "rws", "rem_v1", "rem_v2", "rem_mixture")
-# Methods of Figure 2.
-KL_METHODS = ("vae", "iwae", "rem_v1")
-
-# Negative log-likelihoods of Table 2, nats per image: (data set, method) -> (train, test).
-PAPER: Mapping[tuple[str, str], tuple[float, float]] = {
-    ("binarized_mnist", "rem_v1"): (87.77, 87.91),
-    ("mnist", "rem_v1"): (88.68, 88.95),
-    ("omniglot", "rem_v1"): (109.84, 113.94),
-    ("binarized_mnist", "rem_v2"): (87.84, 87.99),
-    ("mnist", "rem_v2"): (88.58, 88.92),
-    ("omniglot", "rem_v2"): (110.63, 114.73),
-}
-# The paper's settings, by which "what differs" is told.
-PAPER_SETTINGS: Mapping[str, Any] = {
-    "epochs": 200,
-    "num_particles": 1000,
-    "batch_size": 20,
-    "train_size": None,
-    "keep": None,
-    "eval_num_particles": 1000,
-    "eval_size": 0,
-    "schedule": "burda",
-}
 
 
 class Scale(NamedTuple):
@@ -119,6 +89,22 @@ SCALES: Mapping[str, Scale] = {
 }
 
 
+# Smaller than the training sets of the scales above smoke: they are used whole.
+SMALL_DATASETS = ("digits", "freyfaces")
+
+
+def define_flags() -> None:
+    """Where the sweep is, and how much of it."""
+    flags.DEFINE_string("run_dir", None, "folder of the sweep; one that is there goes on")
+    flags.DEFINE_string("data_dir", None, "folder of the data files; default as experiments.train")
+    flags.DEFINE_string(
+        "scale", "cpu", "smoke (a minute), cpu (an hour on 2 cores) or full (a GPU)"
+    )
+    flags.DEFINE_string("preset", "rem_paper", "rem_paper (the text) or rem_release (the code)")
+    flags.DEFINE_list("datasets", None, "data sets; default those of the scale")
+    flags.DEFINE_list("methods", None, "methods; default those of the scale")
+
+
 def cells(scale: Scale) -> Iterator[Settings]:
     """The runs of Table 2 and Figure 1, then those that Figure 2 adds."""
     preset = look_up(PRESETS, "preset", FLAGS.preset)
@@ -134,12 +120,14 @@ def cells(scale: Scale) -> Iterator[Settings]:
     ]
     seen = set()
     for dataset, method, extra in wanted:
-        name = released(method) if FLAGS.preset == "rem_release" else method
+        name = form_of(method, FLAGS.preset)
         chosen = {"data_dir": FLAGS.data_dir} | dict(preset) | dict(scale.settings) | extra
         if FLAGS.preset == "rem_release" and dataset == "binarized_mnist":
             chosen["split"] = "rem_release"
+        if dataset in SMALL_DATASETS and chosen.get("train_size", 0) > 1_000:
+            del chosen["train_size"]
         # What a method does not have is left out; no more can be kept than there are.
-        chosen = {key: value for key, value in chosen.items() if _has(name, key)}
+        chosen = {key: value for key, value in chosen.items() if applies(key, name)}
         if chosen.get("keep"):
             chosen["keep"] = min(chosen["keep"], chosen["num_particles"])
         settings = Settings.from_mapping(chosen | {"dataset": dataset, "method": name})
@@ -148,14 +136,19 @@ def cells(scale: Scale) -> Iterator[Settings]:
             yield settings
 
 
-def _has(method: str, setting: str) -> bool:
-    return setting not in ("keep", "covariance", "chunk_size") or accepts(method, setting)
+def _require_ours(root: Path) -> None:
+    """Raises InputError if the folder has files and is no sweep."""
+    strangers = sorted(entry.name for entry in root.iterdir()) if root.is_dir() else []
+    if strangers and "cells" not in strangers:
+        raise InputError(
+            f"{root} holds {strangers[0]} but no sweep: choose another --run_dir, new or empty"
+        )
 
 
 def run_cells(root: Path, wanted: list[Settings], stop: StopRequest) -> list[dict[str, Any]]:
     """The results of the cells, running those that have none yet."""
     results = []
-    with tqdm(total=len(wanted), unit="cell", desc="sweep", dynamic_ncols=True) as bar:
+    with progress_bar(total=len(wanted), unit="cell", desc="sweep") as bar:
         for settings in wanted:
             name = f"{settings.dataset}-{settings.method}-K{settings.num_particles}"
             config = dataclasses.asdict(settings)
@@ -168,82 +161,6 @@ def run_cells(root: Path, wanted: list[Settings], stop: StopRequest) -> list[dic
     return results
 
 
-def comparison_rows(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows "paper | ours | difference | what differs", negative log-likelihoods in nats."""
-    rows = []
-    for result in results:
-        method = result["method"].removesuffix("_leaky")
-        paper = PAPER.get((result["dataset"], method), (None, None))
-        for part, value in zip(("train", "test"), paper, strict=True):
-            ours = -result[f"{part}_log_likelihood"]
-            rows.append(
-                {
-                    "data set": result["dataset"],
-                    "method": result["method"],
-                    "part": part,
-                    "paper": value,
-                    "ours": ours,
-                    "stderr": result[f"{part}_log_likelihood_stderr"],
-                    "difference": None if value is None else ours - value,
-                    "what differs in the setting": what_differs(result),
-                }
-            )
-    return rows
-
-
-def what_differs(result: Mapping[str, Any]) -> str:
-    """Every setting that is not the paper's, as `name ours (paper's)`."""
-    told = [
-        f"{name} {result[name]} ({'all' if value is None else value})"
-        for name, value in PAPER_SETTINGS.items()
-        if result[name] != value and not (name == "eval_size" and result[name] is None)
-    ]
-    if result["method"] in ("rem_v1", "rem_v2") and result["covariance"] is None:
-        told.append("covariance shrunk (weighted)")
-    if result["eval_proposal"] == "recognition":
-        told.append("evaluated with r (unknown; the code: two-stage)")
-    if result["dataset"] == "binarized_mnist" and result["split"] == "published":
-        told.append("official test file (the code: validation file, trained on)")
-    if "PNGs" in result["source"]:
-        told.append("OMNIGLOT from resized PNGs (chardata.mat)")
-    if result["dataset"] == "digits":
-        told.append("digits 8x8, not in the paper")
-    return "; ".join(told) or "nothing"
-
-
-def write_report(root: Path, results: list[dict[str, Any]], num_particles: int) -> str:
-    """The table and the pictures of a finished sweep; returns the table."""
-    main_cells = [result for result in results if result["num_particles"] == num_particles]
-    rows = comparison_rows(main_cells)
-    columns = list(rows[0])
-    text = markdown(rows, columns)
-    with replacing(root / "table.md") as path:
-        path.write_text(text + "\n", encoding="utf-8")
-    short = columns[:-1]
-    text_rows = [[shown(row[column]) for column in short] for row in rows]
-    title = "Negative log-likelihood, nats per image"
-    table_picture(root / "table.png", short, text_rows, title=title)
-    method_comparison(root / "log_likelihoods.png", _by_dataset(main_cells))
-    lines: dict[str, dict[int, float]] = {}
-    for result in results:
-        drawn = result["method"].removesuffix("_leaky") in KL_METHODS
-        if drawn and result["dataset"] == results[-1]["dataset"]:
-            points = lines.setdefault(result["method"], {})
-            points[result["num_particles"]] = result["kl_to_prior"]
-    kl_against_particles(root / "kl_against_particles.png", lines)
-    return text
-
-
-def _by_dataset(results: list[dict[str, Any]]) -> dict[str, dict[str, tuple[float, float]]]:
-    values: dict[str, dict[str, tuple[float, float]]] = {}
-    for result in results:
-        values.setdefault(result["dataset"], {})[result["method"]] = (
-            result["test_log_likelihood"],
-            result["test_log_likelihood_stderr"],
-        )
-    return values
-
-
 def main() -> None:
     """Run the sweep and write its report."""
     if FLAGS.run_dir is None:
@@ -251,6 +168,9 @@ def main() -> None:
     scale = look_up(SCALES, "scale", FLAGS.scale)
     wanted = list(cells(scale))
     root = Path(FLAGS.run_dir)
+    _require_ours(root)
+    for settings in {settings.dataset: settings for settings in wanted}.values():
+        build(settings)  # what cannot be is refused before hours of work
     with stop_on_signal() as stop:
         try:
             results = run_cells(root, wanted, stop)
@@ -258,8 +178,9 @@ def main() -> None:
             print(f"stopped by {stop.signal_name}; the same command goes on")
             return
     print(write_report(root, results, scale.settings["num_particles"]))
-    print(f"\ntable.md and the pictures are in {root}")
+    print(f"\nwhat differs in the settings is in {root}/table.md; the pictures are beside it")
 
 
 if __name__ == "__main__":
+    define_flags()
     command_line.run(main)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from experiments.methods import EVALUATION_PROPOSALS, look_up
 from experiments.pictures import ess_over_time, image_grid, learning_curves, reconstructions
 from experiments.problem import Problem, evenly_spaced
+from experiments.progress import progress_bar
 from experiments.run_directory import RunDirectory
 from experiments.settings import Settings
 from remjax.data.binarization import fixed
@@ -51,8 +52,10 @@ def score(
     )
     results: dict[str, Any] = {}
     for part in ("train", "test"):
-        images = evaluation_images(problem, part, settings.eval_size)
-        with tqdm(total=len(images), unit="image", desc=f"evaluate {part}", leave=False) as bar:
+        images = jnp.asarray(evaluation_images(problem, part, settings.eval_size))
+        with progress_bar(
+            total=len(images), unit="image", desc=f"evaluate {part}", leave=False
+        ) as bar:
 
             def progress(count: int, bar: tqdm = bar) -> None:
                 bar.update(count)

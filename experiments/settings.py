@@ -59,8 +59,8 @@ class Settings:
     schedule: str = _setting("burda", f"of the learning rate: {', '.join(SCHEDULES)}")
     adam_epsilon: float = _setting(5e-6, "epsilon of Adam, for a loss averaged over the batch")
     epsilon_hat: bool = _setting(False, "Adam in its epsilon-hat form, as in the papers' codes")
-    max_gradient_norm: float = _setting(
-        float("inf"), "clip the gradient of theta and that of eta to this norm"
+    max_gradient_norm: float | None = _setting(
+        None, "clip the gradient of theta and that of eta to this norm; default no clipping"
     )
     eval_num_particles: int = _setting(5000, "K of the evaluation")
     eval_size: int | None = _setting(
@@ -98,10 +98,13 @@ class Settings:
             value = getattr(self, flag)
             if value is not None and not value > 0:
                 raise InputError(f"--{flag}={value} cannot be: give a positive number")
-        for flag in ("seed", "eval_size"):
-            value = getattr(self, flag)
-            if value is not None and value < 0:
-                raise InputError(f"--{flag}={value} cannot be: give 0 or more")
+            if value is not None and value >= 2**31:  # a compiled program counts in 32 bits
+                raise InputError(f"--{flag}={value} is too large: give less than 2^31")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"--seed={self.seed} cannot be: give a number from 0 to 2^32 - 1")
+        # One image has no standard error, and its latents no activity.
+        if self.eval_size is not None and (self.eval_size < 0 or self.eval_size == 1):
+            raise InputError(f"--eval_size={self.eval_size} cannot be: give 0 (all), 2 or more")
         if self.keep is not None and self.keep > self.num_particles:
             raise InputError(
                 f"--keep={self.keep} is more than --num_particles={self.num_particles}: "

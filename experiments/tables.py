@@ -11,6 +11,11 @@ def shown(value: Any) -> str:
     return f"{value:,.2f}" if isinstance(value, float) else str(value)
 
 
+def upright(values: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Some of the values as a table of two columns, narrow enough for any terminal."""
+    return markdown([{"": name, "value": values.get(name)} for name in names], ["", "value"])
+
+
 def markdown(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """Rows as a Markdown table, its columns as wide as their widest cell."""
     lines = [list(columns), *[[shown(row.get(column)) for column in columns] for row in rows]]

@@ -15,22 +15,17 @@ from absl import flags
 
 from experiments import command_line
 from experiments.fitting import Stopped
-from experiments.methods import look_up
-from experiments.presets import PRESETS
+from experiments.methods import applies, look_up
+from experiments.presets import PRESETS, form_of
 from experiments.problem import build
 from experiments.run_directory import start
 from experiments.runs import run_to_result
 from experiments.settings import MAY_CHANGE, Settings
 from experiments.stopping import stop_on_signal
-from experiments.tables import markdown
+from experiments.tables import upright
 from remjax.errors import InputError
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string(
-    "preset", None, f"settings to start from, under those given: {', '.join(PRESETS)}"
-)
-flags.DEFINE_string("run_dir", None, "folder of the run; made if it is missing")
-flags.DEFINE_bool("resume", False, "go on with the run in --run_dir, or start if there is none")
 
 COLUMNS = [
     "method", "dataset", "epochs", "num_particles", "train_log_likelihood", "test_log_likelihood",
@@ -38,8 +33,13 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def define_setting_flags() -> None:
-    """One flag for each field of `Settings`."""
+def define_flags() -> None:
+    """Where the run is, and one flag for each field of `Settings`."""
+    flags.DEFINE_string("run_dir", None, "folder of the run; made if it is missing")
+    flags.DEFINE_bool("resume", False, "go on with the run in --run_dir, or start if there is none")
+    flags.DEFINE_string(
+        "preset", None, f"settings to start from, under those given: {', '.join(PRESETS)}"
+    )
     define = {
         str: flags.DEFINE_string,
         int: flags.DEFINE_integer,
@@ -56,8 +56,11 @@ def define_setting_flags() -> None:
 def settings_from_flags() -> Settings:
     """The settings that the command line asks for: defaults, then the preset, then the flags."""
     preset = look_up(PRESETS, "preset", FLAGS.preset) if FLAGS.preset else {}
+    # A preset is for every method; what the chosen one does not have is left out of it.
+    method = form_of(FLAGS.method, FLAGS.preset)
+    preset = {name: value for name, value in preset.items() if applies(name, method)}
     chosen = {name: FLAGS[name].value for name in FLAGS if FLAGS[name].present}
-    return Settings.from_mapping({**preset, **chosen})
+    return Settings.from_mapping({**preset, **chosen, "method": method})
 
 
 def main() -> None:
@@ -66,18 +69,18 @@ def main() -> None:
         raise InputError("--run_dir is missing: name a folder for the run, as --run_dir=runs/first")
     settings = settings_from_flags()
     config = dataclasses.asdict(settings)
-    build(settings)  # what cannot be is refused before anything is written
+    problem = build(settings)  # what cannot be is refused before anything is written
     with start(FLAGS.run_dir, config, resume=FLAGS.resume, may_change=MAY_CHANGE) as run:
+        print(f"{settings.method} on {problem.dataset.source}")
         with stop_on_signal() as stop:
             try:
                 result = run_to_result(settings, run, stop)
             except Stopped:
                 print(f"stopped by {stop.signal_name}; everything is saved: go on with --resume")
                 return
-        print(markdown([result], COLUMNS))
-        print(f"\nresult and pictures are in {run.path}")
+        print(f"\n{upright(result, COLUMNS)}\n\nresult and pictures are in {run.path}")
 
 
 if __name__ == "__main__":
-    define_setting_flags()
+    define_flags()
     command_line.run(main)

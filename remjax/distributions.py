@@ -178,7 +178,8 @@ class FullGaussian(Distribution):
 class Stratified(Distribution):
     """The even mixture of two laws, its particles drawn from them in turn.
 
-    Particle 2k is particle k of `first` and particle 2k + 1 is particle k of a stream of `second`.
+    Particle 2k is particle k of `first` and particle 2k + 1 is particle k, or by a coin k + 1, of a
+    stream of `second`.
     Each is weighted by the density of its own law, so every particle is properly weighted even
     where `second` was made from the particles of `first`. Strata of fixed size instead of a coin
     make the weights less variable.
@@ -211,8 +212,12 @@ class Stratified(Distribution):
     def particle(self, key: Key[Array, ""], index: Int[Array, ""]) -> Drawn:
         """Particles of the two laws in turn, see the class."""
         first = self.first.particle(key, index // 2)
-        # The second stream has a name of its own, which no particle of the first one has.
-        second = self.second.particle(jax.random.fold_in(key, _SECOND_STREAM), index // 2)
+        # The second stream has a name of its own, which no particle of the first one has. Where the
+        # second law is in strata too, a coin says which stratum comes first: else an odd number of
+        # its particles would always hold one more of the same.
+        stream, coin = jax.random.split(jax.random.fold_in(key, _SECOND_STREAM))
+        offset = jax.random.bernoulli(coin).astype(index.dtype)
+        second = self.second.particle(stream, index // 2 + offset)
         return jax.tree.map(lambda a, b: jnp.where(index % 2 == 0, a, b), first, second)
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from remjax.distributions import DiagonalGaussian, Distribution
 from remjax.errors import InputError
@@ -24,6 +24,9 @@ _BLOCK = 100
 _ROWS_IN_FLIGHT = 1024
 # Datapoints whose K weights are held at a time: 4 bytes x K x this.
 _DATAPOINTS_IN_FLIGHT = 20
+
+# Rows of a data set, on the host or on the device.
+Images = Float[Array, "N X"] | Float[np.ndarray, "N X"]
 
 EvaluationProposal = Callable[[Key[Array, ""], Joint, Distribution, int, int], Distribution]
 
@@ -111,14 +114,16 @@ def make_log_likelihood(
         return log_mean_exp(log_w), effective_sample_size(log_w), pareto_k(log_w)
 
     @jax.jit
-    def block(params: Params, key: Key[Array, ""], start: int, x: Float[Array, "B X"]) -> PyTree:
+    def block(
+        params: Params, key: Key[Array, ""], start: Int[Array, ""], x: Float[Array, "B X"]
+    ) -> PyTree:
         keys = jax.vmap(lambda n: jax.random.fold_in(key, n))(start + jnp.arange(x.shape[0]))
         return lax.map(lambda item: one(params, *item), (keys, x), batch_size=_DATAPOINTS_IN_FLIGHT)
 
     def evaluate(
         params: Params,
         key: Key[Array, ""],
-        x: Float[Array, "N X"],
+        x: Images,
         progress: Callable[[int], None] | None = None,
     ) -> Evaluation:
         if x.shape[0] == 0:
@@ -143,7 +148,7 @@ def log_likelihood(
     recognition: Recognition,
     params: Params,
     key: Key[Array, ""],
-    x: Float[Array, "N X"],
+    x: Images,
     *,
     num_particles: int = 5000,
     proposal: EvaluationProposal = from_recognition,
@@ -177,9 +182,7 @@ class LatentUse(NamedTuple):
         return int(np.sum(self.activity > threshold))
 
 
-def latent_use(
-    model: Model, recognition: Recognition, params: Params, x: Float[Array, "N X"]
-) -> LatentUse:
+def latent_use(model: Model, recognition: Recognition, params: Params, x: Images) -> LatentUse:
     """Activity of each latent and KL(r || prior) over a data set, both analytic.
 
     Raises:
@@ -211,7 +214,7 @@ def latent_use(
 def active_units(
     recognition: Recognition,
     params: Params,
-    x: Float[Array, "N X"],
+    x: Images,
     *,
     threshold: float = 0.01,
 ) -> int:

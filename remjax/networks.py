@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from flax.nnx import initializers
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key, PyTree
 
 M = TypeVar("M", bound=nnx.Module)
@@ -40,7 +41,7 @@ def glorot(in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nnx.Linear
 def fan_in_uniform(in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nnx.Linear:
     """Weights and biases uniform in +-1 / sqrt(fan_in), as the released code of REM starts."""
 
-    def uniform(key: Key[Array, ""], shape: Sequence[int], dtype: jnp.dtype) -> Array:
+    def uniform(key: Key[Array, ""], shape: Sequence[int], dtype: DTypeLike) -> Array:
         limit = 1.0 / math.sqrt(in_features)
         return jax.random.uniform(key, tuple(shape), dtype, -limit, limit)
 

@@ -18,6 +18,8 @@ from remjax import checkpoints
 from remjax.errors import InputError
 
 _ROOT = Path(__file__).parents[1]
+# TensorFlow Probability, which distrax imports, uses a name that JAX is about to remove.
+_TFP_WARNING = "ignore:jax.core.pytype_aval_mappings:DeprecationWarning"
 
 
 class State(NamedTuple):
@@ -258,7 +260,16 @@ def test_five_megabytes_take_well_under_a_second(tmp_path):
 
 def _started(script: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(script), *arguments],
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-W",
+            _TFP_WARNING,
+            "-c",
+            textwrap.dedent(script),
+            *arguments,
+        ],
         cwd=_ROOT,
         env=os.environ | environment,
         stdout=subprocess.PIPE,

@@ -1,0 +1,119 @@
+"""The report of a sweep over the REM paper's protocol: ours beside the paper's figures."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.comparisons import kl_against_particles, method_comparison, table_picture
+from experiments.files import replacing
+from experiments.methods import accepts
+from experiments.tables import markdown, shown
+
+# Methods of Figure 2.
+KL_METHODS = ("vae", "iwae", "rem_v1")
+
+# Negative log-likelihoods of Table 2, nats per image: (data set, method) -> (train, test).
+PAPER: Mapping[tuple[str, str], tuple[float, float]] = {
+    ("binarized_mnist", "rem_v1"): (87.77, 87.91),
+    ("mnist", "rem_v1"): (88.68, 88.95),
+    ("omniglot", "rem_v1"): (109.84, 113.94),
+    ("binarized_mnist", "rem_v2"): (87.84, 87.99),
+    ("mnist", "rem_v2"): (88.58, 88.92),
+    ("omniglot", "rem_v2"): (110.63, 114.73),
+}
+# The paper's settings, by which "what differs" is told.
+PAPER_SETTINGS: Mapping[str, Any] = {
+    "epochs": 200,
+    "num_particles": 1000,
+    "batch_size": 20,
+    "train_size": None,
+    "keep": None,
+    "eval_num_particles": 1000,
+    "eval_size": 0,
+    "schedule": "burda",
+}
+
+
+def comparison_rows(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows "paper | ours | difference | what differs", negative log-likelihoods in nats."""
+    rows = []
+    for result in results:
+        method = result["method"].removesuffix("_leaky")
+        paper = PAPER.get((result["dataset"], method), (None, None))
+        for part, value in zip(("train", "test"), paper, strict=True):
+            ours = -result[f"{part}_log_likelihood"]
+            rows.append(
+                {
+                    "data set": result["dataset"],
+                    "method": result["method"],
+                    "part": part,
+                    "paper": value,
+                    "ours": ours,
+                    "stderr": result[f"{part}_log_likelihood_stderr"],
+                    "difference": None if value is None else ours - value,
+                    "what differs in the setting": what_differs(result),
+                }
+            )
+    return rows
+
+
+def what_differs(result: Mapping[str, Any]) -> str:
+    """Every setting that is not the paper's, as `name ours (paper's)`."""
+    told = [
+        f"{name} {result[name] or 'all'} ({value or 'all'})"
+        for name, value in PAPER_SETTINGS.items()
+        if (result[name] or "all") != (value or "all")
+    ]
+    if accepts(result["method"], "covariance") and result["covariance"] != "weighted":
+        told.append(f"covariance {result['covariance'] or 'shrunk'} (weighted)")
+    if result["eval_proposal"] == "recognition":
+        told.append("evaluated with r (unknown; the code: two-stage)")
+    if result["dataset"] == "binarized_mnist" and result["split"] == "published":
+        told.append("official test file (the code: validation file, trained on)")
+    if "PNGs" in result["source"]:
+        told.append("OMNIGLOT from resized PNGs (chardata.mat)")
+    if result["dataset"] == "digits":
+        told.append("digits 8x8, not in the paper")
+    return "; ".join(told) or "nothing"
+
+
+def write_report(root: Path, results: list[dict[str, Any]], num_particles: int) -> str:
+    """Writes the table and the pictures of a finished sweep.
+
+    Args:
+        root: where to.
+        results: configuration and result of every cell.
+        num_particles: K of the table; cells of another K are for the KL against K only.
+
+    Returns:
+        The table without its last column, which is too wide for a terminal.
+    """
+    main_cells = [result for result in results if result["num_particles"] == num_particles]
+    rows = comparison_rows(main_cells)
+    columns = list(rows[0])
+    with replacing(root / "table.md") as path:
+        path.write_text(markdown(rows, columns) + "\n", encoding="utf-8")
+    short = columns[:-1]
+    text_rows = [[shown(row[column]) for column in short] for row in rows]
+    title = "Negative log-likelihood, nats per image"
+    table_picture(root / "table.png", short, text_rows, title=title)
+    method_comparison(root / "log_likelihoods.png", _by_dataset(main_cells))
+    lines: dict[str, dict[int, float]] = {}
+    for result in results:
+        drawn = result["method"].removesuffix("_leaky") in KL_METHODS
+        if drawn and result["dataset"] == results[-1]["dataset"]:
+            points = lines.setdefault(result["method"], {})
+            points[result["num_particles"]] = result["kl_to_prior"]
+    if lines:
+        kl_against_particles(root / "kl_against_particles.png", lines)
+    return markdown(rows, short)
+
+
+def _by_dataset(results: list[dict[str, Any]]) -> dict[str, dict[str, tuple[float, float]]]:
+    values: dict[str, dict[str, tuple[float, float]]] = {}
+    for result in results:
+        values.setdefault(result["dataset"], {})[result["method"]] = (
+            result["test_log_likelihood"],
+            result["test_log_likelihood_stderr"],
+        )
+    return values

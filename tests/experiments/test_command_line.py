@@ -1,0 +1,191 @@
+"""Whatever a user gets wrong is one line that names it, exit code 2, and nothing written."""
+
+import gzip
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from experiments import rem, train
+from remjax.errors import InputError
+
+_ROOT = Path(__file__).parents[2]
+# An idx file of 60,000 images of 28x28 begins so.
+_IDX_HEADER = bytes.fromhex("00000803 0000ea60 0000001c 0000001c")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Folders with data files and other files that are wrong in one way each."""
+    place = tmp_path_factory.mktemp("place")
+    (place / "thesis").mkdir()
+    (place / "thesis" / "thesis.tex").write_text("")
+    (place / "file").write_text("")
+    (place / "empty").mkdir()
+    whole = gzip.compress(_IDX_HEADER + bytes(60_000), mtime=0)
+    for name, content in (
+        ("cut", whole[: len(whole) // 2]),
+        ("short", whole),
+        ("labels", gzip.compress(bytes.fromhex("00000801 0000ea60") + bytes(60_000))),
+        ("text", b"<html>404</html>"),
+    ):
+        (place / name).mkdir()
+        for file in ("train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz"):
+            (place / name / file).write_bytes(content)
+    return place
+
+
+POSITIVE = "give a positive number"
+CASES = [
+    (["--method=remv1"], "--method=remv1 is not known: use one of rem_v1, rem_v2"),
+    (["--method=xyz"], "--method=xyz is not known: use one of vae, iwae, rws, rem_v1"),
+    (["--dataset=mnsit"], "--dataset=mnsit is not known: use one of mnist"),
+    (["--preset=rem"], "--preset=rem is not known: use one of rem_paper, rem_release"),
+    (["--covariance=shrink"], "--covariance=shrink is not known: use one of shrunk"),
+    (["--schedule=linear"], "--schedule=linear is not known: use one of burda, constant"),
+    (["--binarization=none"], "use one of fixed, per_epoch, per_minibatch"),
+    (["--num_particles=0"], f"--num_particles=0 cannot be: {POSITIVE}"),
+    (["--batch_size=-1"], f"--batch_size=-1 cannot be: {POSITIVE}"),
+    (["--epochs=-3"], f"--epochs=-3 cannot be: {POSITIVE}"),
+    (["--latent_size=0"], f"--latent_size=0 cannot be: {POSITIVE}"),
+    (["--hidden_size=0"], f"--hidden_size=0 cannot be: {POSITIVE}"),
+    (["--chunk_size=0"], f"--chunk_size=0 cannot be: {POSITIVE}"),
+    (["--keep=0"], f"--keep=0 cannot be: {POSITIVE}"),
+    (["--train_size=0"], f"--train_size=0 cannot be: {POSITIVE}"),
+    (["--eval_num_particles=0"], f"--eval_num_particles=0 cannot be: {POSITIVE}"),
+    (["--learning_rate=0"], f"--learning_rate=0.0 cannot be: {POSITIVE}"),
+    (["--learning_rate=nan"], f"--learning_rate=nan cannot be: {POSITIVE}"),
+    (["--learning_rate=inf"], "--learning_rate=inf is too large: give less than 2^31"),
+    (["--num_particles=3000000000"], "--num_particles=3000000000 is too large: give less than"),
+    (["--adam_epsilon=-1"], f"--adam_epsilon=-1.0 cannot be: {POSITIVE}"),
+    (["--max_gradient_norm=0"], f"--max_gradient_norm=0.0 cannot be: {POSITIVE}"),
+    (["--eval_size=1"], "--eval_size=1 cannot be: give 0 (all), 2 or more"),
+    (["--seed=-1"], "--seed=-1 cannot be: give a number from 0 to 2^32 - 1"),
+    (["--keep=9"], "--keep=9 is more than --num_particles=4: lower it, or leave it out"),
+    (["--method=vae", "--keep=2"], "--keep does nothing for --method=vae: leave it out"),
+    (
+        ["--method=iwae", "--covariance=weighted"],
+        "--covariance does nothing for --method=iwae: leave it out",
+    ),
+    (["--train_size=5000"], "--train_size=5000 is more than the 1500 images: lower it"),
+    (["--batch_size=201"], "--batch_size=201 is more than the 200 training images of digits"),
+    (["--split=rem_release"], "needs a validation part, which digits has not: use"),
+    (["--num_particles=many"], "--num_particles=many: invalid literal"),
+    (["--num_partcles=5"], "'num_partcles'. Did you mean: num_particles ?"),
+    (["more"], "'more' is no flag: write --flag=value"),
+    (["--run_dir={place}/thesis"], "thesis holds thesis.tex but no run: choose another --run_dir"),
+    (["--run_dir={place}/file"], "file is a file: choose another --run_dir"),
+    (["--run_dir={place}/file/run"], "cannot write {place}/file/run: Not a directory; free some"),
+    (["--dataset=mnist", "--data_dir={place}/missing"], "data_dir {place}/missing does not exist"),
+    (["--dataset=mnist", "--data_dir={place}/file"], "data_dir {place}/file is not a folder"),
+    (["--dataset=mnist", "--data_dir={place}/empty"], "holds train-images-idx3-ubyte.gz (or"),
+    (["--dataset=mnist", "--data_dir={place}/cut"], "truncated: the gzip stream ends early"),
+    (["--dataset=mnist", "--data_dir={place}/short"], "train-images-idx3-ubyte.gz: truncated"),
+    (["--dataset=mnist", "--data_dir={place}/labels"], "magic number 2049 and not 2051"),
+    (["--dataset=mnist", "--data_dir={place}/text"], "train-images-idx3-ubyte.gz: "),
+]
+
+
+def _entries(place):
+    return sorted(place.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"), CASES, ids=[" ".join(arguments) for arguments, _ in CASES]
+)
+def test_bad_input_of_train(run_binary, tiny, place, arguments, words):
+    arguments = [argument.format(place=place) for argument in arguments]
+    given = {argument.partition("=")[0] for argument in arguments}
+    others = [flag for flag in tiny if flag.partition("=")[0] not in given]
+    before = _entries(place)
+    # The last --run_dir wins, and new/ is where nothing may appear.
+    done = run_binary(train, f"--run_dir={place}/new", *others, *arguments)
+    assert (done.code, done.stdout, done.stderr.count("\n")) == (2, "", 1), done
+    assert done.stderr.startswith("error: ")
+    assert words.format(place=place) in done.stderr
+    assert _entries(place) == before
+
+
+def test_run_that_is_there(run_binary, tiny, finished):
+    for arguments, words in (
+        ([], "holds a run: choose another --run_dir or add --resume"),
+        (["--resume", "--num_particles=5"], "give --num_particles=4 again, or choose another"),
+        (["--resume", "--epochs=9"], "with --epochs=3, which cannot go on with --epochs=9"),
+    ):
+        done = run_binary(train, *tiny, f"--run_dir={finished}", *arguments)
+        assert (done.code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--run_dir is missing: name a folder, as --run_dir=runs/rem"),
+        (["--run_dir={place}/new", "--scale=tiny"], "--scale=tiny is not known: use one of full"),
+        (["--run_dir={place}/new", "--preset=iwae"], "use one of rem_paper, rem_release"),
+        (["--run_dir={place}/new", "--methods=remm"], "--method=remm is not known: use one of"),
+        (["--run_dir={place}/new", "--datasets=digit"], "--dataset=digit is not known: use one of"),
+        (["--run_dir={place}/thesis"], "thesis holds thesis.tex but no sweep: choose another"),
+        (["--run_dir={place}/file"], "Not a directory; free some space there, or choose"),
+        (
+            ["--run_dir={place}/new", "--datasets=digits,mnist", "--data_dir={place}/empty"],
+            "mnist: neither {place}/empty nor {place}/empty/mnist holds",
+        ),
+    ],
+)
+def test_bad_input_of_rem(run_binary, place, arguments, words):
+    before = _entries(place)
+    arguments = [argument.format(place=place) for argument in arguments]
+    done = run_binary(rem, "--scale=smoke", *arguments)
+    assert (done.code, done.stdout, done.stderr.count("\n")) == (2, "", 1), done
+    assert words.format(place=place) in done.stderr
+    assert _entries(place) == before
+
+
+def test_process_ends_with_code_2_and_one_line(tmp_path):
+    command = [sys.executable, "-m", "experiments.train", "--method=remv1", "--run_dir=RUN"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(_ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: --method=remv1 is not known: use one of rem_v1, rem_v2")
+    assert done.stderr.count("\n") == 1
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (InputError("the file x is empty: fill it"), 2, "error: the file x is empty: fill it"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (
+            jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory.\nbuffers: ..."),
+            2,
+            "error: not enough memory (RESOURCE_EXHAUSTED: Out of memory.): lower the sizes",
+        ),
+    ],
+)
+def test_errors_that_a_user_can_mend(run_binary, tiny, tmp_path, monkeypatch, error, code, words):
+    def fail(settings):
+        raise error
+
+    monkeypatch.setattr(train, "build", fail)
+    done = run_binary(train, *tiny, f"--run_dir={tmp_path}/run")
+    assert (done.code, done.stdout, done.stderr.count("\n")) == (code, "", 1)
+    assert done.stderr.startswith(words)
+
+
+def test_errors_of_the_program_keep_their_traceback(run_binary, tiny, tmp_path, monkeypatch):
+    def fail(settings):
+        raise jax.errors.JaxRuntimeError("INTERNAL: a bug")
+
+    monkeypatch.setattr(train, "build", fail)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="a bug"):
+        run_binary(train, *tiny, f"--run_dir={tmp_path}/run")

@@ -1,0 +1,77 @@
+"""A finished run is scored again, and only its list of evaluations grows."""
+
+import json
+import os
+import shutil
+import signal
+
+import pytest
+
+from experiments import evaluate
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def _result(path):
+    return json.loads((path / "result.json").read_text())
+
+
+def test_evaluation_is_added_to_the_result(run_binary, run):
+    before = _result(run)
+    done = run_binary(evaluate, f"--run_dir={run}")
+    assert (done.code, done.stderr) == (0, "")
+    (first,) = _result(run)["evaluations"]
+    assert {name: before[name] for name in first if name != "step"} == {
+        name: value for name, value in first.items() if name != "step"
+    }
+    assert first["step"] == 12
+    assert f"{before['test_log_likelihood']:.2f}" in done.stdout
+    arguments = ("--eval_num_particles=40", "--eval_size=25", "--eval_proposal=two_stage")
+    assert run_binary(evaluate, f"--run_dir={run}", *arguments).code == 0
+    again, second = _result(run)["evaluations"]
+    assert again == first
+    assert (second["eval_num_particles"], second["test_images"]) == (40, 25)
+    assert second["eval_proposal"] == "two_stage"
+    assert {name: _result(run)[name] for name in before} == before
+
+
+def test_stopped_evaluation_adds_nothing(run_binary, run, monkeypatch):
+    def stopped_score(problem, settings, params, check):
+        os.kill(os.getpid(), signal.SIGTERM)
+        check()
+
+    monkeypatch.setattr(evaluate, "score", stopped_score)
+    before = _result(run)
+    done = run_binary(evaluate, f"--run_dir={run}")
+    assert done.code == 0
+    assert done.stdout == "stopped by SIGTERM; nothing was added to the result\n"
+    assert _result(run) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--run_dir is missing: name the folder of a run"),
+        (["--run_dir=nowhere"], "nowhere holds no run: give a --run_dir that experiments.train"),
+        (["--run_dir={run}", "--eval_num_particles=0"], "--eval_num_particles=0 cannot be"),
+        (["--run_dir={run}", "--eval_size=1"], "--eval_size=1 cannot be: give 0 (all), 2 or more"),
+        (["--run_dir={run}", "--eval_proposal=prior"], "use one of recognition, two_stage"),
+    ],
+)
+def test_bad_input_is_one_line(run_binary, run, arguments, words):
+    before = _result(run)
+    done = run_binary(evaluate, *[argument.format(run=run) for argument in arguments])
+    assert (done.code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert words in done.stderr
+    assert _result(run) == before
+
+
+def test_run_without_a_checkpoint_is_one_line(run_binary, run):
+    shutil.rmtree(run / "checkpoints")
+    done = run_binary(evaluate, f"--run_dir={run}")
+    assert (done.code, done.stderr.count("\n")) == (2, 1)
+    assert "holds no checkpoint" in done.stderr

@@ -1,0 +1,71 @@
+"""What mimics the released code differs from the library in exactly what it says."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.presets import PRESETS, release_split, rem_v1_leaky, unweighted_with_ridge
+from experiments.settings import Settings
+from remjax.data import Dataset
+from remjax.errors import InputError
+from remjax.estimators.rem import rem_v1
+from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
+from remjax.moments import particle_moments, unweighted
+from remjax.types import Batch
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_makes_settings(name):
+    settings = Settings.from_mapping(PRESETS[name])
+    assert all(getattr(settings, key) == value for key, value in PRESETS[name].items())
+
+
+def _dataset(valid):
+    images = np.arange(6, dtype=np.float32)[:, None] / 6
+    return Dataset("x", images[:3], images[3 : 3 + valid], images[5:], (1, 1), True, False, "file")
+
+
+def test_release_trains_on_what_it_scores():
+    split = release_split(_dataset(2))
+    np.testing.assert_array_equal(split.train[:, 0] * 6, [0, 1, 2, 3, 4])
+    np.testing.assert_array_equal(split.test[:, 0] * 6, [3, 4])
+    assert "trained on train + valid" in split.source
+    with pytest.raises(InputError, match="--split=rem_release needs a validation part"):
+        release_split(_dataset(0))
+
+
+def test_ridge_is_a_millionth_on_the_diagonal():
+    particles = jax.random.normal(jax.random.key(0), (5, 3))
+    ours, plain = unweighted_with_ridge(), unweighted()
+    moments = particle_moments(jnp.arange(5.0), particles, jnp.ones(5), ours.powers)
+    ridged, bare = (choice.match(moments, jnp.ones(3), 5) for choice in (ours, plain))
+    np.testing.assert_allclose(ridged, bare + 1e-6 * np.eye(3), rtol=1e-6)
+    assert (jnp.diagonal(ridged) > jnp.diagonal(bare)).all()
+
+
+def test_leak_reaches_the_encoder_and_only_the_encoder():
+    model = gaussian_model(
+        bernoulli_likelihood(np.full(4, 0.5, np.float32)), latent_size=2, hidden_sizes=(3,)
+    )
+    recognition = gaussian_recognition(np.zeros(4, np.float32), latent_size=2, hidden_sizes=(3,))
+    batch = Batch(jnp.eye(4), jnp.arange(4))
+
+    methods = [method(model, recognition, num_particles=6) for method in (rem_v1_leaky, rem_v1)]
+    params, state = methods[0].init(jax.random.key(0))
+
+    @jax.jit  # one program, in which the compiler finds what both have in common
+    def gradients(params):
+        def loss(params, estimator):
+            estimate, _ = estimator.estimate(params, state, jax.random.key(1), batch)
+            return estimate.theta_loss + estimate.eta_loss
+
+        return [jax.grad(loss)(params, estimator) for estimator in methods]
+
+    leaky, sound = gradients(params)
+    for ours, expected in zip(
+        jax.tree.leaves(leaky.theta), jax.tree.leaves(sound.theta), strict=True
+    ):
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
+    bias = (leaky.eta["mlp"]["head"]["bias"], sound.eta["mlp"]["head"]["bias"])
+    assert float(jnp.abs(bias[0] - bias[1]).max()) > 1e-3

@@ -1,0 +1,177 @@
+"""The REM paper's protocol: its cells, a sweep that goes on cell by cell, its report."""
+
+import json
+import os
+import signal
+
+import pytest
+from absl import flags
+from PIL import Image
+
+from experiments import fitting, rem, rem_report
+
+
+def _cells(defined_flags, *arguments):
+    with defined_flags(rem):
+        flags.FLAGS(["rem", *arguments])
+        return list(rem.cells(rem.SCALES[flags.FLAGS.scale]))
+
+
+def test_full_scale_is_the_paper(defined_flags):
+    cells = _cells(defined_flags, "--scale=full")
+    table = [cell for cell in cells if cell.num_particles == 1000]
+    assert len(table) == 18
+    assert {cell.dataset for cell in table} == {"binarized_mnist", "mnist", "omniglot"}
+    assert len(cells) == 18 + 9
+    assert {cell.num_particles for cell in cells if cell.method == "rem_v1"} == {1, 10, 100, 1000}
+    for cell in cells:
+        assert (cell.epochs, cell.batch_size, cell.schedule) == (200, 20, "burda")
+        assert (cell.latent_size, cell.hidden_size, cell.learning_rate) == (20, 200, 1e-3)
+        assert (cell.eval_num_particles, cell.eval_size) == (1000, 0)
+        assert (cell.eval_proposal, cell.keep, cell.train_size) == ("recognition", None, None)
+
+
+def test_release_is_the_code(defined_flags):
+    cells = _cells(defined_flags, "--scale=full", "--preset=rem_release")
+    (v1,) = [
+        cell
+        for cell in cells
+        if cell.dataset == "binarized_mnist" and cell.method == "rem_v1_leaky"
+    ]
+    assert not [cell for cell in cells if cell.method == "rem_v1"]
+    assert v1.covariance == "unweighted_with_ridge"
+    assert (v1.schedule, v1.epsilon_hat, v1.eval_proposal) == ("constant", True, "two_stage")
+    # A loss summed over 20 images is the mean loss with a twentieth of epsilon.
+    assert v1.adam_epsilon == pytest.approx(1e-4 / v1.batch_size)
+    assert {cell.dataset: cell.split for cell in cells} == {
+        "binarized_mnist": "rem_release",
+        "mnist": "published",
+        "omniglot": "published",
+    }
+    assert {cell.covariance for cell in cells if cell.method in ("vae", "iwae", "rws")} == {None}
+
+
+def test_no_more_is_kept_than_there_is(defined_flags):
+    cells = _cells(defined_flags, "--scale=cpu")
+    assert {cell.keep for cell in cells if cell.num_particles == 5} == {None, 5}
+    assert {cell.keep for cell in cells if cell.method == "rem_v2"} == {16}
+
+
+def test_figures_of_the_paper():
+    # Table 2 of Dieng & Paisley 2019, row by row: fixed MNIST, stochastic MNIST, OMNIGLOT.
+    rows = {
+        "rem_v1": (87.77, 87.91, 88.68, 88.95, 109.84, 113.94),
+        "rem_v2": (87.84, 87.99, 88.58, 88.92, 110.63, 114.73),
+    }
+    for method, row in rows.items():
+        parts = [rem_report.PAPER[dataset, method] for dataset in rem.SCALES["full"].datasets]
+        assert sum(parts, ()) == row
+    assert len(rem_report.PAPER) == 6
+
+
+@pytest.fixture
+def paper_result():
+    return {
+        **rem_report.PAPER_SETTINGS,
+        "dataset": "mnist",
+        "method": "rem_v1",
+        "covariance": "weighted",
+        "eval_proposal": "two_stage",
+        "split": "published",
+        "source": "",
+        "train_log_likelihood": -88.0,
+        "test_log_likelihood": -89.0,
+        "train_log_likelihood_stderr": 0.1,
+        "test_log_likelihood_stderr": 0.2,
+    }
+
+
+def test_what_differs(paper_result):
+    assert rem_report.what_differs(paper_result) == "nothing"
+    assert rem_report.what_differs(paper_result | {"eval_size": None}) == "nothing"
+    ours = {"epochs": 12, "keep": 16, "eval_size": 500, "covariance": None}
+    assert rem_report.what_differs(paper_result | ours) == (
+        "epochs 12 (200); keep 16 (all); eval_size 500 (all); covariance shrunk (weighted)"
+    )
+    told = rem_report.what_differs(
+        paper_result | {"dataset": "binarized_mnist", "eval_proposal": "recognition"}
+    )
+    assert told == (
+        "evaluated with r (unknown; the code: two-stage); "
+        "official test file (the code: validation file, trained on)"
+    )
+
+
+def test_difference_is_ours_minus_the_papers(paper_result):
+    leaky = paper_result | {"method": "rem_v1_leaky", "covariance": "unweighted_with_ridge"}
+    iwae = paper_result | {"method": "iwae", "covariance": None}
+    train, test, train_leaky, _, train_iwae, _ = rem_report.comparison_rows(
+        [paper_result, leaky, iwae]
+    )
+    assert (train["paper"], train["ours"]) == (88.68, 88.0)
+    assert train["difference"] == pytest.approx(-0.68)
+    assert test["difference"] == pytest.approx(0.05)
+    assert train_leaky["paper"] == 88.68
+    assert "unweighted_with_ridge (weighted)" in train_leaky["what differs in the setting"]
+    assert train_iwae["paper"] is train_iwae["difference"] is None
+
+
+def test_report_without_the_methods_of_figure_2(tmp_path, paper_result):
+    rem_report.write_report(tmp_path, [paper_result | {"method": "rws"}], 1000)
+    assert sorted(os.listdir(tmp_path)) == ["log_likelihoods.png", "table.md", "table.png"]
+
+
+def _files(path):
+    return {file: file.stat().st_mtime_ns for file in path.rglob("*") if file.is_file()}
+
+
+@pytest.fixture
+def smallest_scale(monkeypatch, tiny):
+    """A sweep of two cells, the first of which is a program that is compiled already."""
+    settings = {name: json.loads(value) for name, value in _pairs(tiny) if name != "dataset"}
+    scale = rem.Scale(settings, ("digits",), ("rem_v1",), (2,))
+    monkeypatch.setitem(rem.SCALES, "smoke", scale)
+
+
+def _pairs(arguments):
+    return [argument.removeprefix("--").split("=") for argument in arguments]
+
+
+def test_sweep_goes_on_cell_by_cell(run_binary, tmp_path, smallest_scale):
+    original = fitting._Clock.tick
+
+    def tick(clock, steps):
+        original(clock, steps)
+        if len(list(tmp_path.glob("cells/*"))) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    arguments = ("--scale=smoke", f"--run_dir={tmp_path}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting._Clock, "tick", tick)
+        done = run_binary(rem, *arguments)
+    assert (done.code, done.stderr) == (0, "")
+    assert done.stdout.endswith("stopped by SIGTERM; the same command goes on\n")
+    assert os.listdir(tmp_path) == ["cells"]
+    first = tmp_path / "cells" / "digits-rem_v1-K4"
+    before = _files(first)
+
+    done = run_binary(rem, *arguments)
+    assert (done.code, done.stderr) == (0, "")
+    assert _files(first) == before
+    assert sorted(os.listdir(tmp_path / "cells")) == ["digits-rem_v1-K2", "digits-rem_v1-K4"]
+    report = {"kl_against_particles.png", "log_likelihoods.png", "table.md", "table.png"}
+    assert set(os.listdir(tmp_path)) == report | {"cells"}
+    for name in report - {"table.md"}:
+        with Image.open(tmp_path / name) as image:
+            assert min(image.size) > 150
+    header, _, train, test = (tmp_path / "table.md").read_text().splitlines()
+    assert header.split("|")[4].strip() == "paper"
+    assert "digits 8x8, not in the paper" in train
+    ours = -json.loads((first / "result.json").read_text())["test_log_likelihood"]
+    assert f"{ours:.2f}" in test
+    assert test[:60] in done.stdout
+
+    before = _files(tmp_path / "cells")
+    again = run_binary(rem, *arguments)
+    assert _files(tmp_path / "cells") == before
+    assert again.stdout.count("test ") >= 2
