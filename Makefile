@@ -43,7 +43,7 @@ train: $(INSTALLED)
 	$(BIN)/python -m experiments.train --method=rem_v1 --dataset=digits --run_dir=$(RUN_DIR) $(FLAGS)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -q $(TESTS)
+	$(BIN)/python -m pytest -q --numprocesses=auto --maxprocesses=4 --dist=loadfile $(TESTS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check $(SOURCES)

@@ -133,7 +133,9 @@ def full_recognition(truth: LinearGaussian) -> Recognition:
     """r = N(gain x + offset, scale_tril scale_tril^T); eta as in `exact_eta`."""
     return Recognition(
         init=lambda key: truth.exact_eta,
-        distribution=lambda eta, x: FullGaussian(eta["gain"] @ x + eta["offset"], eta["scale_tril"]),
+        distribution=lambda eta, x: FullGaussian(
+            eta["gain"] @ x + eta["offset"], eta["scale_tril"]
+        ),
     )
 
 

@@ -120,8 +120,10 @@ def test_resampling_at_the_edges(resample, key):
 
 
 def psis_k_hat(log_w: np.ndarray) -> float:
-    """k-hat in float64 from the papers: PSIS (Vehtari et al. 2024, Appendix) and the estimator of
-    Zhang & Stephens (2009, Section 3), whose k has the other sign."""
+    """k-hat in float64 as the papers have it.
+
+    PSIS of Vehtari et al. (2024), the fit of Zhang & Stephens (2009), whose k is minus this one.
+    """
     w = np.sort(np.exp(log_w - np.max(log_w)))
     size = math.ceil(min(w.size / 5, 3 * math.sqrt(w.size)))
     tail = w[-size:] - w[-size - 1]
@@ -152,8 +154,9 @@ def test_pareto_k_against_float64(size):
 def test_pareto_k_of_exact_pareto_samples():
     """40 sets of 10,000; the 300 tail excesses are exactly Pareto of the same k.
 
-    The estimator's standard deviation is about (1 + |k|) / sqrt(300) (Zhang & Stephens 2009); bound of
-    five standard errors of the mean plus 0.01 for its bias of order 1/300. The prior pulls as it says.
+    The estimator's standard deviation is about (1 + |k|) / sqrt(300) (Zhang & Stephens 2009); bound
+    of five standard errors of the mean plus 0.01 for its bias of order 1/300. The weak prior pulls
+    toward 0.5.
     """
     shapes = np.array([-0.3, 0.2, 0.5, 0.9])
     samples = scipy.stats.genpareto.rvs(shapes[:, None, None], size=(4, 40, 10_000), random_state=3)

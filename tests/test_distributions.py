@@ -1,0 +1,216 @@
+"""Densities against SciPy, draws and their gradients, and the fast Bernoulli likelihood."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+
+from remjax.distributions import (
+    Balanced,
+    DiagonalGaussian,
+    FullGaussian,
+    Stratified,
+    bernoulli_log_likelihood,
+    gaussian_log_likelihood,
+)
+
+RNG = np.random.default_rng(0)
+LOC = RNG.normal(size=3)
+SCALE = np.array([0.3, 1.0, 4.0])
+FACTOR = np.tril(RNG.normal(size=(3, 3)), -1) + np.diag(SCALE)
+COVARIANCE = FACTOR @ FACTOR.T
+
+
+def array(value):
+    return jnp.asarray(value, jnp.float32)
+
+
+DIAGONAL = DiagonalGaussian(array(LOC), array(SCALE))
+FULL = FullGaussian(array(LOC), array(FACTOR))
+OTHER = DiagonalGaussian(array(LOC + 3.0), array(SCALE / 2))
+BALANCED = Balanced(DIAGONAL, OTHER)
+STRATIFIED = Stratified(DIAGONAL, OTHER)
+SIMPLE = pytest.mark.parametrize("law", [DIAGONAL, FULL], ids=["diagonal", "full"])
+EVERY = pytest.mark.parametrize("law", [DIAGONAL, FULL, BALANCED], ids=["diagonal", "full", "both"])
+
+
+def draws(law, size, seed=0):
+    """Draws of a stream, in float64."""
+    key = jax.random.key(seed)
+    stream = jax.jit(jax.vmap(lambda index: law.particle(key, index)[0]))(jnp.arange(size))
+    return np.asarray(stream, np.float64)
+
+
+@pytest.mark.parametrize(
+    ("law", "expected"),
+    [
+        (DIAGONAL, scipy.stats.multivariate_normal(LOC, np.diag(SCALE**2))),
+        (FULL, scipy.stats.multivariate_normal(LOC, COVARIANCE)),
+    ],
+    ids=["diagonal", "full"],
+)
+def test_log_prob_mean_and_variance(law, expected):
+    z = LOC + 3 * RNG.normal(size=(20, 3))
+    np.testing.assert_allclose(jax.vmap(law.log_prob)(array(z)), expected.logpdf(z), rtol=1e-5)
+    np.testing.assert_allclose(law.mean, expected.mean, rtol=1e-6)
+    np.testing.assert_allclose(law.variance, np.diagonal(expected.cov_object.covariance), rtol=1e-5)
+
+
+def test_log_prob_of_the_mixture():
+    first = scipy.stats.multivariate_normal(LOC, np.diag(SCALE**2))
+    second = scipy.stats.multivariate_normal(LOC + 3.0, np.diag(SCALE**2 / 4))
+    z = LOC + 3 * RNG.normal(size=(20, 3))
+    expected = np.logaddexp(first.logpdf(z), second.logpdf(z)) - np.log(2)
+    np.testing.assert_allclose(jax.vmap(BALANCED.log_prob)(array(z)), expected, rtol=1e-5)
+    # Far from one law, the other alone decides; far from both, no NaN.
+    assert np.isfinite(BALANCED.log_prob(array([100.0, 100.0, 100.0])))
+
+
+@EVERY
+def test_moments_of_draws(law):
+    """40,000 draws of the stream; five standard errors (of a variance: from the fourth moment)."""
+    z = draws(law, 40_000)
+    error = z.std(axis=0) / 200
+    assert np.all(np.abs(z.mean(axis=0) - law.mean) < 5 * error)
+    square = (z - np.asarray(law.mean)) ** 2
+    assert np.all(np.abs(square.mean(axis=0) - law.variance) < 5 * square.std(axis=0) / 200)
+
+
+def test_full_draws_have_the_covariance():
+    """40,000 draws; five standard errors of each mean product."""
+    z = draws(FULL, 40_000) - LOC
+    products = z[:, :, None] * z[:, None, :]
+    error = products.std(axis=0) / 200
+    assert np.all(np.abs(products.mean(axis=0) - COVARIANCE) < 5 * error)
+
+
+@EVERY
+def test_sample_has_no_gradient_and_rsample_has(law, key):
+    np.testing.assert_array_equal(law.sample(key), law.rsample(key))
+    held = jax.grad(lambda law: jnp.sum(law.sample(key)))(law)
+    assert all(np.all(leaf == 0) for leaf in jax.tree.leaves(held))
+    stream = jax.grad(lambda law: jnp.sum(law.particle(key, jnp.zeros((), int))[0]))(law)
+    assert all(np.all(leaf == 0) for leaf in jax.tree.leaves(stream))
+    free = jax.grad(lambda law: jnp.sum(law.rsample(key)))(law)
+    assert any(np.any(leaf != 0) for leaf in jax.tree.leaves(free))
+
+
+def test_pathwise_gradients_are_the_noise(key):
+    gradient = jax.grad(lambda law: jnp.sum(law.rsample(key)))(DIAGONAL)
+    noise = (DIAGONAL.rsample(key) - DIAGONAL.loc) / DIAGONAL.scale
+    np.testing.assert_allclose(gradient.loc, np.ones(3))
+    np.testing.assert_allclose(gradient.scale, noise, rtol=1e-4, atol=1e-5)
+    gradient = jax.grad(lambda law: jnp.sum(law.rsample(key)))(FULL)
+    noise = np.linalg.solve(FACTOR, FULL.rsample(key) - LOC)
+    np.testing.assert_allclose(gradient.scale_tril, np.tile(noise, (3, 1)), rtol=1e-4, atol=1e-5)
+
+
+@SIMPLE
+def test_a_particle_is_what_its_key_draws(law, key):
+    drawn = law.particle(key, jnp.asarray(5))
+    np.testing.assert_array_equal(drawn.z, law.rsample(drawn.key))
+    np.testing.assert_allclose(drawn.z, draws(law, 8)[5], rtol=1e-6)
+    np.testing.assert_allclose(drawn.log_q, law.log_prob(drawn.z), rtol=1e-6)
+
+
+def test_strata_of_the_mixture():
+    """Even particles are those of the first law; odd ones are independent draws of the second.
+
+    20,000 pairs: correlations and standardised means below five standard errors.
+    """
+    z = draws(BALANCED, 40_000)
+    np.testing.assert_allclose(z, draws(STRATIFIED, 40_000), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(z[::2], draws(DIAGONAL, 20_000), rtol=1e-5, atol=1e-6)
+    first = (z[::2] - LOC) / SCALE
+    second = (z[1::2] - LOC - 3.0) / (SCALE / 2)
+    bound = 5 / np.sqrt(20_000)
+    assert np.abs(second.mean(axis=0)).max() < bound
+    assert np.abs(first.T @ second / 20_000).max() < bound
+    assert np.abs(first[1:].T @ second[:-1] / 20_000).max() < bound
+
+
+def test_what_the_particles_of_a_mixture_are_weighted_by(key):
+    for index in range(4):
+        own = STRATIFIED.particle(key, jnp.asarray(index))
+        law = DIAGONAL if index % 2 == 0 else OTHER
+        np.testing.assert_allclose(own.log_q, law.log_prob(own.z), rtol=1e-6)
+        balanced = BALANCED.particle(key, jnp.asarray(index))
+        np.testing.assert_allclose(balanced.log_q, BALANCED.log_prob(own.z), rtol=1e-6)
+
+
+@SIMPLE
+def test_expected_log_prob_is_closed_under_moments(law):
+    """Exact for any weighted particles, by their own mean and covariance."""
+    z, weights = LOC + 2 * RNG.normal(size=(50, 3)), RNG.dirichlet(np.ones(50))
+    mean = weights @ z
+    covariance = (z - mean).T @ np.diag(weights) @ (z - mean)
+    expected = weights @ np.asarray(jax.vmap(law.log_prob)(array(z)), np.float64)
+    value = law.expected_log_prob(array(mean), array(covariance))
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    assert BALANCED.expected_log_prob(array(mean), array(covariance)) is None
+
+
+def test_kl_divergence():
+    """Closed form in float64, and 40,000 draws within five standard errors."""
+    ratio = SCALE**2 / (SCALE / 2) ** 2
+    closed = 0.5 * np.sum(ratio + (3.0 / (SCALE / 2)) ** 2 - 1 - np.log(ratio))
+    np.testing.assert_allclose(DIAGONAL.kl_divergence(OTHER), closed, rtol=1e-5)
+    np.testing.assert_allclose(DIAGONAL.kl_divergence(DIAGONAL), 0.0, atol=1e-6)
+    z = array(draws(DIAGONAL, 40_000))
+    terms = np.asarray(jax.vmap(DIAGONAL.log_prob)(z) - jax.vmap(OTHER.log_prob)(z))
+    assert abs(terms.mean() - closed) < 5 * terms.std() / 200
+
+
+# Likelihoods
+
+
+def exact_bernoulli(logits, x):
+    logits = np.asarray(logits, np.float64)
+    return np.sum(x * logits - np.logaddexp(0.0, logits), axis=-1)
+
+
+@pytest.mark.parametrize("size", [1, 64, 784, 1000])
+@pytest.mark.parametrize("reach", [1.0, 10.0, 50.0, 1e4])
+def test_bernoulli_log_likelihood(size, reach):
+    """Error below 1e-3 nats an image of 784, or what float32 holds of a value that large."""
+    logits = array(RNG.uniform(-reach, reach, (20, size)))
+    probable = RNG.uniform(size=(20, size)) < scipy.special.expit(logits)
+    for x in (probable, ~probable, RNG.uniform(size=(20, size)) < 0.5):
+        value = bernoulli_log_likelihood(logits, array(x))
+        exact = exact_bernoulli(logits, x)
+        error = np.abs(value - exact)
+        assert np.all(error < 1e-3 * max(size / 784, 0.1) + 3e-7 * np.abs(exact))
+    extremes = array(np.tile([reach, -reach], size)[:size])
+    for bit in (0.0, 1.0):
+        value = bernoulli_log_likelihood(extremes, jnp.full(size, bit))
+        np.testing.assert_allclose(value, exact_bernoulli(extremes, bit), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1, 784])
+def test_bernoulli_gradient(size):
+    logits, x = array(RNG.uniform(-30, 30, (3, size))), array(RNG.uniform(size=(3, size)) < 0.5)
+    value, pullback = jax.vjp(bernoulli_log_likelihood, logits, x)
+    to_logits, to_x = pullback(jnp.ones_like(value))
+    expected = np.asarray(x, np.float64) - scipy.special.expit(np.asarray(logits, np.float64))
+    np.testing.assert_allclose(to_logits, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(to_x, logits)
+    huge = jax.grad(lambda logits: bernoulli_log_likelihood(logits, x[0]))(jnp.full(size, 1e4))
+    np.testing.assert_allclose(huge, x[0] - 1.0)
+
+
+def test_bernoulli_of_grey_pixels_and_equal_logits():
+    x = array(RNG.uniform(size=784))
+    np.testing.assert_allclose(
+        bernoulli_log_likelihood(jnp.zeros(784), x), -784 * np.log(2), rtol=1e-6
+    )
+
+
+def test_gaussian_log_likelihood():
+    mean, log_scale, x = RNG.normal(size=(3, 5, 8))
+    expected = scipy.stats.norm(mean, np.exp(log_scale)).logpdf(x).sum(axis=-1)
+    value = gaussian_log_likelihood(array(mean), array(log_scale), array(x))
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    tiny = gaussian_log_likelihood(jnp.zeros(2), jnp.full(2, -60.0), jnp.zeros(2))
+    np.testing.assert_allclose(tiny, 2 * (60.0 - 0.5 * np.log(2 * np.pi)), rtol=1e-6)

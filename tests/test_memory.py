@@ -1,0 +1,61 @@
+"""Memory does not depend on the number of particles: the compiled program's own analysis.
+
+Nothing is run, so a million particles cost no time.
+"""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from remjax.distributions import Balanced, DiagonalGaussian
+from remjax.estimators.elbo import vae
+from remjax.estimators.importance_weighted import iwae
+from remjax.estimators.rem import rem_pooled, rem_v1
+from remjax.particles import e_step
+from remjax.types import Batch
+from tests import linear_gaussian
+
+TRUTH = linear_gaussian.example()
+MODEL = linear_gaussian.model(TRUTH)
+X = jnp.asarray(TRUTH.sample(0, 1)[0], jnp.float32)
+R = DiagonalGaussian(jnp.array([0.3, -0.2]), jnp.array([0.8, 1.3]))
+
+
+def temporary_bytes(function, *arguments):
+    return jax.jit(function).lower(*arguments).compile().memory_analysis().temp_size_in_bytes
+
+
+@pytest.mark.parametrize(
+    ("proposal", "keep"), [(R, None), (Balanced(R, R), 32)], ids=["r", "mixture"]
+)
+def test_memory_of_the_e_step_does_not_depend_on_k(proposal, keep, key):
+    def run(num_particles):
+        joint = MODEL.joint(TRUTH.theta, X)
+        return lambda key: e_step(key, joint, proposal, num_particles, chunk_size=50, keep=keep)
+
+    few, many = (temporary_bytes(run(count), key) for count in (1_000, 1_000_000))
+    assert abs(many - few) <= 0.05 * few
+
+
+@pytest.mark.parametrize(
+    ("method", "keep"), [(vae, None), (iwae, 32), (rem_v1, None), (rem_pooled, 32)]
+)
+def test_memory_of_the_gradient_does_not_depend_on_k(method, keep, key):
+    """But for the number of each chunk (four bytes), which the backward pass of keep=None reads."""
+    recognition = linear_gaussian.diagonal_recognition(TRUTH)
+    params = TRUTH.params(TRUTH.inclusive_eta)
+    batch = Batch(jnp.stack([X, X]), jnp.arange(2))
+    knobs = {"chunk_size": 50} | ({} if keep is None else {"keep": keep})
+
+    def gradient(num_particles):
+        estimator = method(MODEL, recognition, num_particles=num_particles, **knobs)
+
+        def loss(params, key):
+            estimate = estimator.estimate(params, (), key, batch)[0]
+            return estimate.theta_loss + estimate.eta_loss
+
+        return jax.grad(loss)
+
+    few, many = (temporary_bytes(gradient(count), params, key) for count in (1_000, 1_000_000))
+    chunk_numbers = 4 * 1_000_000 // 50 if keep is None else 0
+    assert many - few <= 0.05 * few + chunk_numbers
