@@ -98,12 +98,16 @@ class Posterior:
         """The normalised weights of the kept particles; None with keep=None."""
         if self.kept is None:
             return None
-        return jnp.exp(self.kept.log_share - self._log_total)
+        return self._normalize(self.kept.log_share)
 
-    @property
-    def _log_total(self) -> Float[Array, ""]:
-        log_total = self.moments.log_total[0]
-        return jnp.where(log_total == -jnp.inf, 0.0, log_total)
+    def _normalize(self, log_w: Float[Array, " C"]) -> Float[Array, " C"]:
+        """The self-normalised weights of some of the particles; 0 where none is possible."""
+        # Through the largest weight and not log_total, whose rounding at hundreds of nats would be
+        # a factor common to all weights.
+        largest, total = self.moments.largest[0], self.moments.total[0]
+        possible = largest != -jnp.inf
+        w = jnp.exp(log_w - jnp.where(possible, largest, 0.0))
+        return w / jnp.where(possible, total, 1.0)
 
 
 def balanced_chunks(num_particles: int, chunk_size: int) -> tuple[int, int]:
@@ -172,11 +176,13 @@ def e_step(
     dimension = sum(leaf.size for leaf in jax.tree.leaves(template))
     dtype = jnp.result_type(float)
 
+    if known is not None:
+        known = jnp.pad(known, (0, num_chunks * size // 2 - known.shape[0]))
+
     def score(z: PyTree, chunk: Int[Array, ""]) -> Float[Array, " C"]:
         if known is None:
             return jax.vmap(log_joint)(z)
-        padded = jnp.pad(known, (0, num_chunks * size // 2 - known.shape[0]))
-        even = lax.dynamic_slice_in_dim(padded, chunk * (size // 2), size // 2)
+        even = lax.dynamic_slice_in_dim(known, chunk * (size // 2), size // 2)
         odd = jax.vmap(log_joint)(jax.tree.map(lambda leaf: leaf[1::2], z))
         return jnp.stack([even, odd], axis=1).reshape(-1)
 
@@ -236,7 +242,6 @@ def particle_sum(
     """
     proposal, key = posterior.proposal, posterior.key
     count = posterior.num_particles
-    log_total = posterior._log_total
 
     def as_particle(
         z: PyTree, key: Key[Array, ""], weight: Float[Array, ""], log_w: Float[Array, ""]
@@ -246,7 +251,7 @@ def particle_sum(
     if posterior.kept is not None:
         kept = posterior.kept
         keys = jax.vmap(lambda index: proposal.particle(key, index).key)(kept.index)
-        weight = jnp.exp(kept.log_w - log_total)
+        weight = posterior._normalize(kept.log_w)
         terms = jax.vmap(as_particle)(kept.z, keys, weight, kept.log_w)
         # A kept particle speaks for log_share of weight, of which its own is w. Rounding may put a
         # particle whose weight underflows into a place: it must not be blown up to infinity.
@@ -261,7 +266,7 @@ def particle_sum(
     def chunk_sum(chunk: Int[Array, ""]) -> PyTree:
         index = chunk * size + jnp.arange(size)
         z, keys, log_w = _draw_chunk(key, log_joint, proposal, index, count)
-        weight = jnp.exp(log_w - log_total)
+        weight = posterior._normalize(log_w)
         terms = jax.vmap(as_particle)(z, keys, weight, log_w)
         if num_chunks * size == count:
             return jax.tree.map(jnp.sum, terms)

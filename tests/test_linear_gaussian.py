@@ -139,10 +139,9 @@ def test_em_climbs_to_the_ppca_optimum():
         (rws, {"keep": 5}),
         (rem_v1, {"covariance": weighted()}),
         (rem_v2, {"covariance": unweighted()}),
-        (rem_mixture, {}),
         (rem_pooled, {"keep": 5}),
     ],
-    ids=["rws keep", "rem_v1 weighted", "rem_v2 unweighted", "rem_mixture", "rem_pooled keep"],
+    ids=["rws keep", "rem_v1 weighted", "rem_v2 unweighted", "rem_pooled keep"],
 )
 def test_gradients_are_those_of_the_evidence_and_of_the_inclusive_kl(method, options):
     """At K = 400 and 300 keys: five standard errors, and 0.02 for the bias of order 1 / K."""

@@ -109,7 +109,7 @@ def test_summary_sums_and_gradients_do_not_depend_on_chunks(chunk_size, key):
     )
 
 
-@pytest.mark.parametrize("keep", [1, 3, K])
+@pytest.mark.parametrize("keep", [1, 3])
 def test_kept_particles_stand_for_all_without_bias(keep):
     """4,000 keys, the same particles with and without `keep`; five standard errors of the pairs."""
 
@@ -129,7 +129,7 @@ def test_kept_particles_stand_for_all_without_bias(keep):
         bound = 5 * difference.std(axis=0) / np.sqrt(4000) + 1e-5
         assert np.all(np.abs(difference.mean(axis=0)) <= bound)
         spread = max(spread, difference.std(axis=0).max())
-    assert spread < 1e-3 if keep == K else spread > 1e-2
+    assert spread > 1e-2
     # What is kept are particles of the stream, and their weights sum to one.
     assert weights.shape == (4000, keep)
     np.testing.assert_allclose(weights.sum(axis=-1), 1.0, rtol=1e-5)
