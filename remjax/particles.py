@@ -48,7 +48,7 @@ class Particle(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Posterior:
-    """What an E-step knows of p(z | x): of constant size, without gradient.
+    """What an E-step knows of p(z | x): of constant size (but for `log_joints`), without gradient.
 
     Attributes:
         key: names the stream of particles (`proposal.particle`).
