@@ -193,8 +193,8 @@ def latent_use(model: Model, recognition: Recognition, params: Params, x: Images
     make_prior = model.prior
 
     @jax.jit
-    def every(params: Params, x: Float[Array, "N X"]) -> tuple[Array, Array]:
-        def one(x: Float[Array, " X"]) -> tuple[Float[Array, " D"], Float[Array, ""]]:
+    def divergence(params: Params, x: Float[Array, "N X"]) -> Float[Array, ""]:
+        def one(x: Float[Array, " X"]) -> Float[Array, ""]:
             r = recognition.distribution(params.eta, x)
             divergence = make_prior and r.kl_divergence(make_prior(params.theta))
             if divergence is None:
@@ -202,13 +202,12 @@ def latent_use(model: Model, recognition: Recognition, params: Params, x: Images
                     "KL(r || prior) has no closed form here: give Model.prior and a diagonal "
                     "Gaussian r, or use active_units alone"
                 )
-            return r.mean, divergence
+            return divergence
 
-        means, divergences = lax.map(one, x, batch_size=_BLOCK)
-        return jnp.var(means, axis=0, ddof=1), jnp.mean(divergences)
+        return jnp.mean(lax.map(one, x, batch_size=_BLOCK))
 
-    activity, divergence = every(params, jnp.asarray(x))
-    return LatentUse(np.asarray(activity), float(divergence))
+    kl_to_prior = float(divergence(params, jnp.asarray(x)))
+    return LatentUse(_activity(recognition, params, x), kl_to_prior)
 
 
 def active_units(
@@ -219,10 +218,14 @@ def active_units(
     threshold: float = 0.01,
 ) -> int:
     """The number of active latents, A_u = Var_x(E_r[z_u | x]) > threshold (Burda et al., 5.2)."""
+    return int(np.sum(_activity(recognition, params, x) > threshold))
+
+
+def _activity(recognition: Recognition, params: Params, x: Images) -> Float[np.ndarray, " D"]:
+    """A_u = Var_x(E_r[z_u | x]) of every latent."""
 
     @jax.jit
     def means(eta: PyTree, x: Float[Array, "N X"]) -> Float[Array, "N D"]:
         return lax.map(lambda one: recognition.distribution(eta, one).mean, x, batch_size=_BLOCK)
 
-    activity = np.var(np.asarray(means(params.eta, jnp.asarray(x))), axis=0, ddof=1)
-    return int(np.sum(activity > threshold))
+    return np.var(np.asarray(means(params.eta, jnp.asarray(x))), axis=0, ddof=1)
