@@ -89,8 +89,8 @@ class Distribution(abc.ABC):
 class DiagonalGaussian(Distribution):
     """N(loc, diag(scale^2)); `scale` is the standard deviation, positive."""
 
-    loc: Float[Array, " D"]
-    scale: Float[Array, " D"]
+    loc: Float[Array, "*batch D"]
+    scale: Float[Array, "*batch D"]
 
     @property
     def _law(self) -> distrax.MultivariateNormalDiag:
@@ -132,8 +132,8 @@ class DiagonalGaussian(Distribution):
 class FullGaussian(Distribution):
     """N(loc, scale_tril scale_tril^T); `scale_tril` is lower triangular, its diagonal positive."""
 
-    loc: Float[Array, " D"]
-    scale_tril: Float[Array, "D D"]
+    loc: Float[Array, "*batch D"]
+    scale_tril: Float[Array, "*batch D D"]
 
     @property
     def mean(self) -> Float[Array, " D"]:

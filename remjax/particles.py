@@ -256,9 +256,9 @@ def particle_sum(
         # A kept particle speaks for log_share of weight, of which its own is w. Rounding may put a
         # particle whose weight underflows into a place: it must not be blown up to infinity.
         blown_up = jnp.exp(jnp.minimum(kept.log_share - kept.log_w, 80.0))
-        stands_for = jnp.where(weight > 0.0, blown_up, 0.0)
+        stands_for = jnp.where(weight == 0.0, 0.0, blown_up)
         return jax.tree.map(
-            lambda term: jnp.sum(jnp.where(stands_for > 0.0, stands_for * term, 0.0)), terms
+            lambda term: jnp.sum(jnp.where(stands_for == 0.0, 0.0, stands_for * term)), terms
         )
 
     num_chunks, size = balanced_chunks(count, posterior.chunk_size)

@@ -89,7 +89,8 @@ def make_train_step(estimator: Estimator, optimizer: optax.GradientTransformatio
     """One update of theta and eta, compiled; the state given to it is donated (used up).
 
     theta moves along the gradient of theta_loss and eta along that of eta_loss. An update whose
-    gradient is not finite is skipped and counted (`TrainState.skipped_updates`).
+    gradient is not finite is skipped and counted (`TrainState.skipped_updates`): parameters and the
+    estimator's memory stay as they were.
 
     Args:
         estimator: what to fit.
@@ -122,8 +123,8 @@ def make_epoch(
         binarization: applied to each batch, inside the program.
 
     Returns:
-        run(state, data, num_steps) -> state after so many more steps; they must not cross the end
-        of an epoch. The state given to it is donated. `metric_sums` start anew with each epoch.
+        run(state, data, num_steps) -> state after so many more steps. The state given to it is
+        donated. `metric_sums` start anew with each epoch.
 
     Raises:
         InputError: for a batch size below one or above the number of datapoints.
@@ -136,22 +137,28 @@ def make_epoch(
     train_step = _train_step(estimator, optimizer)
 
     def run(state: TrainState, data: Float[Array, "N X"], num_steps: Int[Array, ""]) -> TrainState:
-        epoch = state.step // steps_per_epoch
         key_order, key_bits = jax.random.split(jax.random.fold_in(state.key, 0))
-        order = jax.random.permutation(jax.random.fold_in(key_order, epoch), num_data)
-        new_epoch = state.step % steps_per_epoch == 0
-        sums, counts = jax.tree.map(
-            lambda total: jnp.where(new_epoch, 0.0, total), (state.metric_sums, state.metric_counts)
-        )
-        state = state._replace(metric_sums=sums, metric_counts=counts)
 
-        def body(_: Int[Array, ""], state: TrainState) -> TrainState:
-            start = (state.step % steps_per_epoch) * batch_size
-            index = lax.dynamic_slice_in_dim(order, start, batch_size)
+        def order_of(epoch: Int[Array, ""]) -> Int[Array, " N"]:
+            return jax.random.permutation(jax.random.fold_in(key_order, epoch), num_data)
+
+        def body(
+            _: Int[Array, ""], carry: tuple[TrainState, Int[Array, " N"]]
+        ) -> tuple[TrainState, Int[Array, " N"]]:
+            state, order = carry
+            epoch, place = jnp.divmod(state.step, steps_per_epoch)
+            order = lax.cond(place == 0, lambda: order_of(epoch), lambda: order)
+            sums, counts = jax.tree.map(
+                lambda total: jnp.where(place == 0, 0.0, total),
+                (state.metric_sums, state.metric_counts),
+            )
+            state = state._replace(metric_sums=sums, metric_counts=counts)
+            index = lax.dynamic_slice_in_dim(order, place * batch_size, batch_size)
             x = binarization(key_bits, epoch, state.step, index, data[index])
-            return train_step(state, Batch(x, index))[0]
+            return train_step(state, Batch(x, index))[0], order
 
-        return lax.fori_loop(0, num_steps, body, state)
+        start = (state, order_of(state.step // steps_per_epoch))
+        return lax.fori_loop(0, num_steps, body, start)[0]
 
     return jax.jit(run, donate_argnums=0)
 
@@ -186,6 +193,12 @@ def _train_step(estimator: Estimator, optimizer: optax.GradientTransformation) -
         # particles that the compiler drops when nobody asks for it.
         gradient, (metrics, estimator_state) = jax.grad(loss, has_aux=True)(state.params)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        applied = cast(optax.ApplyIfFiniteState, opt_state).last_finite
+        estimator_state = jax.tree.map(
+            lambda new, old: jnp.where(applied, new, old),
+            estimator_state,
+            state.estimator_state,
+        )
         finite = jax.tree.map(jnp.isfinite, metrics)
         state = TrainState(
             params=cast(Params, optax.apply_updates(state.params, updates)),

@@ -92,7 +92,11 @@ class Recognition(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Datapoints and their places in the data set, for methods with a memory per datapoint."""
+    """Datapoints and their places in the data set.
+
+    The place names the particles of a datapoint, together with the key of the step, and finds the
+    memory of methods that keep one per datapoint. Within a batch no place comes twice.
+    """
 
     x: Float[Array, "B X"]
     index: Int[Array, " B"]

@@ -171,3 +171,5 @@ def test_nan_is_seen(case):
     assert np.isnan(estimate.metrics["log_evidence"])
     assert np.isnan(estimate.metrics["ess"])
     assert np.isnan(size(gradient))
+    assert np.isnan(estimate.theta_loss)
+    assert np.isnan(estimate.eta_loss)

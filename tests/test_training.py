@@ -88,7 +88,7 @@ def test_cutting_an_epoch_changes_no_bit():
     run = make_epoch(
         estimator_of(), OPTIMIZER, num_data=N, batch_size=B, binarization=per_minibatch
     )
-    whole = run(run(start(), data, 3), data, 2)
+    whole = run(start(), data, 5)  # across the end of an epoch
     cut = start()
     for count in (1, 2, 1, 1):
         cut = run(cut, data, count)
@@ -106,9 +106,9 @@ class Counts:
         def estimate(params, state, key, batch):
             seen = jnp.sum(params.theta[batch.index] * batch.x[:, 0])
             metrics = {"first": batch.x[0, 0], "size": jnp.float32(len(batch.x))}
-            return Estimate(-seen, jnp.sum(params.eta), metrics), state
+            return Estimate(-seen, jnp.sum(params.eta), metrics), state + jnp.sum(batch.x)
 
-        return Estimator(lambda key: (Params(jnp.zeros(N), jnp.zeros(1)), ()), estimate)
+        return Estimator(lambda key: (Params(jnp.zeros(N), jnp.zeros(1)), jnp.zeros(())), estimate)
 
     @classmethod
     def after(cls, data, counts):
@@ -146,6 +146,7 @@ def test_bad_updates_are_skipped_counted_and_left_out_of_the_means():
     expected = np.where(batches[~bad].sum(axis=0) > 0, np.arange(1.0, N + 1), 0.0)
     np.testing.assert_array_equal(state.params.theta, expected)
     np.testing.assert_array_equal(state.params.eta, [-2.0])
+    np.testing.assert_array_equal(state.estimator_state, expected.sum())
     means = metric_means(state)
     assert means["size"] == B
     assert np.isfinite(means["first"])

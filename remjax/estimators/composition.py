@@ -170,7 +170,7 @@ def inclusive_kl(posterior: Posterior, _joint: Joint, r: Distribution) -> Ascent
     """
     closed = r.expected_log_prob(posterior.mean, posterior.covariance)
     if closed is not None:
-        return jnp.where(posterior.ess > 0.0, closed, 0.0)
+        return jnp.where(posterior.ess == 0.0, 0.0, closed)
     return lambda particle: _weighted(particle.weight, r.log_prob(particle.z))
 
 
@@ -296,7 +296,8 @@ def compose(
     ) -> tuple[Estimate, tuple[()]]:
         size = batch.x.shape[0]
         chunk = chunk_size or max(1, _ROWS_IN_FLIGHT // size)
-        keys = jax.random.split(key, size)
+        # By their place in the data set: how a batch is cut over devices changes no particle.
+        keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch.index)
         per_datapoint = jax.vmap(terms, in_axes=(None, 0, 0, None))(params, keys, batch.x, chunk)
         theta_term, eta_term, metrics = jax.tree.map(jnp.mean, per_datapoint)
         return Estimate(-theta_term, -eta_term, metrics), state
@@ -305,8 +306,8 @@ def compose(
 
 
 def _weighted(weight: Float[Array, ""], value: Float[Array, ""]) -> Float[Array, ""]:
-    """Weight times value, 0 for an impossible particle, whose value is -inf."""
-    return jnp.where(weight > 0.0, weight * value, 0.0)
+    """Weight times value, 0 for an impossible particle, whose value is -inf. NaN stays NaN."""
+    return jnp.where(weight == 0.0, 0.0, weight * value)
 
 
 def _sum_together(
