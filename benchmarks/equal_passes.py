@@ -4,8 +4,8 @@
 
 Trains each `method[:covariance]` on MNIST (fresh bits for every minibatch) and evaluates L_5000 on
 the first test images. REM draws K particles from r and K from s; the other methods draw 2 K from r,
-so that each step scores as many particles. A cell that is finished is not run again; the table of
-all cells in --out is printed and written at the end.
+so that each step scores as many particles. A cell that is finished is not run again; the table and
+the picture of all cells in --out are written at the end.
 """
 
 import json
@@ -19,6 +19,7 @@ import numpy as np
 from absl import flags
 
 from experiments import command_line
+from experiments.comparisons import method_comparison
 from experiments.methods import (
     COVARIANCES,
     SCHEDULES,
@@ -111,24 +112,47 @@ def run_cell(name: str, seed: int) -> Cell:
     }
 
 
-def against(cell: Cell, reference: Cell | None) -> str:
-    """The mean difference from a reference cell, with the standard error of the paired images."""
-    if reference is None or cell is reference:
-        return "-"
-    difference = np.subtract(cell["test_log_likelihoods"], reference["test_log_likelihoods"])
-    stderr = np.std(difference, ddof=1) / np.sqrt(len(difference))
-    return f"{np.mean(difference):+.2f} ({stderr:.2f})"
+def minus_rws(cell: Cell, cells: list[Cell]) -> tuple[float, float] | None:
+    """Mean difference from rws in the same setting, and its standard error over the paired images.
+
+    None where rws was not run in that setting.
+    """
+    setting = ("epochs", "schedule", "seed", "keep")
+    for rws in cells:
+        if rws["name"] == "rws" and all(rws[key] == cell[key] for key in setting):
+            difference = np.subtract(cell["test_log_likelihoods"], rws["test_log_likelihoods"])
+            stderr = np.std(difference, ddof=1) / np.sqrt(len(difference))
+            return float(np.mean(difference)), float(stderr)
+    return None
+
+
+def in_order(cells: list[Cell]) -> list[Cell]:
+    """By epochs, then seed, then best first."""
+    return sorted(cells, key=lambda c: (c["epochs"], c["seed"], -c["test_log_likelihood"]))
+
+
+def picture(path: Path, cells: list[Cell]) -> None:
+    """Every method's distance from rws, a panel for each number of epochs and seed."""
+    panels: dict[str, dict[str, tuple[float, float]]] = {}
+    for cell in in_order(cells):
+        difference = minus_rws(cell, cells)
+        # So far below that nothing else could be told apart: in the table only.
+        if difference is not None and difference[0] > -5.0:
+            panel = f"{cell['epochs']} epochs, seed {cell['seed']}"
+            panels.setdefault(panel, {})[cell["name"]] = difference
+    if panels:
+        label = "test log-likelihood minus that of rws (nats per image)"
+        title = "MNIST at equal decoder passes"
+        method_comparison(path, panels, label=label, title=title)
 
 
 def table(cells: list[Cell]) -> str:
-    """The cells as a Markdown table, by epochs, then seed, then best first."""
+    """The cells as a Markdown table."""
     rows = []
-    for cell in sorted(cells, key=lambda c: (c["epochs"], c["seed"], -c["test_log_likelihood"])):
-        same = [
-            c for c in cells if all(c[k] == cell[k] for k in ("epochs", "schedule", "seed", "keep"))
-        ]
-        rws = next((c for c in same if c["name"] == "rws"), None)
-        rows.append(cell | {"minus rws": against(cell, rws)})
+    for cell in in_order(cells):
+        difference = minus_rws(cell, cells)
+        told = "-" if difference is None else f"{difference[0]:+.2f} ({difference[1]:.2f})"
+        rows.append(cell | {"minus rws": told})
     columns = (
         "name epochs schedule seed num_particles keep test_log_likelihood minus_rws test_ess "
         "pareto_k kl_to_prior active_units skipped_updates train_seconds"
@@ -149,8 +173,10 @@ def main() -> None:
                 cell = run_cell(name, seed)
                 path.write_text(json.dumps(cell, indent=1))
                 print(table([cell]).splitlines()[-1], flush=True)
-    text = table([json.loads(path.read_text()) for path in sorted(out.glob("*.json"))])
+    cells = [json.loads(path.read_text()) for path in sorted(out.glob("*.json"))]
+    text = table(cells)
     (out / "table.md").write_text(text)
+    picture(out / "picture.png", cells)
     print(text)
 
 

@@ -21,7 +21,7 @@ from experiments.settings import Settings
 from experiments.tables import markdown
 from remjax import checkpoints
 from remjax.errors import InputError
-from remjax.estimators.composition import Draws
+from remjax.estimators.proposals import Draws
 from remjax.moments import Covariance
 from remjax.particles import Posterior
 from remjax.types import Params

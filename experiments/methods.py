@@ -5,6 +5,7 @@ The library has no registry and no mode strings; a command line needs names, and
 
 import difflib
 import inspect
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -87,8 +88,12 @@ def look_up(table: Mapping[str, V], flag: str, name: str) -> V:
 
 
 def accepts(method: str, option: str) -> bool:
-    """Whether the method has this keyword."""
-    return option in inspect.signature(look_up(METHODS, "method", method)).parameters
+    """Whether the method has this keyword, named by itself or among its family's options."""
+    function = look_up(METHODS, "method", method)
+    keywords = set(inspect.signature(function).parameters)
+    if family := typing.get_type_hints(function).get("options"):
+        keywords |= typing.get_type_hints(*typing.get_args(family)).keys()
+    return option in keywords
 
 
 def applies(setting: str, method: str) -> bool:

@@ -15,12 +15,9 @@ from jaxtyping import Array, Float, Key, PyTree
 from remjax.data import Dataset
 from remjax.distributions import Distribution
 from remjax.errors import InputError
-from remjax.estimators.composition import (
-    Ascent,
-    compose,
-    expected_complete_log_likelihood,
-    from_r,
-)
+from remjax.estimators.composition import compose
+from remjax.estimators.objectives import Ascent, expected_complete_log_likelihood
+from remjax.estimators.proposals import from_r
 from remjax.estimators.rem import rem_v1
 from remjax.moments import Covariance, Moments, unweighted
 from remjax.particles import Particle, Posterior

@@ -16,22 +16,18 @@ from remjax.distributions import (
     gaussian_log_likelihood,
 )
 from remjax.errors import InputError
-from remjax.estimators.composition import (
-    Draws,
-    compose,
+from remjax.estimators.composition import compose
+from remjax.estimators.elbo import vae
+from remjax.estimators.importance_weighted import iwae
+from remjax.estimators.objectives import (
     evidence_lower_bound,
     exclusive_kl,
     exclusive_kl_analytic,
     expected_complete_log_likelihood,
-    from_mixture,
-    from_pooled,
-    from_r,
-    from_s,
     importance_weighted_bound,
     inclusive_kl,
 )
-from remjax.estimators.elbo import vae
-from remjax.estimators.importance_weighted import iwae
+from remjax.estimators.proposals import Draws, from_mixture, from_pooled, from_r, from_s
 from remjax.estimators.rem import rem, rem_mixture, rem_pooled, rem_v1, rem_v2
 from remjax.estimators.wake_sleep import rws
 from remjax.evaluation import (

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from remjax.estimators.composition import from_r
 from remjax.estimators.elbo import vae
 from remjax.estimators.importance_weighted import iwae
+from remjax.estimators.proposals import from_r
 from remjax.estimators.rem import rem_mixture, rem_pooled, rem_v1, rem_v2
 from remjax.estimators.wake_sleep import rws
 from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from remjax.errors import InputError
-from remjax.estimators.composition import from_r
 from remjax.estimators.elbo import vae
 from remjax.estimators.importance_weighted import iwae
+from remjax.estimators.proposals import from_r
 from remjax.estimators.rem import rem
 from remjax.estimators.wake_sleep import rws
 from remjax.particles import e_step

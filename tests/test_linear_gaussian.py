@@ -5,12 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from remjax.estimators.composition import (
-    compose,
-    expected_complete_log_likelihood,
-    from_r,
-)
+from remjax.estimators.composition import compose
 from remjax.estimators.importance_weighted import iwae
+from remjax.estimators.objectives import expected_complete_log_likelihood
+from remjax.estimators.proposals import from_r
 from remjax.estimators.rem import rem_mixture, rem_pooled, rem_v1, rem_v2
 from remjax.estimators.wake_sleep import rws
 from remjax.moments import unweighted, weighted

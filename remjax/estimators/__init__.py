@@ -1,1 +1,1 @@
-"""The methods: one small file per family, all compositions of the four choices."""
+"""The four choices (objectives, proposals), their composition, and one small file per family."""

@@ -1,12 +1,8 @@
 """The variational autoencoder: both networks ascend the evidence lower bound."""
 
-from remjax.estimators.composition import (
-    compose,
-    evidence_lower_bound,
-    exclusive_kl,
-    exclusive_kl_analytic,
-    from_r,
-)
+from remjax.estimators.composition import compose
+from remjax.estimators.objectives import evidence_lower_bound, exclusive_kl, exclusive_kl_analytic
+from remjax.estimators.proposals import from_r
 from remjax.types import Estimator, Model, Recognition
 
 

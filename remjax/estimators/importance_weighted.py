@@ -1,11 +1,8 @@
 """The importance-weighted autoencoder: both networks ascend a tighter bound."""
 
-from remjax.estimators.composition import (
-    compose,
-    expected_complete_log_likelihood,
-    from_r,
-    importance_weighted_bound,
-)
+from remjax.estimators.composition import compose
+from remjax.estimators.objectives import expected_complete_log_likelihood, importance_weighted_bound
+from remjax.estimators.proposals import from_r
 from remjax.types import Estimator, Model, Recognition
 
 

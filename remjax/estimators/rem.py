@@ -1,20 +1,22 @@
 """Reweighted expectation maximisation (Dieng & Paisley 2019)."""
 
 from collections.abc import Callable
+from typing import TypedDict, Unpack
 
-from remjax.estimators.composition import (
-    Draws,
-    compose,
-    expected_complete_log_likelihood,
-    from_mixture,
-    from_pooled,
-    from_r,
-    from_s,
-    inclusive_kl,
-)
+from remjax.estimators.composition import compose
+from remjax.estimators.objectives import expected_complete_log_likelihood, inclusive_kl
+from remjax.estimators.proposals import Draws, from_mixture, from_pooled, from_r, from_s
 from remjax.moments import Covariance
 from remjax.particles import Posterior
 from remjax.types import Estimator, Model, Recognition
+
+
+class RemOptions(TypedDict, total=False):
+    """The knobs that every REM takes besides K; `rem` explains them."""
+
+    covariance: Covariance | None
+    chunk_size: int | None
+    keep: int | None
 
 
 def rem(
@@ -64,9 +66,7 @@ def rem_v1(
     recognition: Recognition,
     *,
     num_particles: int,
-    covariance: Covariance | None = None,
-    chunk_size: int | None = None,
-    keep: int | None = None,
+    **options: Unpack[RemOptions],
 ) -> Estimator:
     """REM v1 (Algorithm 1): theta learns from the particles of r, eta from those of s.
 
@@ -79,9 +79,7 @@ def rem_v1(
         num_particles=num_particles,
         proposal=from_r,
         hyperproposal=from_s,
-        covariance=covariance,
-        chunk_size=chunk_size,
-        keep=keep,
+        **options,
     )
 
 
@@ -91,9 +89,7 @@ def rem_v2(
     *,
     num_particles: int,
     hyperproposal: Callable[[Draws], Posterior] = from_s,
-    covariance: Covariance | None = None,
-    chunk_size: int | None = None,
-    keep: int | None = None,
+    **options: Unpack[RemOptions],
 ) -> Estimator:
     """REM v2 (Algorithm 2): theta and eta both learn from the particles of s.
 
@@ -106,9 +102,7 @@ def rem_v2(
         num_particles=num_particles,
         proposal=from_s,
         hyperproposal=hyperproposal,
-        covariance=covariance,
-        chunk_size=chunk_size,
-        keep=keep,
+        **options,
     )
 
 
@@ -117,9 +111,7 @@ def rem_mixture(
     recognition: Recognition,
     *,
     num_particles: int,
-    covariance: Covariance | None = None,
-    chunk_size: int | None = None,
-    keep: int | None = None,
+    **options: Unpack[RemOptions],
 ) -> Estimator:
     """REM with nothing thrown away: r's and s's particles together serve both losses.
 
@@ -133,9 +125,7 @@ def rem_mixture(
         num_particles=num_particles,
         proposal=from_mixture,
         hyperproposal=from_mixture,
-        covariance=covariance,
-        chunk_size=chunk_size,
-        keep=keep,
+        **options,
     )
 
 
@@ -144,9 +134,7 @@ def rem_pooled(
     recognition: Recognition,
     *,
     num_particles: int,
-    covariance: Covariance | None = None,
-    chunk_size: int | None = None,
-    keep: int | None = None,
+    **options: Unpack[RemOptions],
 ) -> Estimator:
     """REM whose particles serve both losses and are all properly weighted.
 
@@ -165,7 +153,5 @@ def rem_pooled(
         num_particles=num_particles,
         proposal=from_pooled,
         hyperproposal=from_pooled,
-        covariance=covariance,
-        chunk_size=chunk_size,
-        keep=keep,
+        **options,
     )

@@ -1,6 +1,6 @@
 """Reweighted wake-sleep: both networks learn from weighted particles of the recognition network."""
 
-from remjax.estimators.composition import from_r
+from remjax.estimators.proposals import from_r
 from remjax.estimators.rem import rem
 from remjax.types import Estimator, Model, Recognition
 

@@ -1,0 +1,124 @@
+"""Where particles come from: the E-steps of one datapoint, and the choices among them."""
+
+import functools
+from typing import Any
+
+import jax
+from jaxtyping import Array, Key
+
+from remjax.distributions import Balanced, Distribution, Stratified
+from remjax.moments import Covariance, moment_match
+from remjax.particles import Posterior, e_step
+from remjax.types import Joint
+
+# Scores of r's particles that the mixture uses again: above this many, memory would grow with K, so
+# they are scored a second time.
+_LONGEST_RECORD = 16_384
+
+
+class Draws:
+    """The E-steps of ONE datapoint that the proposals choose from, each run at most once.
+
+    Attributes:
+        key: names all particles of this datapoint.
+        joint: log p_theta(x, z) and its parts, without gradient.
+        recognition: r_eta(z | x), without gradient.
+        num_particles: K, the particles drawn from each distribution.
+        covariance: the choice of the covariance of s.
+        chunk_size: particles in memory at a time.
+        keep: particles that carry the gradient, or None for all.
+    """
+
+    def __init__(
+        self,
+        key: Key[Array, ""],
+        joint: Joint,
+        recognition: Distribution,
+        *,
+        num_particles: int,
+        covariance: Covariance,
+        chunk_size: int,
+        keep: int | None,
+    ) -> None:
+        self.key, self._key_s = jax.random.split(key)
+        self.joint = joint
+        self.recognition = recognition
+        self.num_particles = num_particles
+        self.covariance = covariance
+        self.chunk_size = chunk_size
+        self.keep = keep
+
+    def draw(
+        self,
+        key: Key[Array, ""],
+        proposal: Distribution,
+        num_particles: int,
+        **options: Any,
+    ) -> Posterior:
+        """An E-step from any proposal with this datapoint's settings and options of `e_step`."""
+        return e_step(
+            key,
+            self.joint,
+            proposal,
+            num_particles,
+            chunk_size=self.chunk_size,
+            keep=self.keep,
+            **options,
+        )
+
+    @functools.cached_property
+    def r(self) -> Posterior:
+        """K particles of the recognition network."""
+        return self.draw(
+            self.key,
+            self.recognition,
+            self.num_particles,
+            powers=self.covariance.powers,
+            record=self.num_particles <= _LONGEST_RECORD,
+        )
+
+    @functools.cached_property
+    def matched(self) -> Distribution:
+        """s(z), the Gaussian that matches the moments of the particles of r (Eqs. 16-18)."""
+        return moment_match(
+            self.r.moments, self.recognition.variance, self.num_particles, self.covariance
+        )
+
+    @functools.cached_property
+    def s(self) -> Posterior:
+        """K particles of s, independent of those that it was matched to."""
+        return self.draw(self._key_s, self.matched, self.num_particles)
+
+    @functools.cached_property
+    def mixture(self) -> Posterior:
+        """The K particles of r and K of s, weighted together by the balance heuristic."""
+        return self._with_r(Balanced(self.recognition, self.matched))
+
+    @functools.cached_property
+    def pooled(self) -> Posterior:
+        """The K particles of r, and K of the even mixture of r and s, each properly weighted."""
+        return self._with_r(Stratified(self.recognition, Balanced(self.recognition, self.matched)))
+
+    def _with_r(self, proposal: Stratified) -> Posterior:
+        # The even particles are those of r, scored already.
+        return self.draw(self.key, proposal, 2 * self.num_particles, known=self.r.log_joints)
+
+
+def from_r(draws: Draws) -> Posterior:
+    """Proposal: the recognition network r_eta(z | x)."""
+    return draws.r
+
+
+def from_s(draws: Draws) -> Posterior:
+    """Proposal: the moment-matched Gaussian s(z)."""
+    return draws.s
+
+
+def from_mixture(draws: Draws) -> Posterior:
+    """Proposal: r and s together, weighted as draws of their even mixture."""
+    return draws.mixture
+
+
+def from_pooled(draws: Draws) -> Posterior:
+    """Proposal: r, then the even mixture of r and s, each particle weighted by its own law."""
+    return draws.pooled
