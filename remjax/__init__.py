@@ -6,12 +6,10 @@ the estimators, training and evaluation. The rooms behind it: `remjax.models`, `
 """
 
 from remjax.distributions import (
-    Balanced,
     DiagonalGaussian,
     Distribution,
     Drawn,
     FullGaussian,
-    Stratified,
     bernoulli_log_likelihood,
     gaussian_log_likelihood,
 )
@@ -39,6 +37,7 @@ from remjax.evaluation import (
     make_log_likelihood,
     two_stage,
 )
+from remjax.mixtures import Balanced, Stratified
 from remjax.models import (
     bernoulli_likelihood,
     gaussian_likelihood,

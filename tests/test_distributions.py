@@ -8,13 +8,12 @@ import scipy.special
 import scipy.stats
 
 from remjax.distributions import (
-    Balanced,
     DiagonalGaussian,
     FullGaussian,
-    Stratified,
     bernoulli_log_likelihood,
     gaussian_log_likelihood,
 )
+from remjax.mixtures import Balanced, Stratified
 
 RNG = np.random.default_rng(0)
 LOC = RNG.normal(size=3)

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from remjax.distributions import Balanced, DiagonalGaussian
+from remjax.distributions import DiagonalGaussian
 from remjax.estimators.elbo import vae
 from remjax.estimators.rem import rem_pooled, rem_v1
+from remjax.mixtures import Balanced
 from remjax.particles import e_step
 from remjax.types import Batch
 from tests import linear_gaussian

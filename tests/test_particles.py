@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import scipy.special
 
-from remjax.distributions import Balanced, DiagonalGaussian
+from remjax.distributions import DiagonalGaussian
 from remjax.errors import InputError
+from remjax.mixtures import Balanced
 from remjax.particles import balanced_chunks, e_step, log_weights, particle_sum
 from tests import linear_gaussian
 

@@ -6,7 +6,8 @@ from typing import Any
 import jax
 from jaxtyping import Array, Key
 
-from remjax.distributions import Balanced, Distribution, Stratified
+from remjax.distributions import Distribution
+from remjax.mixtures import Balanced, Stratified
 from remjax.moments import Covariance, moment_match
 from remjax.particles import Posterior, e_step
 from remjax.types import Joint
