@@ -13,7 +13,9 @@ import distrax
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from remjax.errors import InputError
 
 # A product of this many factors in [1, 2] stays below the largest float32 (2^127).
 _FACTORS_PER_LOGARITHM = 112
@@ -28,35 +30,46 @@ class Drawn(NamedTuple):
         log_q: the log-density that the particle is weighted by, nats.
     """
 
-    z: Float[Array, " D"]
+    z: PyTree[Array]
     key: Key[Array, ""]
     log_q: Float[Array, ""]
 
 
 class Distribution(abc.ABC):
-    """A law over ONE latent z (vmap gives many). Every subclass is a pytree of its parameters."""
+    """A law over ONE latent z (vmap gives many). Every subclass is a pytree of its parameters.
+
+    The latent is a vector [D] or a pytree of vectors, such as the layers of a hierarchy.
+    """
 
     @property
-    @abc.abstractmethod
-    def mean(self) -> Float[Array, " D"]:
-        """E[z]."""
+    def mean(self) -> Float[Array, " D"] | None:
+        """E[z]; None where it has no closed form."""
+        return None
 
     @property
-    @abc.abstractmethod
-    def variance(self) -> Float[Array, " D"]:
-        """The variance of each coordinate of z."""
+    def variance(self) -> Float[Array, " D"] | None:
+        """The variance of each coordinate of z; None where it has no closed form."""
+        return None
 
     @abc.abstractmethod
-    def rsample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
-        """A draw that carries the gradient of the parameters (reparameterised)."""
+    def rsample(self, key: Key[Array, ""]) -> PyTree[Array]:
+        """A draw that carries the gradient of the parameters (reparameterised).
+
+        Raises:
+            InputError: for a discrete law, whose draws have no such gradient.
+        """
 
     @abc.abstractmethod
-    def log_prob(self, z: Float[Array, " D"]) -> Float[Array, ""]:
+    def log_prob(self, z: PyTree[Array]) -> Float[Array, ""]:
         """Log density at z, in nats. Gradients reach z and the parameters."""
 
-    def sample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
+    def sample(self, key: Key[Array, ""]) -> PyTree[Array]:
         """The draw that `rsample` gives for this key, without any gradient."""
         return lax.stop_gradient(lax.stop_gradient(self).rsample(key))
+
+    def estimated_mean(self, key: Key[Array, ""]) -> PyTree[Array]:
+        """E[z] where it has a closed form; else an unbiased estimate, which alone uses the key."""
+        return self.sample(key) if self.mean is None else self.mean
 
     def particle(self, key: Key[Array, ""], index: Int[Array, ""]) -> Drawn:
         """Particle number `index` of the stream that `key` names.
@@ -168,6 +181,57 @@ class FullGaussian(Distribution):
         """log_prob(mean) - 1/2 tr((scale_tril scale_tril^T)^-1 covariance)."""
         precision_times = jax.scipy.linalg.cho_solve((self.scale_tril, True), covariance)
         return self.log_prob(mean) - 0.5 * jnp.trace(precision_times)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Bernoulli(Distribution):
+    """Independent bits z_d in {0, 1}, as floats; `logits` are the log odds of ones."""
+
+    logits: Float[Array, "*batch D"]
+
+    @property
+    def mean(self) -> Float[Array, " D"]:
+        """sigmoid(logits), the probabilities of ones."""
+        return jax.nn.sigmoid(self.logits)
+
+    @property
+    def variance(self) -> Float[Array, " D"]:
+        """mean (1 - mean)."""
+        return self.mean * jax.nn.sigmoid(-self.logits)
+
+    def sample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
+        """A draw, without any gradient."""
+        uniform = jax.random.uniform(key, self.logits.shape, self.logits.dtype)
+        return (uniform < lax.stop_gradient(self.mean)).astype(self.logits.dtype)
+
+    def rsample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
+        """Refused: a step has no gradient.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            "binary latents have no reparameterised draw: use a method that needs none "
+            "(rws, wake_sleep, vimco, nvil, rem with from_bernoulli)"
+        )
+
+    def log_prob(self, z: Float[Array, " D"]) -> Float[Array, ""]:
+        """sum_d z_d logits_d - log(1 + exp(logits_d)), nats; linear in z."""
+        return bernoulli_log_likelihood(self.logits, z)
+
+    def expected_log_prob(
+        self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]
+    ) -> Float[Array, ""]:
+        """log_prob(mean), for log_prob is linear in z."""
+        del covariance
+        return self.log_prob(mean)
+
+    def kl_divergence(self, other: Distribution) -> Float[Array, ""] | None:
+        """KL(self || other) in nats, where the other is a Bernoulli too. Gradients reach both."""
+        if not isinstance(other, Bernoulli):
+            return None
+        return self.log_prob(self.mean) - other.log_prob(self.mean)
 
 
 @jax.custom_jvp

@@ -72,6 +72,8 @@ def two_stage(
 
     Fresh particles of it are weighted, so the estimate is a lower bound too, at twice the cost.
     """
+    if r.variance is None:
+        raise InputError("the two-stage evaluation needs an r whose variance has a closed form")
     first = e_step(key, joint, r, num_particles, chunk_size=chunk_size)
     return DiagonalGaussian(first.mean, jnp.sqrt(r.variance))
 

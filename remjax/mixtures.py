@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from remjax.distributions import Distribution, Drawn
 
@@ -29,23 +29,32 @@ class Stratified(Distribution):
     second: Distribution
 
     @property
-    def mean(self) -> Float[Array, " D"]:
+    def mean(self) -> Float[Array, " D"] | None:
         """The average of the two means."""
-        return 0.5 * (self.first.mean + self.second.mean)
+        a, b = self.first.mean, self.second.mean
+        return None if a is None or b is None else 0.5 * (a + b)
 
     @property
-    def variance(self) -> Float[Array, " D"]:
+    def variance(self) -> Float[Array, " D"] | None:
         """The average variance plus the variance between the two means."""
-        between = 0.25 * jnp.square(self.first.mean - self.second.mean)
-        return 0.5 * (self.first.variance + self.second.variance) + between
+        a, b = self.first, self.second
+        if a.mean is None or b.mean is None or a.variance is None or b.variance is None:
+            return None
+        return 0.5 * (a.variance + b.variance) + 0.25 * jnp.square(a.mean - b.mean)
 
-    def rsample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
-        """A draw from one law or the other by a fair coin, which itself carries no gradient."""
+    def sample(self, key: Key[Array, ""]) -> PyTree[Array]:
+        """A draw from one law or the other by a fair coin, without any gradient."""
         coin, noise = jax.random.split(key)
-        heads = jax.random.bernoulli(coin)
-        return jnp.where(heads, self.first.rsample(noise), self.second.rsample(noise))
+        draws = (self.first.sample(noise), self.second.sample(noise))
+        return _choose(jax.random.bernoulli(coin), *draws)
 
-    def log_prob(self, z: Float[Array, " D"]) -> Float[Array, ""]:
+    def rsample(self, key: Key[Array, ""]) -> PyTree[Array]:
+        """The draw of `sample` with the gradient of the law that it came from, not of the coin."""
+        coin, noise = jax.random.split(key)
+        draws = (self.first.rsample(noise), self.second.rsample(noise))
+        return _choose(jax.random.bernoulli(coin), *draws)
+
+    def log_prob(self, z: PyTree[Array]) -> Float[Array, ""]:
         """log(1/2 first(z) + 1/2 second(z)), in nats."""
         return jnp.logaddexp(self.first.log_prob(z), self.second.log_prob(z)) - jnp.log(2.0)
 
@@ -58,7 +67,7 @@ class Stratified(Distribution):
         stream, coin = jax.random.split(jax.random.fold_in(key, _SECOND_STREAM))
         offset = jax.random.bernoulli(coin).astype(index.dtype)
         second = self.second.particle(stream, index // 2 + offset)
-        return jax.tree.map(lambda a, b: jnp.where(index % 2 == 0, a, b), first, second)
+        return _choose(index % 2 == 0, first, second)
 
 
 @jax.tree_util.register_dataclass
@@ -74,3 +83,7 @@ class Balanced(Stratified):
         """The particle of `Stratified`, weighted by the mixture."""
         drawn = super().particle(key, index)
         return drawn._replace(log_q=lax.stop_gradient(self.log_prob(drawn.z)))
+
+
+def _choose(heads: Bool[Array, ""], first: PyTree, second: PyTree) -> PyTree:
+    return jax.tree.map(lambda a, b: jnp.where(heads, a, b), first, second)

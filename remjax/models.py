@@ -1,6 +1,7 @@
-"""Deep Gaussian models: a standard normal latent, a network, and a likelihood of the data.
+"""Latent-variable models: a prior, a network of the latent, and a likelihood of the data.
 
-`gaussian_model` and `gaussian_recognition` give the pure functions that the estimators take.
+`gaussian_model` and `gaussian_recognition` give the pure functions that the estimators take; those
+with several stochastic layers are in `hierarchies`.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.distributions import (
     DiagonalGaussian,
+    Distribution,
     bernoulli_log_likelihood,
     gaussian_log_likelihood,
 )
@@ -88,6 +90,77 @@ def gaussian_likelihood(
     )
 
 
+class Prior(NamedTuple):
+    """p_theta(z) and the start of its parameters.
+
+    Attributes:
+        init: key -> its parameters, () for none.
+        law: parameters -> the distribution of z.
+    """
+
+    init: Callable[[Key[Array, ""]], PyTree]
+    law: Callable[[PyTree], Distribution]
+
+
+def latent_variable_model(
+    likelihood: Likelihood,
+    prior: Prior,
+    *,
+    latent_size: int,
+    hidden_sizes: Sequence[int],
+    initialization: Initialization = glorot,
+    nearest: Callable[[PyTree[Array]], Float[Array, " D"]] = lambda z: z,
+) -> Model:
+    """p_theta(z) of any form, p_theta(x | z) = likelihood of an MLP of z (tanh layers).
+
+    Args:
+        likelihood: of the data given the output of the network; its `output_bias` starts the last
+            layer's bias.
+        prior: of z.
+        latent_size: D, of the layer of z that the data depend on.
+        hidden_sizes: widths of the tanh layers, from z to x.
+        initialization: of the linear layers.
+        nearest: z -> the layer of it that the data depend on.
+
+    Returns:
+        The model; theta is a dictionary of the prior's, the network's and the likelihood's own.
+    """
+    data_size = likelihood.output_bias.shape[0]
+
+    def build(rngs: nnx.Rngs) -> MLP:
+        return MLP(latent_size, hidden_sizes, data_size, initialization=initialization, rngs=rngs)
+
+    init_network, bind = pure(build)
+
+    def init(key: Key[Array, ""]) -> PyTree:
+        network = init_network(key)
+        network["head"]["bias"] = network["head"]["bias"] + likelihood.output_bias
+        own = prior.init(jax.random.fold_in(key, 1))
+        return {"prior": own, "network": network, "likelihood": likelihood.init}
+
+    def output(theta: PyTree, z: PyTree[Array]) -> Float[Array, " X"]:
+        return bind(theta["network"])(nearest(z))
+
+    def law(theta: PyTree) -> Distribution:
+        return prior.law(theta["prior"])
+
+    def sample(theta: PyTree, key: Key[Array, ""]) -> tuple[PyTree[Array], Float[Array, " X"]]:
+        key_z, key_x = jax.random.split(key)
+        z = law(theta).sample(key_z)
+        return z, likelihood.sample(theta["likelihood"], output(theta, z), key_x)
+
+    return Model(
+        init=init,
+        log_prior=lambda theta, z: law(theta).log_prob(z),
+        log_likelihood=lambda theta, x, z: likelihood.log_prob(
+            theta["likelihood"], output(theta, z), x
+        ),
+        sample=sample,
+        prior=law,
+        mean=lambda theta, z: likelihood.mean(theta["likelihood"], output(theta, z)),
+    )
+
+
 def gaussian_model(
     likelihood: Likelihood,
     *,
@@ -98,45 +171,18 @@ def gaussian_model(
     """p(z) = N(0, I), p_theta(x | z) = likelihood of an MLP of z (tanh layers).
 
     Args:
-        likelihood: of the data given the output of the network; its `output_bias` starts the last
-            layer's bias.
+        likelihood: of the data given the output of the network.
         latent_size: D.
         hidden_sizes: widths of the tanh layers, from z to x.
         initialization: of the linear layers.
-
-    Returns:
-        The model; theta is a dictionary of the network's and the likelihood's parameters.
     """
-    data_size = likelihood.output_bias.shape[0]
-
-    def build(rngs: nnx.Rngs) -> MLP:
-        return MLP(latent_size, hidden_sizes, data_size, initialization=initialization, rngs=rngs)
-
-    init_network, bind = pure(build)
     standard_normal = DiagonalGaussian(jnp.zeros(latent_size), jnp.ones(latent_size))
-
-    def init(key: Key[Array, ""]) -> PyTree:
-        network = init_network(key)
-        network["head"]["bias"] = network["head"]["bias"] + likelihood.output_bias
-        return {"network": network, "likelihood": likelihood.init}
-
-    def output(theta: PyTree, z: Float[Array, " D"]) -> Float[Array, " X"]:
-        return bind(theta["network"])(z)
-
-    def sample(theta: PyTree, key: Key[Array, ""]) -> tuple[Float[Array, " D"], Float[Array, " X"]]:
-        key_z, key_x = jax.random.split(key)
-        z = standard_normal.sample(key_z)
-        return z, likelihood.sample(theta["likelihood"], output(theta, z), key_x)
-
-    return Model(
-        init=init,
-        log_prior=lambda _, z: standard_normal.log_prob(z),
-        log_likelihood=lambda theta, x, z: likelihood.log_prob(
-            theta["likelihood"], output(theta, z), x
-        ),
-        sample=sample,
-        prior=lambda _: standard_normal,
-        mean=lambda theta, z: likelihood.mean(theta["likelihood"], output(theta, z)),
+    return latent_variable_model(
+        likelihood,
+        Prior(init=lambda _: (), law=lambda _: standard_normal),
+        latent_size=latent_size,
+        hidden_sizes=hidden_sizes,
+        initialization=initialization,
     )
 
 

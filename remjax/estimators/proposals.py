@@ -4,8 +4,11 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Key
 
+from remjax.chains import Unflattened
 from remjax.distributions import Distribution
 from remjax.mixtures import Balanced, Stratified
 from remjax.moments import Covariance, moment_match
@@ -70,20 +73,31 @@ class Draws:
     @functools.cached_property
     def r(self) -> Posterior:
         """K particles of the recognition network."""
+        # Where the variance of r has no closed form: the plain scatter, power 0, is the last row.
+        scatter = (0.0,) * (self.recognition.variance is None)
         return self.draw(
             self.key,
             self.recognition,
             self.num_particles,
-            powers=self.covariance.powers,
+            powers=self.covariance.powers + scatter,
             record=self.num_particles <= _LONGEST_RECORD,
         )
 
     @functools.cached_property
     def matched(self) -> Distribution:
-        """s(z), the Gaussian that matches the moments of the particles of r (Eqs. 16-18)."""
-        return moment_match(
-            self.r.moments, self.recognition.variance, self.num_particles, self.covariance
-        )
+        """s(z), the Gaussian that matches the moments of the particles of r (Eqs. 16-18).
+
+        Over all layers of a hierarchy jointly.
+        """
+        variance, moments = self.recognition.variance, self.r.moments
+        if variance is None:
+            variance = jnp.diagonal(moments.covariance[-1])
+        law = moment_match(moments, variance, self.num_particles, self.covariance)
+        latent = jax.eval_shape(self.recognition.sample, self.key)
+        if isinstance(latent, jax.ShapeDtypeStruct):
+            return law
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), latent)
+        return Unflattened(law, ravel_pytree(zeros)[1])
 
     @functools.cached_property
     def s(self) -> Posterior:
