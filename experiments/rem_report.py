@@ -65,7 +65,7 @@ def what_differs(result: Mapping[str, Any]) -> str:
         if (result[name] or "all") != (value or "all")
     ]
     if accepts(result["method"], "covariance") and result["covariance"] != "weighted":
-        told.append(f"covariance {result['covariance'] or 'shrunk'} (weighted)")
+        told.append(f"covariance {result['covariance'] or 'robust default'} (weighted)")
     if result["eval_proposal"] == "recognition":
         told.append("evaluated with r (unknown; the code: two-stage)")
     if result["dataset"] == "binarized_mnist" and result["split"] == "published":

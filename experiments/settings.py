@@ -44,7 +44,9 @@ class Settings:
         True, "start the output at the mean training image and subtract it from the input"
     )
     covariance: str | None = _setting(
-        None, f"of s(z), for the REM methods: {', '.join(COVARIANCES)}; default shrunk"
+        None,
+        f"of s(z), for the REM methods: {', '.join(COVARIANCES)}; default tempered, but shrunk for "
+        "rem_mixture and rem_pooled",
     )
     keep: int | None = _setting(
         None, "particles per image that carry the gradient; default all, exactly"

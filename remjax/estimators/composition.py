@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Key
 
 from remjax.estimators.objectives import Ascent, Hyperobjective, Objective, Summand
 from remjax.estimators.proposals import Draws
-from remjax.moments import Covariance, shrunk
+from remjax.moments import Covariance, tempered
 from remjax.particles import Particle, Posterior, check_counts, particle_sum
 from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
 
@@ -55,7 +55,7 @@ def compose(
         proposal: whose particles theta ascends it on.
         hyperobjective: what eta ascends.
         hyperproposal: whose particles eta ascends it on.
-        covariance: of s(z), default `moments.shrunk()`.
+        covariance: of s(z), default `moments.tempered()`.
         chunk_size: particles per datapoint in memory at a time; by default as many as keep about
             1,000 decoder passes in flight.
         keep: None, or how many particles carry the gradient (`particles.e_step`).
@@ -68,7 +68,7 @@ def compose(
         InputError: for counts below one, or keep above K.
     """
     check_counts(num_particles, chunk_size, keep)
-    covariance = covariance or shrunk()
+    covariance = covariance or tempered()
 
     def init(key: Key[Array, ""]) -> tuple[Params, tuple[()]]:
         key_theta, key_eta = jax.random.split(key)

@@ -6,7 +6,7 @@ from typing import TypedDict, Unpack
 from remjax.estimators.composition import compose
 from remjax.estimators.objectives import expected_complete_log_likelihood, inclusive_kl
 from remjax.estimators.proposals import Draws, from_mixture, from_pooled, from_r, from_s
-from remjax.moments import Covariance
+from remjax.moments import Covariance, shrunk
 from remjax.particles import Posterior
 from remjax.types import Estimator, Model, Recognition
 
@@ -42,7 +42,7 @@ def rem(
         num_particles: K, drawn from r, and again from s where it is used.
         proposal: `from_r`, `from_s`, `from_mixture` or your own.
         hyperproposal: likewise.
-        covariance: of s(z): `moments.shrunk()` (default), `tempered()`, `weighted()`,
+        covariance: of s(z): `moments.tempered()` (default), `shrunk()`, `weighted()`,
             `unweighted()`.
         chunk_size: particles per datapoint in memory at a time.
         keep: particles that carry the gradient of theta. None keeps all.
@@ -117,8 +117,10 @@ def rem_mixture(
 
     v1 trains theta on the K particles of r and eta on the K of s. Here all 2 K are weighted as
     draws of the mixture, log_w = log p(x, z) - log(1/2 r(z) + 1/2 s(z)) (the balance heuristic,
-    Veach & Guibas 1995), and serve both. Arguments as in `rem`.
+    Veach & Guibas 1995), and serve both. Arguments as in `rem`; the covariance is `shrunk()` by
+    default, which fits a mixture with r better.
     """
+    options["covariance"] = options.get("covariance") or shrunk()
     return rem(
         model,
         recognition,
@@ -144,9 +146,10 @@ def rem_pooled(
     particles of r keep the weight p(x, z) / r(z), and the K that follow are drawn afresh from
     1/2 r + 1/2 s and weighted by that density. Every weight is unbiased for p(x) and none exceeds
     twice what it would be under r alone, however poor s is (the defensive mixture of Hesterberg
-    1995).
-    Arguments as in `rem`.
+    1995). Arguments as in `rem`; the covariance is `shrunk()` by default, which fits a mixture with
+    r better.
     """
+    options["covariance"] = options.get("covariance") or shrunk()
     return rem(
         model,
         recognition,
