@@ -29,7 +29,7 @@ from remjax.errors import InputError
 
 FLAGS = flags.FLAGS
 
-ALL_METHODS = ("vae", "iwae", "rws", "rem_v1", "rem_v2", "rem_mixture")
+ALL_METHODS = ("vae", "iwae", "rws", "rem_v1", "rem_v2", "rem_mixture", "rem_pooled")
 
 
 class Scale(NamedTuple):
