@@ -141,7 +141,7 @@ def picture(path: Path, cells: list[Cell]) -> None:
             panel = f"{cell['epochs']} epochs, seed {cell['seed']}"
             panels.setdefault(panel, {})[cell["name"]] = difference
     if panels:
-        label = "test log-likelihood minus that of rws (nats per image)"
+        label = "test log-likelihood minus rws (nats)"
         title = "MNIST at equal decoder passes"
         method_comparison(path, panels, label=label, title=title)
 
