@@ -13,9 +13,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from remjax.chunks import check_counts
 from remjax.distributions import DiagonalGaussian, Distribution
 from remjax.errors import InputError
-from remjax.particles import check_counts, e_step, log_weights
+from remjax.particles import e_step, log_weights
 from remjax.types import Joint, Model, Params, Recognition
 from remjax.weights import effective_sample_size, log_mean_exp, pareto_k
 

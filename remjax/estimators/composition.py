@@ -21,10 +21,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Key
 
+from remjax.chunks import check_counts, even_chunk_size
 from remjax.distributions import Balanced, Distribution, Stratified
 from remjax.errors import InputError
 from remjax.moments import Covariance, moment_match, shrunk
-from remjax.particles import Particle, Posterior, check_counts, e_step, particle_sum
+from remjax.particles import Particle, Posterior, e_step, particle_sum
 from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
 
 Summand = Callable[[Particle], Float[Array, ""]]
@@ -295,7 +296,7 @@ def compose(
         params: Params, state: tuple[()], key: Key[Array, ""], batch: Batch
     ) -> tuple[Estimate, tuple[()]]:
         size = batch.x.shape[0]
-        chunk = chunk_size or max(1, _ROWS_IN_FLIGHT // size)
+        chunk = chunk_size or even_chunk_size(num_particles, max(1, _ROWS_IN_FLIGHT // size))
         # By their place in the data set: how a batch is cut over devices changes no particle.
         keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch.index)
         per_datapoint = jax.vmap(terms, in_axes=(None, 0, 0, None))(params, keys, batch.x, chunk)
