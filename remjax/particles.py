@@ -27,6 +27,7 @@ from remjax.chunks import (
 from remjax.distributions import Distribution
 from remjax.moments import Moments, merge_moments, no_moments, particle_moments
 from remjax.sharding import (
+    of_all_devices,
     particle_device,
     particle_devices,
     sum_over_particles,
@@ -199,12 +200,7 @@ def e_step(
     strands = None if keep is None else empty_strands(template, keep, cut.turns)
     start = (no_moments(len(powers), dimension, dtype), strands)
     (moments, strands), recorded = cut.stream(absorb, start)
-    if particle_devices() > 1:
-        devices = all_particles(moments)
-        parts = [
-            jax.tree.map(lambda leaf, p=p: leaf[p], devices) for p in range(particle_devices())
-        ]
-        moments = functools.reduce(merge_moments, parts)
+    moments = functools.reduce(merge_moments, of_all_devices(moments))
     kept = None
     if strands is not None:
         kept = merge_strands(
