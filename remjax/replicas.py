@@ -9,7 +9,7 @@ from remjax.training import TrainState
 
 # Every part of the state of several replicas has a first axis for them, but for the one step that
 # they have in common: whether an epoch begins is then asked once and not of each.
-_AXES = TrainState(*(None if name == "step" else 0 for name in TrainState._fields))
+_AXES = TrainState._make(None if name == "step" else 0 for name in TrainState._fields)
 
 
 def stack_replicas(states: Sequence[TrainState]) -> TrainState:
@@ -20,9 +20,8 @@ def stack_replicas(states: Sequence[TrainState]) -> TrainState:
 
 def replica(state: TrainState, number: int) -> TrainState:
     """The state of one of the replicas, as its run by itself would have it."""
-    return jax.tree.map(lambda leaf: leaf[number], state._replace(step=()))._replace(
-        step=state.step
-    )
+    one = jax.tree.map(lambda leaf: leaf[number], state._replace(step=state.step[None]))
+    return one._replace(step=state.step)
 
 
 def train_replicas(epoch: jax.stages.Wrapped) -> jax.stages.Wrapped:

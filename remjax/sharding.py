@@ -113,6 +113,30 @@ def mean_over(
     )
 
 
+def rows_over(
+    mesh: Mesh | None, function: Callable[[T, PyTree], PyTree]
+) -> Callable[[T, PyTree], PyTree]:
+    """A function of (common, rows) that gives something for each row, the rows on all devices.
+
+    Args:
+        mesh: its axes are taken together, so no device sees a share of the particles; None leaves
+            the function as it is.
+        function: (what every device has in full, arrays of rows) -> arrays with as many rows.
+
+    Returns:
+        The function of all rows, whose number must be a multiple of that of the devices.
+    """
+    if mesh is None:
+        return function
+    return jax.shard_map(
+        function,
+        mesh=Mesh(mesh.devices.reshape(-1, 1), mesh.axis_names),
+        in_specs=(PartitionSpec(), PartitionSpec(DATA)),
+        out_specs=PartitionSpec(DATA),
+        check_vma=False,
+    )
+
+
 def particle_devices() -> int:
     """How many devices share the particles here: 1 outside of a `shard_map` over `particles`."""
     mesh = jax.sharding.get_abstract_mesh()
