@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import flags
 from jax.experimental import multihost_utils
@@ -79,7 +80,7 @@ def from_first(tree: T) -> T:
     """The arrays that the first host has, on every host; the others give some of the same shape."""
     if jax.process_count() == 1:
         return tree
-    keys = jax.tree.map(lambda leaf: jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key), tree)
+    keys = jax.tree.map(lambda leaf: jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key), tree)
     raw = jax.tree.map(lambda leaf, key: jax.random.key_data(leaf) if key else leaf, tree, keys)
     raw = multihost_utils.broadcast_one_to_all(raw)
     return jax.tree.map(

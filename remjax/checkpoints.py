@@ -177,7 +177,7 @@ def _require_equal(saved: dict[str, str], wanted: dict[str, str], path: Path) ->
 
 
 def _is_key(leaf: Any) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _on_host(leaf: Any) -> np.ndarray:
@@ -196,11 +196,10 @@ def _place(values: np.ndarray, leaf: Any) -> Any:
     if isinstance(leaf, np.ndarray):
         return values
     sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    if _is_key(leaf):
-        values = jax.random.wrap_key_data(
-            values, impl=jax.random.key_impl(jnp.empty((), leaf.dtype))
-        )
-    return jax.device_put(values, sharding)
+    if not _is_key(leaf):
+        return jax.device_put(values, sharding)
+    impl = jax.random.key_impl(jnp.empty((), leaf.dtype))
+    return jax.device_put(jax.random.wrap_key_data(jnp.asarray(values), impl=impl), sharding)
 
 
 def _require_space(directory: Path, num_bytes: int) -> None:
