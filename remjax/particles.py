@@ -135,14 +135,16 @@ def e_step(
     """Draw K particles of ONE datapoint from the proposal, weight them, summarise.
 
     log_w_k = log_joint(z_k) - log_q_k, the log-density that `proposal.particle` gives with the
-    particle. It depends on (key, k) alone, and the summary on the chunk size only by rounding.
+    particle. It depends on (key, k) alone, and the summary on the chunk size only by rounding; the
+    choice of the particles to keep depends on the chunk size too. Inside a `jax.shard_map` over the
+    axis `particles` each device scores its share of the chunks, and all get the same summary.
 
     Args:
         key: consumed; names the particles.
         log_joint: z -> log p_theta(x, z), nats.
         proposal: what draws and scores the particles.
         num_particles: K, any positive number.
-        chunk_size: particles scored at a time (default 64). The last chunk is padded.
+        chunk_size: particles scored at a time (default up to 64). The last chunk is padded.
         keep: None, or the number M of particles that carry the gradient of the M-step: an unbiased
             subsample of minimal variance (`subsampling`), M = 1 being the one-backward-pass trick
             of Burda et al. 2015, Section 3.1.

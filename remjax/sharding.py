@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, PyTree
 
 from remjax.errors import InputError
@@ -73,7 +73,7 @@ def replicated(mesh: Mesh | None) -> NamedSharding | None:
     return None if mesh is None else NamedSharding(mesh, PartitionSpec())
 
 
-def check_divides(mesh: Mesh | None, batch_size: int) -> None:
+def check_divides(mesh: Mesh | AbstractMesh | None, batch_size: int) -> None:
     """Raise InputError where the batch cannot be divided evenly over the axis `data`."""
     if mesh is not None and batch_size % mesh.shape[DATA]:
         raise InputError(
