@@ -68,7 +68,7 @@ def main() -> None:
     if FLAGS.run_dir is None:
         raise InputError("--run_dir is missing: name the folder of a run")
     with reopen(FLAGS.run_dir) as run:
-        settings = Settings.from_mapping(run.config())
+        settings = Settings.from_mapping(run.config() | {"mesh": None})
         problem = build(settings)
         params = checkpoints.restore(run.checkpoints, initial_state(problem, settings)).params
     x = jnp.asarray(evaluation_images(problem, "train", FLAGS.size))

@@ -1,10 +1,12 @@
 """How every binary starts and fails: one clear line on standard error and exit code 2."""
 
 import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+import jax
 from absl import app, flags, logging
 from jax.errors import JaxRuntimeError
 
@@ -14,8 +16,8 @@ from remjax.errors import InputError
 def run(main: Callable[[], None]) -> None:
     """Parse the flags and run `main`; what a user can mend is told in one line.
 
-    Exit codes: 0 done (or stopped by a signal, with everything saved), 2 what was asked for cannot
-    be done, 130 interrupted by Ctrl-C.
+    Exit codes: 0 done (or stopped by a signal, with everything saved), 1 another host is lost, 2
+    what was asked for cannot be done, 130 interrupted by Ctrl-C.
     """
     logging.set_verbosity(logging.WARNING)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -39,9 +41,11 @@ def run(main: Callable[[], None]) -> None:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
         except JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
-                raise
             reason = str(error).partition("\n")[0]
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                if jax.process_count() > 1:
+                    _leave(f"lost touch with another host ({reason}): go on with --resume on all")
+                raise
             _fail(f"not enough memory ({reason}): lower the sizes of the networks or the batch")
 
     app.run(guarded, flags_parser=parse)
@@ -50,3 +54,10 @@ def run(main: Callable[[], None]) -> None:
 def _fail(message: str) -> NoReturn:
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
+
+
+def _leave(message: str) -> NoReturn:
+    """End at once: the ordinary end of a host waits for all the others, and one is gone."""
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(1)

@@ -10,11 +10,11 @@ import dataclasses
 from absl import flags
 
 from experiments import command_line
-from experiments.fitting import Stopped, initial_state
+from experiments.fitting import Stopped, each_replica, initial_state
 from experiments.methods import EVALUATION_PROPOSALS
 from experiments.problem import build
 from experiments.run_directory import reopen
-from experiments.scoring import score
+from experiments.scoring import over_replicas, score
 from experiments.settings import Settings
 from experiments.stopping import stop_on_signal
 from experiments.tables import upright
@@ -45,6 +45,7 @@ def define_flags() -> None:
         None,
         f"whose particles evaluate: {', '.join(EVALUATION_PROPOSALS)}; default that of the run",
     )
+    flags.DEFINE_string("mesh", None, "devices that share the images, as data:8; default one")
 
 
 def main() -> None:
@@ -57,6 +58,7 @@ def main() -> None:
             for name in ("data_dir", "eval_num_particles", "eval_size", "eval_proposal")
             if FLAGS[name].value is not None
         }
+        changes["mesh"] = FLAGS.mesh  # of the devices here and not of those that trained
         settings = dataclasses.replace(Settings.from_mapping(run.config()), **changes)
         problem = build(settings)
         state = checkpoints.restore(run.checkpoints, initial_state(problem, settings))
@@ -66,10 +68,13 @@ def main() -> None:
                 raise Stopped
 
         try:
-            figures = {"step": int(state.step)} | score(problem, settings, state.params, check)
+            each = [
+                score(problem, settings, one.params, check) for one in each_replica(state, settings)
+            ]
         except Stopped:
             print(f"stopped by {stop.signal_name}; nothing was added to the result")
             return
+        figures = {"step": int(state.step)} | (over_replicas(each) if len(each) > 1 else each[0])
         run.update_result({"evaluations": [*run.result().get("evaluations", []), figures]})
         print(upright(figures, COLUMNS))
 

@@ -3,15 +3,19 @@
 import time
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
+from experiments.hosts import from_first, gather, on_first
 from experiments.methods import choose_binarization
 from experiments.problem import Problem
 from experiments.progress import progress_bar
 from experiments.run_directory import RunDirectory
 from experiments.settings import Settings
 from experiments.stopping import StopRequest
+from experiments.tables import mean_and_std
 from remjax import checkpoints
+from remjax.replicas import replica, stack_replicas, train_replicas
+from remjax.sharding import replicate
 from remjax.training import TrainState, init_train_state, make_epoch, metric_means
 
 # A compiled call lasts about this long: signals, the bar and the clock are seen between calls.
@@ -25,73 +29,120 @@ class Stopped(Exception):
 
 
 def initial_state(problem: Problem, settings: Settings) -> TrainState:
-    """The state before the first update."""
-    return init_train_state(
-        problem.estimator,
-        problem.optimizer,
-        jax.random.key(settings.seed),
-        problem.dataset.train.shape[1],
-    )
+    """The state before the first update, of one run or of all replicas."""
+    states = [
+        init_train_state(
+            problem.estimator,
+            problem.optimizer,
+            jax.random.key(settings.seed + number),
+            problem.dataset.train.shape[1],
+        )
+        for number in range(settings.num_replicas)
+    ]
+    return states[0] if settings.num_replicas == 1 else stack_replicas(states)
 
 
-def fit(problem: Problem, settings: Settings, run: RunDirectory, stop: StopRequest) -> TrainState:
+def each_replica(state: TrainState, settings: Settings) -> list[TrainState]:
+    """The state of each replica; of a run without replicas, its own."""
+    if settings.num_replicas == 1:
+        return [state]
+    return [replica(state, number) for number in range(settings.num_replicas)]
+
+
+def fit(
+    problem: Problem, settings: Settings, run: RunDirectory | None, stop: StopRequest
+) -> TrainState:
     """Train until the last epoch, from the latest checkpoint if there is one.
 
     How often the run was interrupted, and where, changes no number: an epoch is cut into calls of
     about a second, and a cut changes nothing (`training.make_epoch`).
+
+    Args:
+        problem: the run's parts.
+        settings: of the run.
+        run: its directory; None on every host but the first.
+        stop: any host may ask for it.
 
     Raises:
         Stopped: someone asked for it; the state is saved.
         InputError: the disk is full or cannot be written.
     """
     state = initial_state(problem, settings)
-    if checkpoints.latest_step(run.checkpoints) is not None:
-        state = checkpoints.restore(run.checkpoints, state)
-    step = int(state.step)
     steps_per_epoch, last = problem.steps_per_epoch, settings.epochs * problem.steps_per_epoch
-    run.rewind(step // steps_per_epoch)
+    found = on_first(lambda: _resumed(run, state, steps_per_epoch))
+    state, seconds_before = found or (state, 0.0)
+    state = replicate(problem.mesh, from_first(state))
+    step = int(state.step)
     if step == last:
         return state
-    before = run.metrics()
     advance = make_epoch(
         problem.estimator,
         problem.optimizer,
         num_data=len(problem.dataset.train),
         batch_size=settings.batch_size,
         binarization=choose_binarization(problem.dataset, settings.binarization),
+        mesh=problem.mesh,
     )
-    data = jnp.asarray(problem.dataset.train)
+    if settings.num_replicas > 1:
+        advance = train_replicas(advance)
+    data = replicate(problem.mesh, problem.dataset.train)
     with progress_bar(total=last, initial=step, unit="step", desc="compiling") as bar:
         # Compiled before the clock starts: the speed of a run is that of its updates.
         advance = advance.lower(state, data, 1).compile()
-        clock = _Clock(before[-1]["seconds"] if before else 0.0)
+        clock = _Clock(seconds_before)
         bar.set_description(settings.method)
         bar.unpause()
+        steps_per_call, stopping = 1, False
         while step < last:
-            count = min(clock.steps_per_call, steps_per_epoch - step % steps_per_epoch)
+            count = min(steps_per_call, steps_per_epoch - step % steps_per_epoch)
             state = jax.block_until_ready(advance(state, data, count))
             step += count
             clock.tick(count)
             bar.update(count)
-            images = clock.steps_per_second * settings.batch_size
+            images = clock.steps_per_second * settings.batch_size * settings.num_replicas
             bar.set_postfix_str(f"{images:,.0f} images/s", refresh=False)
+            # The hosts' clocks differ: that of the first one counts for all.
+            said = gather(clock.steps_per_call, bool(stop), clock.checkpoint_is_due)
+            steps_per_call, stopping, due = int(said[0, 0]), said[:, 1].any(), bool(said[0, 2])
             if step % steps_per_epoch == 0:
                 epoch = step // steps_per_epoch
-                metrics = metric_means(state) | {
+                metrics = _metrics(state, settings) | {
                     "epoch": epoch,
                     "step": step,
-                    "skipped_updates": int(state.skipped_updates),
                     "seconds": clock.seconds,
                     "images_per_second": images,
                 }
-                run.log(metrics)
-                bar.write(_line(metrics, settings.epochs))
-            if step % steps_per_epoch == 0 or stop or clock.checkpoint_is_due:
-                checkpoints.save(run.checkpoints, step, state)
+                if run is not None:
+                    run.log(metrics)
+                    bar.write(_line(metrics, settings.epochs))
+            if step % steps_per_epoch == 0 or stopping or due:
+                on_first(lambda step=step, state=state: _save(run, step, state))
                 clock.checkpoint_saved()
-            if stop and step < last:
+            if stopping and step < last:
                 raise Stopped
     return state
+
+
+def _resumed(
+    run: RunDirectory, state: TrainState, steps_per_epoch: int
+) -> tuple[TrainState, float]:
+    """The state of the latest checkpoint, or else the one given, and the seconds until then."""
+    if checkpoints.latest_step(run.checkpoints) is not None:
+        state = checkpoints.restore(run.checkpoints, state)
+    run.rewind(int(state.step) // steps_per_epoch)
+    before = run.metrics()
+    return state, before[-1]["seconds"] if before else 0.0
+
+
+def _save(run: RunDirectory, step: int, state: TrainState) -> None:
+    checkpoints.save(run.checkpoints, step, state)
+
+
+def _metrics(state: TrainState, settings: Settings) -> dict[str, float]:
+    """The metrics of an epoch; of replicas, their means and standard deviations."""
+    each = [metric_means(one) for one in each_replica(state, settings)]
+    skipped = {"skipped_updates": int(np.sum(state.skipped_updates))}
+    return each[0] | skipped if len(each) == 1 else mean_and_std(each) | skipped
 
 
 def _line(metrics: dict[str, float], epochs: int) -> str:

@@ -4,6 +4,7 @@ import functools
 import math
 from typing import NamedTuple
 
+import jax
 import numpy as np
 import optax
 
@@ -20,6 +21,7 @@ from experiments.settings import Settings
 from remjax.data import Dataset, load
 from remjax.errors import InputError
 from remjax.optimizers import adam
+from remjax.sharding import DATA, PARTICLES, check_divides, make_mesh
 from remjax.types import Estimator, Model, Recognition
 
 
@@ -32,6 +34,7 @@ class Problem(NamedTuple):
     estimator: Estimator
     optimizer: optax.GradientTransformation
     steps_per_epoch: int
+    mesh: jax.sharding.Mesh | None
 
 
 def build(settings: Settings) -> Problem:
@@ -40,6 +43,8 @@ def build(settings: Settings) -> Problem:
     Raises:
         InputError: for settings that do not go together, or data that cannot be had.
     """
+    mesh = _mesh(settings.mesh)
+    check_divides(mesh, settings.batch_size)
     dataset = look_up(SPLITS, "split", settings.split)(_load(settings.dataset, settings.data_dir))
     train = evenly_spaced(dataset.train, settings.train_size, "train_size")
     if settings.batch_size > len(train):
@@ -76,7 +81,22 @@ def build(settings: Settings) -> Problem:
             max_gradient_norm=settings.max_gradient_norm or math.inf,
         ),
         steps_per_epoch=steps_per_epoch,
+        mesh=mesh,
     )
+
+
+def _mesh(text: str | None) -> jax.sharding.Mesh | None:
+    """The mesh that --mesh asks for; without it, all devices of several hosts or one of one."""
+    if text is None:
+        return make_mesh(data=jax.device_count()) if jax.process_count() > 1 else None
+    axes = [part.partition(":") for part in text.split(",")]
+    sizes = {name: int(size) for name, _, size in axes if size.isdecimal() and len(size) < 10}
+    if len(sizes) != len(axes) or not sizes.keys() <= {DATA, PARTICLES}:
+        raise InputError(
+            f"--mesh={text} is no mesh: write the devices along each axis, as "
+            f"--mesh={DATA}:4,{PARTICLES}:2 or --mesh={DATA}:8"
+        )
+    return make_mesh(**sizes)
 
 
 @functools.lru_cache(maxsize=1)  # the cells of a sweep have it in common

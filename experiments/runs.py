@@ -2,34 +2,57 @@
 
 from typing import Any
 
-from experiments.fitting import Stopped, fit
+import jax
+
+from experiments.fitting import Stopped, each_replica, fit
+from experiments.hosts import gather
 from experiments.problem import build
 from experiments.run_directory import RunDirectory
-from experiments.scoring import draw, score
+from experiments.scoring import draw, over_replicas, score
 from experiments.settings import Settings
 from experiments.stopping import StopRequest
 
 
-def run_to_result(settings: Settings, run: RunDirectory, stop: StopRequest) -> dict[str, Any]:
+def run_to_result(
+    settings: Settings, run: RunDirectory | None, stop: StopRequest
+) -> dict[str, Any]:
     """Train (on), evaluate, draw and write result.json; a run that has a result is left as it is.
+
+    Args:
+        settings: of the run.
+        run: its directory; None on every host but the first.
+        stop: any host may ask for it.
+
+    Returns:
+        The result; empty on every host but the first.
 
     Raises:
         Stopped: someone asked for it; what is done so far is saved.
     """
-    if result := run.result():
+    result = run.result() if run is not None else {}
+    if gather(bool(result))[0, 0]:
         return result
     problem = build(settings)
 
     def check() -> None:
-        if stop:
+        if gather(bool(stop)).any():
             raise Stopped
 
     state = fit(problem, settings, run, stop)
     check()
-    figures = score(problem, settings, state.params, check)
-    draw(problem, settings, state.params, run)
+    # In the host's memory, for what the first host does by itself.
+    params = [jax.device_get(one.params) for one in each_replica(state, settings)]
+    each = [score(problem, settings, one, check) for one in params]
+    if run is None:
+        return {}
+    draw(problem, settings, params[0], run)
+    figures = each[0]
+    if len(each) > 1:
+        seeds = [{"seed": settings.seed + number} for number in range(len(each))]
+        replicas = [seed | one for seed, one in zip(seeds, each, strict=True)]
+        figures = over_replicas(each) | {"replicas": replicas}
     last = run.metrics()[-1]
-    names = ("method", "dataset", "epochs", "num_particles", "seed")
+    names = ("method", "dataset", "epochs", "num_particles", "seed", "num_replicas")
     run.update_result(
         {name: getattr(settings, name) for name in names}
         | {"source": problem.dataset.source}

@@ -1,6 +1,6 @@
 """What is measured of a fitted model, and the pictures that show it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ from experiments.problem import Problem, evenly_spaced
 from experiments.progress import progress_bar
 from experiments.run_directory import RunDirectory
 from experiments.settings import Settings
+from experiments.tables import mean_and_std
 from remjax.data.binarization import fixed
 from remjax.evaluation import Evaluation, latent_use, make_log_likelihood
 from remjax.types import Params
@@ -49,6 +50,7 @@ def score(
         problem.recognition,
         num_particles=settings.eval_num_particles,
         proposal=look_up(EVALUATION_PROPOSALS, "eval_proposal", settings.eval_proposal),
+        mesh=problem.mesh,
     )
     results: dict[str, Any] = {}
     for part in ("train", "test"):
@@ -71,6 +73,15 @@ def score(
         "eval_num_particles": settings.eval_num_particles,
         "eval_proposal": settings.eval_proposal,
     }
+
+
+def over_replicas(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The figures of several replicas as one: means and standard deviations over them."""
+    measured = [name for name, value in each[0].items() if isinstance(value, float | int)]
+    # What is the same for all, such as the number of images, has no deviation to speak of.
+    same = {name: value for name, value in each[0].items() if all(value == o[name] for o in each)}
+    varies = [name for name in measured if name not in same]
+    return same | mean_and_std([{name: one[name] for name in varies} for one in each])
 
 
 def _figures(part: str, evaluation: Evaluation) -> dict[str, Any]:

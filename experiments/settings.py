@@ -37,6 +37,10 @@ class Settings:
     batch_size: int = _setting(100, "images per update")
     epochs: int = _setting(20, "passes over the training images")
     seed: int = _setting(0, "of the parameters, the order, the bits and the particles")
+    num_replicas: int = _setting(1, "runs side by side in one program, from seed, seed + 1, ...")
+    mesh: str | None = _setting(
+        None, "devices that share the work, as data:4,particles:2; default one"
+    )
     latent_size: int = _setting(20, "D, dimension of the latent z")
     hidden_size: int = _setting(200, "units in each of the two tanh layers of both networks")
     initialization: str = _setting("glorot", f"of the layers: {', '.join(INITIALIZATIONS)}")
@@ -93,8 +97,8 @@ class Settings:
         if self.covariance is not None:
             look_up(COVARIANCES, "covariance", self.covariance)
         positive = (
-            "train_size num_particles batch_size epochs latent_size hidden_size keep chunk_size "
-            "learning_rate adam_epsilon max_gradient_norm eval_num_particles"
+            "train_size num_particles batch_size epochs num_replicas latent_size hidden_size keep "
+            "chunk_size learning_rate adam_epsilon max_gradient_norm eval_num_particles"
         )
         for flag in positive.split():
             value = getattr(self, flag)
@@ -102,7 +106,7 @@ class Settings:
                 raise InputError(f"--{flag}={value} cannot be: give a positive number")
             if value is not None and value >= 2**31:  # a compiled program counts in 32 bits
                 raise InputError(f"--{flag}={value} is too large: give less than 2^31")
-        if not 0 <= self.seed < 2**32:
+        if not 0 <= self.seed <= 2**32 - self.num_replicas:
             raise InputError(f"--seed={self.seed} cannot be: give a number from 0 to 2^32 - 1")
         # One image has no standard error, and its latents no activity.
         if self.eval_size is not None and (self.eval_size < 0 or self.eval_size == 1):
@@ -115,4 +119,4 @@ class Settings:
 
 
 # The same run may go on with these changed: they say where things are, not what the run is.
-MAY_CHANGE = ("data_dir",)
+MAY_CHANGE = ("data_dir", "mesh")

@@ -3,12 +3,23 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 
 def shown(value: Any) -> str:
     """A cell: numbers with two decimals, what is missing as a dash."""
     if value is None:
         return "-"
     return f"{value:,.2f}" if isinstance(value, float) else str(value)
+
+
+def mean_and_std(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each number over the rows and, as <name>_std, its standard deviation (n - 1)."""
+    columns = {name: np.array([row[name] for row in rows], np.float64) for name in rows[0]}
+    with np.errstate(invalid="ignore"):  # infinities have a mean and no deviation
+        deviations = {f"{name}_std": float(np.std(c, ddof=1)) for name, c in columns.items()}
+    means = {name: float(np.mean(column)) for name, column in columns.items()}
+    return means | deviations
 
 
 def upright(values: Mapping[str, Any], names: Sequence[str]) -> str:

@@ -4,16 +4,18 @@
 
 writes into RUN: config.json, metrics.jsonl (one object per epoch), result.json, checkpoints/,
 tensorboard/ and pictures/. Ctrl-C or SIGTERM saves and exits; --resume goes on, also after a kill,
-to the very numbers that an uninterrupted run would have reached.
+to the very numbers that an uninterrupted run would have reached. --mesh=data:4,particles:2 spreads
+the work over eight devices; on several hosts every one runs this command, with --num_hosts.
 """
 
+import contextlib
 import dataclasses
 import types
 import typing
 
 from absl import flags
 
-from experiments import command_line
+from experiments import command_line, hosts
 from experiments.fitting import Stopped
 from experiments.methods import applies, look_up
 from experiments.presets import PRESETS, form_of
@@ -40,6 +42,7 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "preset", None, f"settings to start from, under those given: {', '.join(PRESETS)}"
     )
+    hosts.define_flags()
     define = {
         str: flags.DEFINE_string,
         int: flags.DEFINE_integer,
@@ -69,16 +72,22 @@ def main() -> None:
         raise InputError("--run_dir is missing: name a folder for the run, as --run_dir=runs/first")
     settings = settings_from_flags()
     config = dataclasses.asdict(settings)
+    hosts.join()
     problem = build(settings)  # what cannot be is refused before anything is written
-    with start(FLAGS.run_dir, config, resume=FLAGS.resume, may_change=MAY_CHANGE) as run:
-        print(f"{settings.method} on {problem.dataset.source}")
+    run = hosts.on_first(
+        lambda: start(FLAGS.run_dir, config, resume=FLAGS.resume, may_change=MAY_CHANGE)
+    )
+    with run or contextlib.nullcontext():
+        if run is not None:
+            print(f"{settings.method} on {problem.dataset.source}")
         with stop_on_signal() as stop:
             try:
                 result = run_to_result(settings, run, stop)
             except Stopped:
                 print(f"stopped by {stop.signal_name}; everything is saved: go on with --resume")
                 return
-        print(f"\n{upright(result, COLUMNS)}\n\nresult and pictures are in {run.path}")
+        if run is not None:
+            print(f"\n{upright(result, COLUMNS)}\n\nresult and pictures are in {run.path}")
 
 
 if __name__ == "__main__":

@@ -58,6 +58,8 @@ from remjax.moments import (
 )
 from remjax.optimizers import adam, burda_schedule, scale_by_adam_epsilon_hat
 from remjax.particles import Particle, Posterior, e_step, log_weights, particle_sum
+from remjax.replicas import replica, stack_replicas, train_replicas
+from remjax.sharding import make_mesh, replicate
 from remjax.training import (
     TrainState,
     init_train_state,
@@ -128,6 +130,7 @@ __all__ = [
     "log_weights",
     "make_epoch",
     "make_log_likelihood",
+    "make_mesh",
     "make_train_step",
     "metric_means",
     "moment_match",
@@ -139,13 +142,17 @@ __all__ = [
     "rem_pooled",
     "rem_v1",
     "rem_v2",
+    "replica",
+    "replicate",
     "resample_multinomial",
     "resample_systematic",
     "rws",
     "scale_by_adam_epsilon_hat",
     "scale_tril",
     "shrunk",
+    "stack_replicas",
     "tempered",
+    "train_replicas",
     "two_stage",
     "unweighted",
     "vae",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -33,7 +34,7 @@ def save(directory: str | os.PathLike[str], step: int, tree: Any, *, keep: int =
 
     Args:
       directory: Where the checkpoints of one run lie; made if it is missing. Only one process may
-        save there at a time.
+        save there at a time; of several hosts, whose arrays are the same, the first.
       step: A count that names the checkpoint, at least 0 and later than every checkpoint there.
       tree: A pytree of JAX arrays, typed PRNG keys (`jax.random.key`) and NumPy arrays.
       keep: How many checkpoints stay, the latest first; at least 1.
@@ -51,8 +52,9 @@ def save(directory: str | os.PathLike[str], step: int, tree: Any, *, keep: int =
             "save a later step, or choose another directory"
         )
     leaves = _named_leaves(tree)
+    # From the host's memory: a checkpoint knows nothing of the devices that the arrays lay on.
     # Orbax does not store arrays without elements; their shape says all there is to know.
-    arrays = {name: leaf for name, leaf in leaves.items() if leaf.size}
+    arrays = {name: _on_host(leaf) for name, leaf in leaves.items() if leaf.size}
     unfinished = directory / _UNFINISHED
     new = unfinished / _name(step)
     try:
@@ -109,11 +111,13 @@ def restore(directory: str | os.PathLike[str], template: Any, *, step: int | Non
     leaves = _named_leaves(template)
     manifest = _checked_manifest(path)
     _require_equal(manifest["leaves"], _descriptions(leaves), path)
-    targets = {name: _target(leaf) for name, leaf in leaves.items() if leaf.size}
+    targets = {name: _blank(leaf) for name, leaf in leaves.items()}
+    stored = {name: target for name, target in targets.items() if target.size}
     with _checkpointer() as checkpointer:
-        arrays = checkpointer.restore(path / _ARRAYS, args=ocp.args.StandardRestore(targets))
-    arrays |= {name: _empty(leaf) for name, leaf in leaves.items() if not leaf.size}
-    return jax.tree.unflatten(jax.tree.structure(template), [arrays[name] for name in leaves])
+        arrays = checkpointer.restore(path / _ARRAYS, args=ocp.args.StandardRestore(stored))
+    arrays = targets | arrays
+    placed = [_place(arrays[name], leaf) for name, leaf in leaves.items()]
+    return jax.tree.unflatten(jax.tree.structure(template), placed)
 
 
 def latest_step(directory: str | os.PathLike[str]) -> int | None:
@@ -134,8 +138,12 @@ def _steps(directory: Path) -> list[int]:
 
 
 def _checkpointer() -> ocp.Checkpointer:
-    """The synchronous Orbax checkpointer, which leaves no threads behind."""
-    return ocp.Checkpointer(ocp.StandardCheckpointHandler())
+    """The synchronous Orbax checkpointer, which leaves no threads behind and waits for no host."""
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=jax.process_index(), active_processes={jax.process_index()}
+    )
+    handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
 def _named_leaves(tree: Any) -> dict[str, Any]:
@@ -168,19 +176,30 @@ def _require_equal(saved: dict[str, str], wanted: dict[str, str], path: Path) ->
             )
 
 
-def _target(leaf: Any) -> Any:
-    """What Orbax is to make of a leaf: NumPy for NumPy, else an array on the template's devices."""
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _on_host(leaf: Any) -> np.ndarray:
+    """The values of a leaf; of a key, its data."""
+    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+
+
+def _blank(leaf: Any) -> np.ndarray:
+    """An array in the host's memory for the values of a leaf like that of a template."""
+    raw = jax.eval_shape(jax.random.key_data, leaf) if _is_key(leaf) else leaf
+    return np.zeros(raw.shape, raw.dtype)
+
+
+def _place(values: np.ndarray, leaf: Any) -> Any:
+    """The values as a leaf like that of the template, on its devices."""
     if isinstance(leaf, np.ndarray):
-        return leaf
+        return values
     sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-
-
-def _empty(leaf: Any) -> Any:
-    """An array without elements, like the leaf of a template."""
-    if isinstance(leaf, jax.Array | np.ndarray):
-        return leaf
-    return jax.device_put(np.zeros(leaf.shape, leaf.dtype), _target(leaf).sharding)
+    if not _is_key(leaf):
+        return jax.device_put(values, sharding)
+    impl = jax.random.key_impl(jnp.empty((), leaf.dtype))
+    return jax.device_put(jax.random.wrap_key_data(jnp.asarray(values), impl=impl), sharding)
 
 
 def _require_space(directory: Path, num_bytes: int) -> None:

@@ -4,6 +4,7 @@ Everything is streamed over datapoints and particles; a datapoint's particles fo
 place), so a figure does not depend on how the work was cut.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,11 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from remjax.chunks import check_counts
 from remjax.distributions import DiagonalGaussian, Distribution
 from remjax.errors import InputError
-from remjax.particles import check_counts, e_step, log_weights
+from remjax.particles import e_step, log_weights
+from remjax.sharding import replicate, replicated, rows_over
 from remjax.types import Joint, Model, Params, Recognition
 from remjax.weights import effective_sample_size, log_mean_exp, pareto_k
 
@@ -84,6 +88,7 @@ def make_log_likelihood(
     *,
     num_particles: int = 5000,
     proposal: EvaluationProposal = from_recognition,
+    mesh: Mesh | None = None,
 ) -> Callable[..., Evaluation]:
     """A compiled evaluation, to be called on as many parameters and data sets as there are.
 
@@ -94,6 +99,7 @@ def make_log_likelihood(
         recognition: r_eta(z | x).
         num_particles: K.
         proposal: which distribution the particles come from, `from_recognition` or `two_stage`.
+        mesh: the devices among which the datapoints are divided (`sharding.make_mesh`).
 
     Returns:
         evaluate(params, key, x [N, X], progress=None) -> Evaluation; progress(n) is called with the
@@ -115,12 +121,17 @@ def make_log_likelihood(
         log_w = log_weights(key, joint, q, num_particles, chunk_size=chunk_size)
         return log_mean_exp(log_w), effective_sample_size(log_w), pareto_k(log_w)
 
-    @jax.jit
+    def rows(params: Params, rows: tuple[Key[Array, " B"], Float[Array, "B X"]]) -> PyTree:
+        return lax.map(lambda row: one(params, *row), rows, batch_size=_DATAPOINTS_IN_FLIGHT)
+
+    @functools.partial(jax.jit, out_shardings=replicated(mesh))
     def block(
         params: Params, key: Key[Array, ""], start: Int[Array, ""], x: Float[Array, "B X"]
     ) -> PyTree:
         keys = jax.vmap(lambda n: jax.random.fold_in(key, n))(start + jnp.arange(x.shape[0]))
-        return lax.map(lambda item: one(params, *item), (keys, x), batch_size=_DATAPOINTS_IN_FLIGHT)
+        return rows_over(mesh, rows)(params, (keys, x))
+
+    devices = 1 if mesh is None else mesh.size
 
     def evaluate(
         params: Params,
@@ -131,12 +142,14 @@ def make_log_likelihood(
         if x.shape[0] == 0:
             raise InputError("there is nothing to evaluate: give at least one datapoint")
         results = []
+        params, key = replicate(mesh, (params, key))
         # Whole groups only: the compiler would make a second program for what is left over.
-        groups = -(-min(_BLOCK, x.shape[0]) // _DATAPOINTS_IN_FLIGHT)
-        for start in range(0, x.shape[0], _BLOCK):
-            rows = np.asarray(x[start : start + _BLOCK])
-            padding = ((0, groups * _DATAPOINTS_IN_FLIGHT - len(rows)), (0, 0))
-            values = block(params, key, start, jnp.asarray(np.pad(rows, padding)))
+        most, group = _BLOCK * devices, _DATAPOINTS_IN_FLIGHT * devices
+        size = -(-min(most, x.shape[0]) // group) * group
+        for start in range(0, x.shape[0], most):
+            rows = np.asarray(x[start : start + most])
+            padded = np.pad(rows, ((0, size - len(rows)), (0, 0)))
+            values = block(params, key, start, replicate(mesh, padded))
             results.append([np.asarray(value)[: len(rows)] for value in values])
             if progress is not None:
                 progress(len(rows))

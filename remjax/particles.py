@@ -7,6 +7,7 @@ again chunk by chunk. Neither holds more than one chunk of particles in memory.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,17 +15,26 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from remjax.chunks import (
+    DEFAULT_CHUNK_SIZE,
+    Cut,
+    balanced_chunks,
+    check_counts,
+    even_chunk_size,
+)
 from remjax.distributions import Distribution
-from remjax.errors import InputError
 from remjax.moments import Moments, merge_moments, no_moments, particle_moments
-from remjax.subsampling import Reservoir, empty_reservoir, merge_into_reservoir
+from remjax.sharding import (
+    of_all_devices,
+    particle_device,
+    particle_devices,
+    sum_over_particles,
+)
+from remjax.subsampling import Reservoir, empty_strands, merge_into_strand, merge_strands
 
 LogJoint = Callable[[PyTree], Float[Array, ""]]
-
-# Particles per chunk where the caller knows nothing better; estimators choose from the batch size.
-DEFAULT_CHUNK_SIZE = 64
 
 
 class Particle(NamedTuple):
@@ -110,25 +120,6 @@ class Posterior:
         return w / jnp.where(possible, total, 1.0)
 
 
-def balanced_chunks(num_particles: int, chunk_size: int) -> tuple[int, int]:
-    """(number of chunks, particles per chunk): as even as can be, none above `chunk_size`."""
-    num_chunks = -(-num_particles // min(chunk_size, num_particles))
-    return num_chunks, -(-num_particles // num_chunks)
-
-
-def check_counts(num_particles: int, chunk_size: int | None, keep: int | None) -> None:
-    """Raise InputError where the numbers of particles make no sense together."""
-    if num_particles < 1:
-        raise InputError(f"num_particles is {num_particles}: give at least 1 particle")
-    if chunk_size is not None and chunk_size < 1:
-        raise InputError(f"chunk_size is {chunk_size}: give at least 1, or leave it out")
-    if keep is not None and not 1 <= keep <= num_particles:
-        raise InputError(
-            f"keep is {keep}: give a number from 1 to num_particles ({num_particles}), "
-            "or leave it out to keep all particles"
-        )
-
-
 def e_step(
     key: Key[Array, ""],
     log_joint: LogJoint,
@@ -144,14 +135,16 @@ def e_step(
     """Draw K particles of ONE datapoint from the proposal, weight them, summarise.
 
     log_w_k = log_joint(z_k) - log_q_k, the log-density that `proposal.particle` gives with the
-    particle. It depends on (key, k) alone, and the summary on the chunk size only by rounding.
+    particle. It depends on (key, k) alone, and the summary on the chunk size only by rounding; the
+    choice of the particles to keep depends on the chunk size too. Inside a `jax.shard_map` over the
+    axis `particles` each device scores its share of the chunks, and all get the same summary.
 
     Args:
         key: consumed; names the particles.
         log_joint: z -> log p_theta(x, z), nats.
         proposal: what draws and scores the particles.
         num_particles: K, any positive number.
-        chunk_size: particles scored at a time (default 64). The last chunk is padded.
+        chunk_size: particles scored at a time (default up to 64). The last chunk is padded.
         keep: None, or the number M of particles that carry the gradient of the M-step: an unbiased
             subsample of minimal variance (`subsampling`), M = 1 being the one-backward-pass trick
             of Burda et al. 2015, Section 3.1.
@@ -167,8 +160,10 @@ def e_step(
         InputError: for counts below one, or keep above K.
     """
     check_counts(num_particles, chunk_size, keep)
-    num_chunks, size = balanced_chunks(num_particles, chunk_size or DEFAULT_CHUNK_SIZE)
+    chunk_size = chunk_size or even_chunk_size(num_particles, DEFAULT_CHUNK_SIZE)
+    size = balanced_chunks(num_particles, chunk_size)[1]
     size += size % 2 if known is not None else 0
+    cut = Cut(num_particles, size)
     proposal = lax.stop_gradient(proposal)
     key, key_keep = jax.random.split(key)
 
@@ -177,7 +172,7 @@ def e_step(
     dtype = jnp.result_type(float)
 
     if known is not None:
-        known = jnp.pad(known, (0, num_chunks * size // 2 - known.shape[0]))
+        known = jnp.pad(known, (0, cut.num_chunks * size // 2 - known.shape[0]))
 
     def score(z: PyTree, chunk: Int[Array, ""]) -> Float[Array, " C"]:
         if known is None:
@@ -187,37 +182,34 @@ def e_step(
         return jnp.stack([even, odd], axis=1).reshape(-1)
 
     def absorb(
-        carry: tuple[Moments, Reservoir | None], chunk: Int[Array, ""]
+        carry: tuple[Moments, Reservoir | None], turn: Int[Array, ""]
     ) -> tuple[tuple[Moments, Reservoir | None], Float[Array, " C"] | None]:
-        moments, kept = carry
-        index = chunk * size + jnp.arange(size)
+        moments, strands = carry
+        chunk = cut.chunk(turn)
+        index = cut.index(chunk)
         z, _, log_q = jax.vmap(lambda i: proposal.particle(key, i))(index)
         log_joints = lax.stop_gradient(score(z, chunk))
         log_w = jnp.where(index < num_particles, log_joints - log_q, -jnp.inf)
         flat = jax.vmap(lambda one: ravel_pytree(one)[0])(z).astype(dtype)
         exists = (index < num_particles).astype(dtype)
         moments = merge_moments(moments, particle_moments(log_w, flat, exists, powers))
-        if kept is not None:
+        if strands is not None:
             new = Reservoir(z=z, index=index, log_w=log_w, log_share=log_w)
-            kept = merge_into_reservoir(jax.random.fold_in(key_keep, chunk), kept, new)
-        return (moments, kept), log_joints if record else None
+            key_chunk = jax.random.fold_in(key_keep, chunk)
+            strands = merge_into_strand(key_chunk, strands, turn, new, cut.exists(chunk))
+        return (moments, strands), log_joints if record else None
 
-    kept = None if keep is None else empty_reservoir(template, keep)
-    carry = (no_moments(len(powers), dimension, dtype), kept)
-    if num_chunks == 1:
-        carry, recorded = absorb(carry, jnp.zeros((), int))
-    else:
-        # The number of the chunk is carried: an array of all of them would grow with K.
-        def absorb_next(state: PyTree, _: None) -> tuple[PyTree, Float[Array, " C"] | None]:
-            carry, chunk = state
-            carry, recorded = absorb(carry, chunk)
-            return (carry, chunk + 1), recorded
-
-        start = (carry, jnp.zeros((), int))
-        (carry, _), recorded = lax.scan(absorb_next, start, length=num_chunks)
+    strands = None if keep is None else empty_strands(template, keep, cut.turns)
+    start = (no_moments(len(powers), dimension, dtype), strands)
+    (moments, strands), recorded = cut.stream(absorb, start)
+    moments = functools.reduce(merge_moments, of_all_devices(moments))
+    kept = None
+    if strands is not None:
+        kept = merge_strands(
+            jax.random.fold_in(key_keep, cut.num_chunks), cut.in_order(strands), cut.num_chunks
+        )
     if recorded is not None:
-        recorded = recorded.reshape(-1)[:num_particles]
-    moments, kept = carry
+        recorded = cut.in_order(recorded).reshape(-1)[:num_particles]
     return Posterior(key, proposal, moments, kept, recorded, num_particles, size)
 
 
@@ -249,39 +241,50 @@ def particle_sum(
         return summand(Particle(z, key, weight, log_w, count))
 
     if posterior.kept is not None:
-        kept = posterior.kept
+        kept, is_own = _own_places(posterior.kept)
         keys = jax.vmap(lambda index: proposal.particle(key, index).key)(kept.index)
         weight = posterior._normalize(kept.log_w)
         terms = jax.vmap(as_particle)(kept.z, keys, weight, kept.log_w)
         # A kept particle speaks for log_share of weight, of which its own is w. Rounding may put a
         # particle whose weight underflows into a place: it must not be blown up to infinity.
         blown_up = jnp.exp(jnp.minimum(kept.log_share - kept.log_w, 80.0))
-        stands_for = jnp.where(weight == 0.0, 0.0, blown_up)
-        return jax.tree.map(
-            lambda term: jnp.sum(jnp.where(stands_for == 0.0, 0.0, stands_for * term)), terms
+        stands_for = jnp.where(is_own & (weight != 0.0), blown_up, 0.0)
+        return sum_over_particles(
+            jax.tree.map(
+                lambda term: jnp.sum(jnp.where(stands_for == 0.0, 0.0, stands_for * term)), terms
+            )
         )
 
-    num_chunks, size = balanced_chunks(count, posterior.chunk_size)
+    cut = Cut(count, posterior.chunk_size)
 
-    def chunk_sum(chunk: Int[Array, ""]) -> PyTree:
-        index = chunk * size + jnp.arange(size)
+    def chunk_sum(turn: Int[Array, ""]) -> PyTree:
+        index = cut.index(cut.chunk(turn))
         z, keys, log_w = _draw_chunk(key, log_joint, proposal, index, count)
         weight = posterior._normalize(log_w)
         terms = jax.vmap(as_particle)(z, keys, weight, log_w)
-        if num_chunks * size == count:
+        if cut.turns * particle_devices() * cut.size == count:
             return jax.tree.map(jnp.sum, terms)
         return jax.tree.map(lambda term: jnp.sum(jnp.where(index < count, term, 0.0)), terms)
 
-    if num_chunks == 1:
-        return chunk_sum(jnp.zeros((), int))
+    if cut.turns == 1:
+        return sum_over_particles(chunk_sum(jnp.zeros((), int)))
 
-    def add(total: PyTree, chunk: Int[Array, ""]) -> tuple[PyTree, None]:
-        terms = jax.checkpoint(chunk_sum, prevent_cse=False)(chunk)
+    def add(total: PyTree, turn: Int[Array, ""]) -> tuple[PyTree, None]:
+        terms = jax.checkpoint(chunk_sum, prevent_cse=False)(turn)
         return jax.tree.map(jnp.add, total, terms), None
 
     shapes = jax.eval_shape(chunk_sum, jnp.zeros((), int))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    return lax.scan(add, zeros, jnp.arange(num_chunks))[0]
+    return sum_over_particles(lax.scan(add, zeros, jnp.arange(cut.turns))[0])
+
+
+def _own_places(kept: Reservoir) -> tuple[Reservoir, Bool[Array, " M"]]:
+    """This device's share of the kept particles, and which of them are not there as padding."""
+    count, devices = kept.index.shape[0], particle_devices()
+    share = -(-count // devices)
+    place = particle_device() * share + jnp.arange(share)
+    own = jax.tree.map(lambda leaf: leaf[jnp.minimum(place, count - 1)], kept)
+    return own, place < count
 
 
 def log_weights(

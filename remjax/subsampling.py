@@ -8,12 +8,15 @@ systematic sampling. Multinomial or plain systematic resampling would spend the 
 of the few heavy particles: with an effective sample size of 3, most of 32 places; here none.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from remjax.sharding import NUM_STRANDS, particle_devices
 from remjax.weights import finite_maximum
 
 
@@ -56,11 +59,54 @@ def merge_into_reservoir(key: Key[Array, ""], kept: Reservoir, new: Reservoir) -
     Returns:
         M places whose expected shares are those of `kept` and `new`.
     """
-    size = kept.index.shape[0]
     pool = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), kept, new)
+    return _best(key, pool, kept.index.shape[0])
+
+
+def _best(key: Key[Array, ""], pool: Reservoir, size: int) -> Reservoir:
+    """The M best representatives of a pool."""
     chosen, log_share = choose(key, pool.log_share, size)
     picked = jax.tree.map(lambda leaf: leaf[chosen], pool)
     return picked._replace(log_share=log_share)
+
+
+def empty_strands(template: PyTree, size: int, turns: int) -> Reservoir:
+    """The strands of one device: reservoirs [S, M] that take the chunks of its turns in rotation.
+
+    The choice depends on the order of the merges. So that it is the same on every mesh, chunk c
+    goes to strand c mod `NUM_STRANDS`, a device owns whole strands, and they are merged at last.
+    """
+    strands = min(NUM_STRANDS // particle_devices(), turns)
+    one = empty_reservoir(template, size)
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (strands, *leaf.shape)), one)
+
+
+def merge_into_strand(
+    key: Key[Array, ""],
+    strands: Reservoir,
+    turn: Int[Array, ""],
+    new: Reservoir,
+    exists: Bool[Array, ""],
+) -> Reservoir:
+    """The strands after the chunk of this turn; unchanged where the chunk does not exist."""
+    strand = turn % strands.index.shape[0]
+    old = jax.tree.map(lambda leaf: lax.dynamic_index_in_dim(leaf, strand, keepdims=False), strands)
+    merged = merge_into_reservoir(key, old, new)
+    # Not even the order of the places may change for a chunk that only some meshes have.
+    merged = jax.tree.map(functools.partial(jnp.where, exists), merged, old)
+    return jax.tree.map(
+        lambda leaf, place: lax.dynamic_update_index_in_dim(leaf, place, strand, 0), strands, merged
+    )
+
+
+def merge_strands(key: Key[Array, ""], strands: Reservoir, num_chunks: int) -> Reservoir:
+    """The M best representatives of all strands [S, M] together; consumes the key."""
+    used = min(NUM_STRANDS, num_chunks)
+    if used == 1:
+        return jax.tree.map(lambda leaf: leaf[0], strands)
+    size = strands.index.shape[1]
+    pool = jax.tree.map(lambda leaf: leaf[:used].reshape(-1, *leaf.shape[2:]), strands)
+    return _best(key, pool, size)
 
 
 def choose(

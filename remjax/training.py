@@ -12,10 +12,12 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from remjax.data.binarization import Binarization, unchanged
 from remjax.errors import InputError
+from remjax.sharding import check_divides, mean_over, replicated
 from remjax.types import Batch, Estimator, Metrics, Params
 
 # apply_if_finite gives up and applies a bad update after this many in a row: never.
@@ -85,7 +87,9 @@ def init_train_state(
     )
 
 
-def make_train_step(estimator: Estimator, optimizer: optax.GradientTransformation) -> TrainStep:
+def make_train_step(
+    estimator: Estimator, optimizer: optax.GradientTransformation, *, mesh: Mesh | None = None
+) -> TrainStep:
     """One update of theta and eta, compiled; the state given to it is donated (used up).
 
     theta moves along the gradient of theta_loss and eta along that of eta_loss. An update whose
@@ -95,11 +99,17 @@ def make_train_step(estimator: Estimator, optimizer: optax.GradientTransformatio
     Args:
         estimator: what to fit.
         optimizer: optax, over `Params`.
+        mesh: the devices that share the work (`sharding.make_mesh`); None for one. State and batch
+            come as `sharding.replicate` lays them out.
 
     Returns:
         train_step(state, batch) -> (state, metrics of this batch).
+
+    Raises:
+        InputError: from `train_step`, for a batch that the mesh does not divide.
     """
-    return jax.jit(_train_step(estimator, optimizer), donate_argnums=0)
+    step = _train_step(estimator, optimizer, mesh)
+    return jax.jit(step, donate_argnums=0, out_shardings=replicated(mesh))
 
 
 def make_epoch(
@@ -109,6 +119,7 @@ def make_epoch(
     num_data: int,
     batch_size: int,
     binarization: Binarization = unchanged,
+    mesh: Mesh | None = None,
 ) -> jax.stages.Wrapped:
     """Many updates in one compiled program: up to a whole epoch, or any part of it.
 
@@ -121,20 +132,22 @@ def make_epoch(
         num_data: N.
         batch_size: B.
         binarization: applied to each batch, inside the program.
+        mesh: as in `make_train_step`; every device holds all the data.
 
     Returns:
         run(state, data, num_steps) -> state after so many more steps. The state given to it is
         donated. `metric_sums` start anew with each epoch.
 
     Raises:
-        InputError: for a batch size below one or above the number of datapoints.
+        InputError: for a batch size below one or above the number of datapoints, or one that the
+            mesh does not divide.
     """
     if not 1 <= batch_size <= num_data:
         raise InputError(
             f"batch_size is {batch_size}: give a number from 1 to the {num_data} training examples"
         )
     steps_per_epoch = num_data // batch_size
-    train_step = _train_step(estimator, optimizer)
+    train_step = _train_step(estimator, optimizer, mesh)
 
     def run(state: TrainState, data: Float[Array, "N X"], num_steps: Int[Array, ""]) -> TrainState:
         key_order, key_bits = jax.random.split(jax.random.fold_in(state.key, 0))
@@ -160,7 +173,7 @@ def make_epoch(
         start = (state, order_of(state.step // steps_per_epoch))
         return lax.fori_loop(0, num_steps, body, start)[0]
 
-    return jax.jit(run, donate_argnums=0)
+    return jax.jit(run, donate_argnums=0, out_shardings=replicated(mesh))
 
 
 def metric_means(state: TrainState) -> dict[str, float]:
@@ -176,22 +189,34 @@ def _skipping(optimizer: optax.GradientTransformation) -> optax.GradientTransfor
     return optax.apply_if_finite(optimizer, max_consecutive_errors=_NEVER)
 
 
-def _train_step(estimator: Estimator, optimizer: optax.GradientTransformation) -> TrainStep:
+def _train_step(
+    estimator: Estimator, optimizer: optax.GradientTransformation, mesh: Mesh | None
+) -> TrainStep:
     optimizer = _skipping(optimizer)
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        # Offset by one: fold_in(key, 0) names the order and the binarisation of the epochs.
-        key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
+    def differentiate(
+        common: tuple[Params, PyTree, Key[Array, ""]], batch: Batch
+    ) -> tuple[Params, tuple[Metrics, PyTree]]:
+        params, estimator_state, key = common
 
         def loss(params: Params) -> tuple[Float[Array, ""], tuple[Metrics, PyTree]]:
-            estimate, estimator_state = estimator.estimate(
-                params, state.estimator_state, key, batch
-            )
-            return estimate.theta_loss + estimate.eta_loss, (estimate.metrics, estimator_state)
+            estimate, state = estimator.estimate(params, estimator_state, key, batch)
+            return estimate.theta_loss + estimate.eta_loss, (estimate.metrics, state)
 
         # `grad`, not `value_and_grad`: the value is of no use and would cost a pass over the
         # particles that the compiler drops when nobody asks for it.
-        gradient, (metrics, estimator_state) = jax.grad(loss, has_aux=True)(state.params)
+        return jax.grad(loss, has_aux=True)(params)
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        check_divides(mesh, batch.x.shape[0])
+        if mesh is not None and jax.tree.leaves(state.estimator_state):
+            raise InputError(
+                "an estimator with a memory of its own runs on one device: use no mesh"
+            )
+        # Offset by one: fold_in(key, 0) names the order and the binarisation of the epochs.
+        key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
+        common = (state.params, state.estimator_state, key)
+        gradient, (metrics, estimator_state) = mean_over(mesh, differentiate)(common, batch)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         applied = cast(optax.ApplyIfFiniteState, opt_state).last_finite
         estimator_state = jax.tree.map(

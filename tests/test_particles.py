@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import scipy.special
 
+from remjax.chunks import balanced_chunks
 from remjax.distributions import DiagonalGaussian
 from remjax.errors import InputError
 from remjax.mixtures import Balanced
-from remjax.particles import balanced_chunks, e_step, log_weights, particle_sum
+from remjax.particles import e_step, log_weights, particle_sum
 from tests import linear_gaussian
 
 K = 10

@@ -19,10 +19,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Key
 
+from remjax.chunks import check_counts, even_chunk_size
 from remjax.estimators.objectives import Ascent, Hyperobjective, Objective, Summand
 from remjax.estimators.proposals import Draws
 from remjax.moments import Covariance, tempered
-from remjax.particles import Particle, Posterior, check_counts, particle_sum
+from remjax.particles import Particle, Posterior, particle_sum
 from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
 
 # Decoder passes in flight: enough rows to fill a matrix product, few enough to stay in the cache.
@@ -106,7 +107,7 @@ def compose(
         params: Params, state: tuple[()], key: Key[Array, ""], batch: Batch
     ) -> tuple[Estimate, tuple[()]]:
         size = batch.x.shape[0]
-        chunk = chunk_size or max(1, _ROWS_IN_FLIGHT // size)
+        chunk = chunk_size or even_chunk_size(num_particles, max(1, _ROWS_IN_FLIGHT // size))
         # By their place in the data set: how a batch is cut over devices changes no particle.
         keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch.index)
         per_datapoint = jax.vmap(terms, in_axes=(None, 0, 0, None))(params, keys, batch.x, chunk)

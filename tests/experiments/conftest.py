@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import sys
+import textwrap
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -92,6 +93,34 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = _run(train, *_TINY, f"--run_dir={path}")
     assert (done.code, done.stderr) == (0, "")
     return path
+
+
+_KILLS_ITSELF = """
+    import importlib, os, signal, sys
+    from experiments import command_line, train
+
+    module, name, last = sys.argv.pop(1).split(":")
+    module = importlib.import_module(module)
+    original = getattr(module, name)
+    calls = 0
+
+    def function(*args, **options):
+        global calls
+        calls += 1
+        if calls == int(last):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*args, **options)
+
+    setattr(module, name, function)
+    train.define_flags()
+    command_line.run(train.main)
+"""
+
+
+@pytest.fixture(scope="session")
+def kills_itself() -> Callable[[str], list[str]]:
+    """The command of a training run that kills itself at `module:function:number of the call`."""
+    return lambda moment: [sys.executable, "-c", textwrap.dedent(_KILLS_ITSELF), moment]
 
 
 _TIMES = ("seconds", "images_per_second", "steps_per_second")

@@ -40,6 +40,14 @@ def place(tmp_path_factory):
 
 POSITIVE = "give a positive number"
 CASES = [
+    (["--num_replicas=0"], "--num_replicas=0 cannot be: give a positive number"),
+    (["--mesh=rows:2"], "--mesh=rows:2 is no mesh: write the devices along each axis, as --mesh="),
+    (["--mesh=data:two"], "--mesh=data:two is no mesh"),
+    (["--mesh=data:1,data:1"], "--mesh=data:1,data:1 is no mesh"),
+    (["--mesh=data:64"], "a mesh of data:64,particles:1 takes 64 devices and there is 1: ask for"),
+    (["--mesh=particles:3"], "give data:1 or more, and particles:1, 2, 4 or 8"),
+    (["--host_index=1"], "--host_index and --coordinator are for several: give --num_hosts too"),
+    (["--num_hosts=2", "--host_index=2"], "--host_index=2 cannot be: give a number from 0 to 1"),
     (["--method=remv1"], "--method=remv1 is not known: use one of rem_v1, rem_v2"),
     (["--method=xyz"], "--method=xyz is not known: use one of vae, iwae, rws, rem_v1"),
     (["--dataset=mnsit"], "--dataset=mnsit is not known: use one of mnist"),

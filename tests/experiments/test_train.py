@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -83,30 +82,8 @@ def test_preset_leaves_out_what_the_method_has_not(run_binary, tiny, tmp_path, m
         assert (config["epochs"], config["num_particles"]) == (7, 4)
 
 
-_KILLS_ITSELF = """
-    import importlib, os, signal, sys
-    from experiments import command_line, train
-
-    module, name, last = sys.argv.pop(1).split(":")
-    module = importlib.import_module(module)
-    original = getattr(module, name)
-    calls = 0
-
-    def function(*args, **options):
-        global calls
-        calls += 1
-        if calls == int(last):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return original(*args, **options)
-
-    setattr(module, name, function)
-    train.define_flags()
-    command_line.run(train.main)
-"""
-
-
 def test_killed_run_comes_to_the_same_bits(
-    run_binary, tiny, tmp_path, numbers, expected_numbers, finished
+    run_binary, tiny, tmp_path, numbers, expected_numbers, finished, kills_itself
 ):
     arguments = [*tiny, f"--run_dir={tmp_path}", "--resume"]
     steps = []
@@ -115,7 +92,7 @@ def test_killed_run_comes_to_the_same_bits(
         "remjax.checkpoints:save:2",  # the metrics of epoch 2 are written, its checkpoint is not
         "remjax.checkpoints:_bring_to_disk:1",  # in the middle of that checkpoint
     ):
-        command = [sys.executable, "-c", textwrap.dedent(_KILLS_ITSELF), moment, *arguments]
+        command = [*kills_itself(moment), *arguments]
         done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")
         steps.append(checkpoints.latest_step(tmp_path / "checkpoints"))

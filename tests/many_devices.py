@@ -1,0 +1,176 @@
+"""What eight virtual devices must give: run by test_sharding.py in a process of its own.
+
+    python -m tests.many_devices [--all]
+
+Every estimator is held against one device as CASES say; with --all on every mesh, with and without
+`keep`, which takes some minutes.
+"""
+
+import os
+import re
+import sys
+
+os.environ["XLA_FLAGS"] = (
+    "--xla_force_host_platform_device_count=8 "
+    # Nothing here is computed twice: what counts is how long it compiles.
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh
+
+from remjax.estimators.elbo import vae
+from remjax.estimators.importance_weighted import iwae
+from remjax.estimators.rem import rem_mixture, rem_pooled, rem_v1, rem_v2
+from remjax.estimators.wake_sleep import rws
+from remjax.evaluation import make_log_likelihood
+from remjax.optimizers import adam
+from remjax.particles import Posterior, e_step
+from remjax.sharding import make_mesh, mean_over, replicate
+from remjax.training import init_train_state, make_epoch, make_train_step
+from remjax.types import Batch, Estimator, Params
+from tests import linear_gaussian
+
+TRUTH = linear_gaussian.example()
+MODEL, RECOGNITION = linear_gaussian.model(TRUTH), linear_gaussian.diagonal_recognition(TRUTH)
+PARAMS = TRUTH.params(TRUTH.inclusive_eta)
+X = jnp.asarray(TRUTH.sample(0, 16), jnp.float32)
+BATCH = Batch(X[:8], jnp.arange(8) + 5)
+# Nine particles in chunks of two: the last is padded, and on 4 and 8 devices not all have one.
+K, CHUNK, KEEP = 9, 2, 3
+
+MESHES = {"data:8": (8, 1), "data:4,particles:2": (4, 2), "particles:8": (1, 8)}
+# Each estimator once, with the mesh and `keep` that it is held against one device on.
+CASES = {
+    "vae": (vae, "data:4,particles:2", None),
+    "iwae": (iwae, "data:4,particles:2", KEEP),
+    "rws": (rws, "data:8", KEEP),
+    "rem_v1": (rem_v1, "particles:8", None),
+    "rem_v2": (rem_v2, "particles:8", KEEP),
+    "rem_mixture": (rem_mixture, "data:4,particles:2", None),
+    "rem_pooled": (rem_pooled, "data:4,particles:2", KEEP),
+}
+
+
+def mesh_of(name: str) -> Mesh:
+    """The mesh of that name."""
+    data, particles = MESHES[name]
+    return make_mesh(data=data, particles=particles)
+
+
+def losses_and_gradient(estimator: Estimator, mesh: Mesh | None):
+    """The two losses, the metrics and the gradient of the losses' sum."""
+
+    def on_device(common, batch):
+        params, key = common
+
+        def loss(params: Params):
+            estimate, _ = estimator.estimate(params, (), key, batch)
+            return estimate.theta_loss + estimate.eta_loss, estimate
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    arguments = replicate(mesh, ((PARAMS, jax.random.key(2)), BATCH))
+    return jax.device_get(jax.jit(mean_over(mesh, on_device))(*arguments))
+
+
+def assert_close(values, expected, rtol=2e-5):
+    """Equal to float32 accuracy, relative to the largest number of each array."""
+    for a, b in zip(jax.tree.leaves(values), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * np.abs(b).max())
+
+
+def check_estimators(everything: bool) -> None:
+    """Losses, metrics and gradients are those of one device."""
+    for name, (method, mesh, keep) in CASES.items():
+        for kept in ((None,) if method is vae else (None, KEEP)) if everything else (keep,):
+            knobs = {} if kept is None else {"keep": kept}
+            estimator = method(MODEL, RECOGNITION, num_particles=K, chunk_size=CHUNK, **knobs)
+            expected = losses_and_gradient(estimator, None)
+            for other in MESHES if everything else (mesh,):
+                assert_close(losses_and_gradient(estimator, mesh_of(other)), expected)
+                sys.stdout.write(f"{name} keep={kept} on {other}\n")
+
+
+def check_kept_particles() -> None:
+    """The same choice, in the same places, from 21 chunks in 8 strands on 1 to 8 devices."""
+    joint = MODEL.joint(TRUTH.theta, X[0])
+    r = RECOGNITION.distribution(PARAMS.eta, X[0])
+
+    def run(mesh: Mesh | None) -> Posterior:
+        def on_device(key, _):
+            posterior = e_step(key, joint, r, 41, chunk_size=2, keep=5, record=True)
+            return posterior.moments, posterior.kept, posterior.log_joints
+
+        arguments = replicate(mesh, (jax.random.key(1), jnp.zeros(8)))
+        return jax.device_get(jax.jit(mean_over(mesh, on_device))(*arguments))
+
+    moments, kept, log_joints = run(None)
+    for particles in (1, 2, 4, 8):
+        again = run(make_mesh(particles=particles))
+        # `mean_over` makes a mean of the equal integers.
+        np.testing.assert_array_equal(again[1].index, kept.index)
+        assert_close(again, (moments, kept, log_joints))
+
+
+def loops_with_collectives(program: str) -> list[str]:
+    """The loops of a compiled program in which, however deep, the devices talk."""
+    bodies = dict(re.findall(r"^(?:ENTRY )?%?([\w.\-]+) \(.*?\{\n(.*?)^\}", program, re.M | re.S))
+    talks = re.compile(r" (all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)")
+
+    def reached(name: str) -> set[str]:
+        inside = {n for n in re.findall(r"=%([\w.\-]+)", bodies[name]) if n in bodies}
+        return {name}.union(*map(reached, inside))
+
+    loops = set(re.findall(r"body=%([\w.\-]+)", program))
+    assert loops
+    return [n for n in loops if any(talks.search(bodies[inner]) for inner in reached(n))]
+
+
+def check_training() -> None:
+    """An epoch comes to the same state, and the devices talk outside of the loops over chunks."""
+    optimizer = adam(1e-2)
+    estimator = rem_v1(MODEL, RECOGNITION, num_particles=20, chunk_size=2, keep=None)
+    mesh = mesh_of("data:4,particles:2")
+
+    def start(mesh: Mesh | None):
+        return replicate(mesh, init_train_state(estimator, optimizer, jax.random.key(0), 3))
+
+    states = []
+    for one in (None, mesh):
+        epoch = make_epoch(estimator, optimizer, num_data=16, batch_size=8, mesh=one)
+        state = epoch(start(one), replicate(one, X), 3)
+        states.append(jax.device_get((state.params, state.metric_sums, state.step)))
+    assert_close(states[1], states[0], rtol=1e-4)
+
+    step = make_train_step(estimator, optimizer, mesh=mesh)
+    program = step.lower(start(mesh), replicate(mesh, BATCH)).compile().as_text()
+    assert loops_with_collectives(program) == []
+    # The moments of two E-steps are gathered; the gradient and the metrics are summed in one go.
+    assert " all-gather(" in program
+    assert program.count(" all-reduce(") == 1
+
+    def talks_in_a_loop(common, batch):
+        return lax.fori_loop(0, 5, lambda _, s: lax.psum(jnp.sin(s + batch.sum()), "data"), common)
+
+    wrong = jax.jit(mean_over(mesh, talks_in_a_loop)).lower(jnp.zeros(()), X)
+    assert len(loops_with_collectives(wrong.compile().as_text())) == 1
+
+
+def check_evaluation() -> None:
+    """The figures do not depend on the mesh."""
+    figures = []
+    for mesh in (None, mesh_of("data:4,particles:2")):
+        evaluate = make_log_likelihood(MODEL, RECOGNITION, num_particles=30, mesh=mesh)
+        figures.append(evaluate(PARAMS, jax.random.key(3), np.tile(X, (11, 1))))
+    assert_close(figures[1], figures[0])
+
+
+if __name__ == "__main__":
+    check_kept_particles()
+    check_training()
+    check_evaluation()
+    check_estimators(everything="--all" in sys.argv)
