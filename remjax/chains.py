@@ -34,6 +34,21 @@ class Chain(Distribution):
     conditionals: tuple[Conditional, ...]
     top_down: bool = dataclasses.field(default=False, metadata={"static": True})
 
+    @property
+    def mean(self) -> Float[Array, " D"] | None:
+        """That of the flattened latent, for one layer; None for several."""
+        return None if self.conditionals else self.first.mean
+
+    @property
+    def variance(self) -> Float[Array, " D"] | None:
+        """That of the flattened latent, for one layer; None for several."""
+        return None if self.conditionals else self.first.variance
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether the layer drawn first is: all layers are taken to be of one kind."""
+        return self.first.is_discrete
+
     def _drawn(
         self, key: Key[Array, ""], draw: Callable[[Distribution, Key[Array, ""]], Array]
     ) -> tuple[list[Distribution], list[Array]]:
@@ -67,13 +82,16 @@ class Chain(Distribution):
         means = [law.estimated_mean(key) for law, key in zip(laws, keys, strict=True)]
         return self._in_place(means)
 
+    def layer_laws(self, z: tuple[Array, ...]) -> tuple[Distribution, ...]:
+        """The law of every layer given the one before it, in the order of z."""
+        layers = z[::-1] if self.top_down else z
+        given = zip(self.conditionals, layers[:-1], strict=True)
+        laws = (self.first, *(make(layer) for make, layer in given))
+        return laws[::-1] if self.top_down else laws
+
     def layer_log_probs(self, z: tuple[Array, ...]) -> tuple[Float[Array, ""], ...]:
         """log q(z_l | the layer before it) of every layer, nats, in the order of z."""
-        layers = z[::-1] if self.top_down else z
-        laws = [self.first]
-        laws += [make(layer) for make, layer in zip(self.conditionals, layers[:-1], strict=True)]
-        terms = [law.log_prob(layer) for law, layer in zip(laws, layers, strict=True)]
-        return self._in_place(terms)
+        return tuple(law.log_prob(layer) for law, layer in zip(self.layer_laws(z), z, strict=True))
 
     def log_prob(self, z: tuple[Array, ...]) -> Float[Array, ""]:
         """sum_l log q(z_l | the layer before it), nats. Gradients reach z and the parameters."""
@@ -101,6 +119,11 @@ class Unflattened(Distribution):
     def variance(self) -> Float[Array, " D"] | None:
         """That of the flattened latent."""
         return self.flat.variance
+
+    @property
+    def is_discrete(self) -> bool:
+        """As the flat law."""
+        return self.flat.is_discrete
 
     def estimated_mean(self, key: Key[Array, ""]) -> PyTree[Array]:
         """The mean, in the shape of the latent."""

@@ -51,6 +51,11 @@ class Distribution(abc.ABC):
         """The variance of each coordinate of z; None where it has no closed form."""
         return None
 
+    @property
+    def is_discrete(self) -> bool:
+        """Whether draws are discrete: they have no gradient, and no Gaussian matches them."""
+        return False
+
     @abc.abstractmethod
     def rsample(self, key: Key[Array, ""]) -> PyTree[Array]:
         """A draw that carries the gradient of the parameters (reparameterised).
@@ -199,6 +204,11 @@ class Bernoulli(Distribution):
     def variance(self) -> Float[Array, " D"]:
         """mean (1 - mean)."""
         return self.mean * jax.nn.sigmoid(-self.logits)
+
+    @property
+    def is_discrete(self) -> bool:
+        """They are bits."""
+        return True
 
     def sample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
         """A draw, without any gradient."""

@@ -1,6 +1,7 @@
-"""Even mixtures of two laws, their particles drawn from both in turn."""
+"""Mixtures of two laws: by a coin, or even ones whose particles are drawn from both in turn."""
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,45 @@ from remjax.distributions import Distribution, Drawn
 
 # Names the stream of particles of the second of two laws; the last that fold_in takes.
 _SECOND_STREAM = 2**32 - 1
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Mixture(Distribution):
+    """(1 - share) first(z) + share second(z), each draw from one or the other by a coin.
+
+    Attributes:
+        first: a law.
+        second: another, over latents of the same form.
+        share: of the second, between 0 and 1.
+    """
+
+    first: Distribution
+    second: Distribution
+    share: Float[Array, ""]
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether either law is."""
+        return self.first.is_discrete or self.second.is_discrete
+
+    def sample(self, key: Key[Array, ""]) -> PyTree[Array]:
+        """A draw, without any gradient."""
+        return self._drawn(key, self.first.sample, self.second.sample)
+
+    def rsample(self, key: Key[Array, ""]) -> PyTree[Array]:
+        """The draw of `sample` with the gradient of the law that it came from, not of the coin."""
+        return self._drawn(key, self.first.rsample, self.second.rsample)
+
+    def _drawn(self, key: Key[Array, ""], *draws: Callable[[Key[Array, ""]], PyTree]) -> PyTree:
+        coin, *noise = jax.random.split(key, 3)
+        heads = jax.random.bernoulli(coin, 1.0 - self.share)
+        return _choose(heads, *(draw(key) for draw, key in zip(draws, noise, strict=True)))
+
+    def log_prob(self, z: PyTree[Array]) -> Float[Array, ""]:
+        """log((1 - share) first(z) + share second(z)), in nats."""
+        first = jnp.log1p(-self.share) + self.first.log_prob(z)
+        return jnp.logaddexp(first, jnp.log(self.share) + self.second.log_prob(z))
 
 
 @jax.tree_util.register_dataclass
@@ -41,6 +81,11 @@ class Stratified(Distribution):
         if a.mean is None or b.mean is None or a.variance is None or b.variance is None:
             return None
         return 0.5 * (a.variance + b.variance) + 0.25 * jnp.square(a.mean - b.mean)
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether either law is."""
+        return self.first.is_discrete or self.second.is_discrete
 
     def sample(self, key: Key[Array, ""]) -> PyTree[Array]:
         """A draw from one law or the other by a fair coin, without any gradient."""

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from remjax.distributions import FullGaussian
+from remjax.distributions import Bernoulli, FullGaussian
 from remjax.weights import finite_maximum
 
 
@@ -48,6 +48,10 @@ class Moments(NamedTuple):
         largest: max_k of the log of w_k^power; -inf while nothing has weight. Nats.
         total: sum_k w_k^power / exp(largest).
         square: sum_k w_k^(2 power) / exp(2 largest), for the effective sample size.
+        log_rest: log of the sum of all w_k^power but one of the largest, relative to exp(largest);
+            -inf for none. Where one particle has nearly all the weight, `total` has forgotten the
+            others and this has not. Nats.
+        log_sum: sum_k log w_k^power, nats.
         mean: the mean of z under weights proportional to w^power.
         covariance: the covariance of z under the same weights.
     """
@@ -55,6 +59,8 @@ class Moments(NamedTuple):
     largest: Float[Array, " T"]
     total: Float[Array, " T"]
     square: Float[Array, " T"]
+    log_rest: Float[Array, " T"]
+    log_sum: Float[Array, " T"]
     mean: Float[Array, "T D"]
     covariance: Float[Array, "T D D"]
 
@@ -75,6 +81,8 @@ def no_moments(num_powers: int, dimension: int, dtype: jnp.dtype) -> Moments:
         largest=jnp.full((num_powers,), -jnp.inf, dtype),
         total=jnp.zeros((num_powers,), dtype),
         square=jnp.zeros((num_powers,), dtype),
+        log_rest=jnp.full((num_powers,), -jnp.inf, dtype),
+        log_sum=jnp.zeros((num_powers,), dtype),
         mean=jnp.zeros((num_powers, dimension), dtype),
         covariance=jnp.zeros((num_powers, dimension, dimension), dtype),
     )
@@ -99,21 +107,42 @@ def particle_moments(
     """
 
     def under(power: float) -> Moments:
-        # 0 * -inf is NaN, and an impossible particle still counts under power 0.
-        tempered = jnp.zeros_like(log_w) if power == 0.0 else power * log_w
-        tempered = jnp.where(exists > 0.0, tempered, -jnp.inf)
-        w = jnp.exp(tempered - finite_maximum(tempered))
+        tempered = jnp.where(exists > 0.0, log_power(log_w, power), -jnp.inf)
+        largest = finite_maximum(tempered)
+        w = jnp.exp(tempered - largest)
         total = jnp.sum(w)
         weights = w / jnp.where(total == 0.0, 1.0, total)
         return Moments(
             largest=jnp.max(tempered),
             total=total,
             square=jnp.sum(jnp.square(w)),
+            log_rest=_log_sum_exp(_all_but_one_largest(tempered) - largest),
+            log_sum=jnp.sum(jnp.where(exists > 0.0, tempered, 0.0)),
             mean=weighted_mean(weights, particles),
             covariance=weighted_covariance(weights, particles),
         )
 
     return jax.tree.map(lambda *rows: jnp.stack(rows), *[under(power) for power in powers])
+
+
+def log_power(log_w: Float[Array, "*shape"], power: float) -> Float[Array, "*shape"]:
+    """log w^power, nats. 0^0 is 1: an impossible particle counts under power 0 and no other."""
+    if power == 0.0:
+        return jnp.zeros_like(log_w)
+    return jnp.where(log_w == -jnp.inf, -jnp.inf, power * log_w)
+
+
+def _all_but_one_largest(a: Float[Array, " K"]) -> Float[Array, " K"]:
+    return jnp.where(jnp.arange(a.shape[0]) == jnp.argmax(a), -jnp.inf, a)
+
+
+def _log_sum_exp(a: Float[Array, " K"]) -> Float[Array, ""]:
+    """log sum_k exp(a_k), nats; -inf where every a_k is, and no NaN on the way there."""
+    largest = finite_maximum(a)
+    total = jnp.sum(jnp.exp(a - largest))
+    return jnp.where(
+        total == 0.0, -jnp.inf, jnp.log(jnp.where(total == 0.0, 1.0, total)) + largest[0]
+    )
 
 
 def merge_moments(a: Moments, b: Moments) -> Moments:
@@ -124,12 +153,20 @@ def merge_moments(a: Moments, b: Moments) -> Moments:
     total = ratio_a * a.total + ratio_b * b.total
     share = ratio_b * b.total / jnp.where(total == 0.0, 1.0, total)
     shift = b.mean - a.mean
+    # The largest of all is that of one side; the other side joins the rest with all it has.
+    a_leads = a.largest >= b.largest
+    rest_of_leader = jnp.where(a_leads, a.log_rest, b.log_rest)
+    other_largest = jnp.where(a_leads, b.largest, a.largest)
+    other_total = jnp.where(a_leads, b.total, a.total)
+    other_side = other_largest - finite + jnp.log(jnp.where(other_total == 0.0, 1.0, other_total))
     within = (1.0 - share)[:, None, None] * a.covariance + share[:, None, None] * b.covariance
     between = (share * (1.0 - share))[:, None, None] * shift[:, :, None] * shift[:, None, :]
     return Moments(
         largest=largest,
         total=total,
         square=jnp.square(ratio_a) * a.square + jnp.square(ratio_b) * b.square,
+        log_rest=jnp.logaddexp(rest_of_leader, other_side),
+        log_sum=a.log_sum + b.log_sum,
         mean=a.mean + share[:, None] * shift,
         covariance=within + between,
     )
@@ -264,3 +301,22 @@ def moment_match(
     sigma = jnp.where(informed, sigma, jnp.diag(variance))
     factor = scale_tril(sigma, floor=1e-3 * jnp.sqrt(variance))
     return jax.lax.stop_gradient(FullGaussian(moments.mean[0], factor))
+
+
+def bernoulli_match(moments: Moments, plain: Float[Array, " D"]) -> Bernoulli:
+    """Independent bits s(z) with the weighted means of binary particles, kept off 0 and 1.
+
+    means = (1 - g) mu + g plain, with g = 1 / (1 + ESS): the fewer particles have weight, the more
+    the bits stay with their proposal's.
+
+    Args:
+        moments: streamed; the first row is that of the weights themselves.
+        plain: the means of the bits under the proposal that drew the particles.
+
+    Returns:
+        s(z). Carries no gradient: s has no parameters of its own.
+    """
+    intensity = 1.0 / (1.0 + moments.ess[0])
+    mean = (1.0 - intensity) * moments.mean[0] + intensity * plain
+    mean = jnp.clip(mean, 0.01, 0.99)
+    return jax.lax.stop_gradient(Bernoulli(jnp.log(mean) - jnp.log1p(-mean)))

@@ -25,7 +25,8 @@ from remjax.chunks import (
     even_chunk_size,
 )
 from remjax.distributions import Distribution
-from remjax.moments import Moments, merge_moments, no_moments, particle_moments
+from remjax.errors import InputError
+from remjax.moments import Moments, log_power, merge_moments, no_moments, particle_moments
 from remjax.sharding import (
     of_all_devices,
     particle_device,
@@ -68,6 +69,7 @@ class Posterior:
         log_joints: log p(x, z_k) of every particle in turn, nats, or None where not recorded.
         num_particles: K.
         chunk_size: particles held in memory at a time.
+        powers: the powers of the weights that the rows of `moments` belong to.
     """
 
     key: Key[Array, ""]
@@ -77,6 +79,7 @@ class Posterior:
     log_joints: Float[Array, " K"] | None
     num_particles: int = dataclasses.field(metadata={"static": True})
     chunk_size: int = dataclasses.field(metadata={"static": True})
+    powers: tuple[float, ...] = dataclasses.field(default=(1.0,), metadata={"static": True})
 
     @property
     def log_evidence(self) -> Float[Array, ""]:
@@ -110,11 +113,53 @@ class Posterior:
             return None
         return self._normalize(self.kept.log_share)
 
-    def _normalize(self, log_w: Float[Array, " C"]) -> Float[Array, " C"]:
-        """The self-normalised weights of some of the particles; 0 where none is possible."""
+    def tempered(self, particle: Particle, power: float) -> Float[Array, ""]:
+        """w^power / sum_j w_j^power of a particle, for a power that was streamed.
+
+        Raises:
+            InputError: for another power.
+        """
+        if power not in self.powers:
+            raise InputError(
+                f"the weights were not streamed under the power {power}: "
+                "give it to e_step, or to Draws.draw, in `powers`"
+            )
+        return self._normalize(log_power(particle.log_w, power), self.powers.index(power))
+
+    def log_total_of_others(self, particle: Particle) -> Float[Array, ""]:
+        """log sum_{j != k} w_j in nats, for particle k; -inf where there are no others.
+
+        Exact to rounding even where particle k outweighs all others by thousands of nats.
+        """
+        largest, total, log_rest = (
+            field[0] for field in (self.moments.largest, self.moments.total, self.moments.log_rest)
+        )
+        finite = jnp.where(largest == -jnp.inf, 0.0, largest)
+        w = jnp.exp(particle.log_w - finite)
+        # Whoever has more than half of the total is the largest; nobody else's share cancels.
+        is_most = w > 0.5 * total
+        remaining = jnp.where(is_most | (total == 0.0), 1.0, total - w)
+        log_remaining = jnp.where(is_most, log_rest, jnp.log(remaining))
+        return jnp.where(largest == -jnp.inf, -jnp.inf, finite + log_remaining)
+
+    def mean_log_w_of_others(self, particle: Particle) -> Float[Array, ""]:
+        """1/(K-1) sum_{j != k} log w_j in nats, for particle k; needs K >= 2.
+
+        -inf for every k where any particle is impossible.
+        """
+        log_sum = self.moments.log_sum[0]
+        possible = log_sum != -jnp.inf
+        others = log_sum - jnp.where(possible, particle.log_w, 0.0)
+        return others / (self.num_particles - 1)
+
+    def _normalize(self, log_w: Float[Array, "*C"], row: int = 0) -> Float[Array, "*C"]:
+        """The self-normalised weights of some of the particles; 0 where none is possible.
+
+        For a row of another power, log_w is that of the weights so tempered.
+        """
         # Through the largest weight and not log_total, whose rounding at hundreds of nats would be
         # a factor common to all weights.
-        largest, total = self.moments.largest[0], self.moments.total[0]
+        largest, total = self.moments.largest[row], self.moments.total[row]
         possible = largest != -jnp.inf
         w = jnp.exp(log_w - jnp.where(possible, largest, 0.0))
         return w / jnp.where(possible, total, 1.0)
@@ -210,7 +255,7 @@ def e_step(
         )
     if recorded is not None:
         recorded = cut.in_order(recorded).reshape(-1)[:num_particles]
-    return Posterior(key, proposal, moments, kept, recorded, num_particles, size)
+    return Posterior(key, proposal, moments, kept, recorded, num_particles, size, powers)
 
 
 def particle_sum(

@@ -12,19 +12,20 @@ Objectives that use the same particles are summed in one pass, so that a decoder
 run once.
 """
 
-from collections.abc import Callable
+import dataclasses
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.chunks import check_counts, even_chunk_size
 from remjax.estimators.objectives import Ascent, Hyperobjective, Objective, Summand
-from remjax.estimators.proposals import Draws
+from remjax.estimators.proposals import Draws, Proposal
 from remjax.moments import Covariance, tempered
 from remjax.particles import Particle, Posterior, particle_sum
-from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
+from remjax.types import Batch, Estimate, Estimator, Joint, Metrics, Model, Params, Recognition
 
 # Decoder passes in flight: enough rows to fill a matrix product, few enough to stay in the cache.
 _ROWS_IN_FLIGHT = 1024
@@ -36,9 +37,9 @@ def compose(
     *,
     num_particles: int,
     objective: Objective,
-    proposal: Callable[[Draws], Posterior],
+    proposal: Proposal,
     hyperobjective: Hyperobjective,
-    hyperproposal: Callable[[Draws], Posterior],
+    hyperproposal: Proposal,
     covariance: Covariance | None = None,
     chunk_size: int | None = None,
     keep: int | None = None,
@@ -55,7 +56,8 @@ def compose(
         objective: what theta ascends.
         proposal: whose particles theta ascends it on.
         hyperobjective: what eta ascends.
-        hyperproposal: whose particles eta ascends it on.
+        hyperproposal: whose particles eta ascends it on; the same function as `proposal` means the
+            same particles.
         covariance: of s(z), default `moments.tempered()`.
         chunk_size: particles per datapoint in memory at a time; by default as many as keep about
             1,000 decoder passes in flight.
@@ -68,16 +70,85 @@ def compose(
     Raises:
         InputError: for counts below one, or keep above K.
     """
-    check_counts(num_particles, chunk_size, keep)
-    covariance = covariance or tempered()
+    choices = Choices(
+        num_particles=num_particles,
+        objective=objective,
+        proposal=proposal,
+        hyperobjective=hyperobjective,
+        hyperproposal=hyperproposal,
+        covariance=covariance,
+        chunk_size=chunk_size,
+        keep=keep,
+    )
 
     def init(key: Key[Array, ""]) -> tuple[Params, tuple[()]]:
-        key_theta, key_eta = jax.random.split(key)
-        return Params(model.init(key_theta), recognition.init(key_eta)), ()
+        return init_params(model, recognition, key), ()
 
-    def terms(
-        params: Params, key: Key[Array, ""], x: Float[Array, " X"], chunk: int
-    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
+    def estimate(
+        params: Params, state: tuple[()], key: Key[Array, ""], batch: Batch
+    ) -> tuple[Estimate, tuple[()]]:
+        terms = terms_of_batch(model, recognition, choices, params, key, batch)
+        theta_term, eta_term, metrics = jax.tree.map(jnp.mean, terms)
+        return Estimate(-theta_term, -eta_term, metrics), state
+
+    return Estimator(init, estimate)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Choices:
+    """The four choices and the knobs of their E-steps: the arguments of `compose`, checked."""
+
+    num_particles: int
+    objective: Objective
+    proposal: Proposal
+    hyperobjective: Hyperobjective
+    hyperproposal: Proposal
+    covariance: Covariance | None = None
+    chunk_size: int | None = None
+    keep: int | None = None
+
+    def __post_init__(self) -> None:
+        check_counts(self.num_particles, self.chunk_size, self.keep)
+
+
+class Terms(NamedTuple):
+    """What a batch contributes, one of each per datapoint [B]: how they are averaged is the method.
+
+    Attributes:
+        theta: what theta ascends; as many sums as the objective's summand has leaves.
+        eta: what eta ascends, likewise.
+        metrics: log_evidence, ess and hyper_ess, as in `compose`.
+    """
+
+    theta: PyTree[Float[Array, " B"]]
+    eta: PyTree[Float[Array, " B"]]
+    metrics: Metrics
+
+
+def init_params(model: Model, recognition: Recognition, key: Key[Array, ""]) -> Params:
+    """theta and eta at the start. Consumes the key."""
+    key_theta, key_eta = jax.random.split(key)
+    return Params(model.init(key_theta), recognition.init(key_eta))
+
+
+def terms_of_batch(
+    model: Model,
+    recognition: Recognition,
+    choices: Choices,
+    params: Params,
+    key: Key[Array, ""],
+    batch: Batch,
+) -> Terms:
+    """The terms of four choices for every datapoint of a batch. Consumes the key.
+
+    For methods that combine datapoints or several such draws in a way of their own; the mean is
+    `compose`. The gradient of `theta` reaches only theta and that of `eta` only eta.
+    """
+    most = max(1, _ROWS_IN_FLIGHT // batch.x.shape[0])
+    chunk = choices.chunk_size or even_chunk_size(choices.num_particles, most)
+    covariance = choices.covariance or tempered()
+
+    def of_datapoint(key: Key[Array, ""], x: Float[Array, " X"]) -> Terms:
         frozen = lax.stop_gradient(params)
         joint, r = model.joint(params.theta, x), recognition.distribution(params.eta, x)
         frozen_joint = model.joint(frozen.theta, x)
@@ -85,15 +156,17 @@ def compose(
             key,
             frozen_joint,
             recognition.distribution(frozen.eta, x),
-            num_particles=num_particles,
+            num_particles=choices.num_particles,
             covariance=covariance,
             chunk_size=chunk,
-            keep=keep,
+            keep=choices.keep,
         )
-        for_theta, for_eta = proposal(draws), hyperproposal(draws)
+        for_theta = choices.proposal(draws)
+        shared = choices.hyperproposal is choices.proposal
+        for_eta = for_theta if shared else choices.hyperproposal(draws)
         ascents = (
-            (for_theta, objective(for_theta, joint)),
-            (for_eta, hyperobjective(for_eta, frozen_joint, r)),
+            (for_theta, choices.objective(for_theta, joint)),
+            (for_eta, choices.hyperobjective(for_eta, frozen_joint, r)),
         )
         theta_term, eta_term = _sum_together(ascents, frozen_joint)
         metrics = {
@@ -101,27 +174,18 @@ def compose(
             "ess": for_theta.ess,
             "hyper_ess": for_eta.ess,
         }
-        return theta_term, eta_term, metrics
+        return Terms(theta_term, eta_term, metrics)
 
-    def estimate(
-        params: Params, state: tuple[()], key: Key[Array, ""], batch: Batch
-    ) -> tuple[Estimate, tuple[()]]:
-        size = batch.x.shape[0]
-        chunk = chunk_size or even_chunk_size(num_particles, max(1, _ROWS_IN_FLIGHT // size))
-        # By their place in the data set: how a batch is cut over devices changes no particle.
-        keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch.index)
-        per_datapoint = jax.vmap(terms, in_axes=(None, 0, 0, None))(params, keys, batch.x, chunk)
-        theta_term, eta_term, metrics = jax.tree.map(jnp.mean, per_datapoint)
-        return Estimate(-theta_term, -eta_term, metrics), state
-
-    return Estimator(init, estimate)
+    # By their place in the data set: how a batch is cut over devices changes no particle.
+    keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch.index)
+    return jax.vmap(of_datapoint)(keys, batch.x)
 
 
 def _sum_together(
     ascents: tuple[tuple[Posterior, Ascent], ...], joint: Joint
-) -> list[Float[Array, ""]]:
+) -> list[PyTree[Float[Array, ""]]]:
     """Sum each ascent over its particles; those over the same particles in one pass."""
-    totals: dict[int, Float[Array, ""]] = {}
+    totals: dict[int, PyTree[Float[Array, ""]]] = {}
     waiting: dict[int, dict[int, Summand]] = {}
     posteriors = {id(posterior): posterior for posterior, _ in ascents}
     for place, (posterior, ascent) in enumerate(ascents):
@@ -133,7 +197,7 @@ def _sum_together(
 
         def together(
             particle: Particle, summands: dict[int, Summand] = summands
-        ) -> dict[int, Float[Array, ""]]:
+        ) -> dict[int, PyTree[Float[Array, ""]]]:
             return {place: summand(particle) for place, summand in summands.items()}
 
         totals |= particle_sum(posteriors[name], joint, together)

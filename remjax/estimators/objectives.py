@@ -7,20 +7,22 @@ particles. That function closes over what carries the gradient.
 from collections.abc import Callable
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jax import lax
+from jaxtyping import Array, Float, PyTree
 
 from remjax.distributions import Distribution
 from remjax.errors import InputError
 from remjax.particles import Particle, Posterior
 from remjax.types import Joint
 
-Summand = Callable[[Particle], Float[Array, ""]]
+# A summand gives a scalar; those whose sums are put together over the batch give a pytree of them.
+Summand = Callable[[Particle], PyTree[Float[Array, ""]]]
 Ascent = Summand | Float[Array, ""]
 Objective = Callable[[Posterior, Joint], Ascent]
 Hyperobjective = Callable[[Posterior, Joint, Distribution], Ascent]
 
 
-def expected_complete_log_likelihood(_posterior: Posterior, joint: Joint) -> Ascent:
+def expected_complete_log_likelihood(_posterior: Posterior, joint: Joint) -> Summand:
     """sum_k weights_k log p_theta(x, z_k): what EM ascends (Dieng & Paisley 2019, Eqs. 9-10).
 
     Its gradient is that of L_K with respect to theta (Burda et al. 2015, Eq. 14).
@@ -28,7 +30,7 @@ def expected_complete_log_likelihood(_posterior: Posterior, joint: Joint) -> Asc
     return lambda particle: _weighted(particle.weight, joint(particle.z))
 
 
-def evidence_lower_bound(_posterior: Posterior, joint: Joint) -> Ascent:
+def evidence_lower_bound(_posterior: Posterior, joint: Joint) -> Summand:
     """1/K sum_k log p_theta(x, z_k): the part of the ELBO that moves theta (Eq. 1)."""
     return lambda particle: joint(particle.z) / particle.num_particles
 
@@ -46,7 +48,7 @@ def inclusive_kl(posterior: Posterior, _joint: Joint, r: Distribution) -> Ascent
     return lambda particle: _weighted(particle.weight, r.log_prob(particle.z))
 
 
-def importance_weighted_bound(_posterior: Posterior, joint: Joint, r: Distribution) -> Ascent:
+def importance_weighted_bound(_posterior: Posterior, joint: Joint, r: Distribution) -> Summand:
     """The gradient of L_K in eta: sum_k weights_k log w(z_k(eta)) (Burda et al. 2015, Eq. 14).
 
     Pathwise: the particles must come from r itself.
@@ -59,7 +61,36 @@ def importance_weighted_bound(_posterior: Posterior, joint: Joint, r: Distributi
     return summand
 
 
-def exclusive_kl(_posterior: Posterior, joint: Joint, r: Distribution) -> Ascent:
+def path_derivative(
+    weigh: Callable[[Float[Array, ""]], Float[Array, ""]],
+) -> Hyperobjective:
+    """sum_k weigh(weights_k) log w(z_k(eta)), eta moving z_k alone and not log r itself.
+
+    The total derivative of log w(z_k(eta)) in eta has a part through z_k and a part, minus the
+    score of r, at fixed z_k. This is the first: the parameters of r are frozen inside log r. With
+    an exact posterior log w does not depend on z, and the gradient is zero for every draw.
+
+    Args:
+        weigh: the normalised weight of a particle -> what multiplies its path derivative. The named
+            choices: w^2 (DReG), w (STL) and w (1 - w) (RWS-DReG).
+
+    Returns:
+        The hyperobjective. Pathwise: the particles must come from r itself.
+    """
+
+    def hyperobjective(_posterior: Posterior, joint: Joint, r: Distribution) -> Ascent:
+        frozen = lax.stop_gradient(r)
+
+        def summand(particle: Particle) -> Float[Array, ""]:
+            z = r.rsample(particle.key)
+            return _weighted(weigh(particle.weight), joint(z) - frozen.log_prob(z))
+
+        return summand
+
+    return hyperobjective
+
+
+def exclusive_kl(_posterior: Posterior, joint: Joint, r: Distribution) -> Summand:
     """1/K sum_k log w(z_k(eta)), minus KL(r || p) up to a constant, by Monte Carlo (Eq. 1).
 
     Pathwise: the particles must come from r itself.
@@ -72,7 +103,7 @@ def exclusive_kl(_posterior: Posterior, joint: Joint, r: Distribution) -> Ascent
     return summand
 
 
-def exclusive_kl_analytic(_posterior: Posterior, joint: Joint, r: Distribution) -> Ascent:
+def exclusive_kl_analytic(_posterior: Posterior, joint: Joint, r: Distribution) -> Summand:
     """1/K sum_k log p(x | z_k(eta)) - KL(r || prior), the divergence in closed form (Eq. 1).
 
     Pathwise: the particles must come from r itself. Needs `Model.prior`.

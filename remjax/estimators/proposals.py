@@ -1,6 +1,7 @@
 """Where particles come from: the E-steps of one datapoint, and the choices among them."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,8 +11,9 @@ from jaxtyping import Array, Key
 
 from remjax.chains import Unflattened
 from remjax.distributions import Distribution
-from remjax.mixtures import Balanced, Stratified
-from remjax.moments import Covariance, moment_match
+from remjax.errors import InputError
+from remjax.mixtures import Balanced, Mixture, Stratified
+from remjax.moments import Covariance, bernoulli_match, moment_match
 from remjax.particles import Posterior, e_step
 from remjax.types import Joint
 
@@ -88,16 +90,49 @@ class Draws:
         """s(z), the Gaussian that matches the moments of the particles of r (Eqs. 16-18).
 
         Over all layers of a hierarchy jointly.
+
+        Raises:
+            InputError: for discrete latents, which no Gaussian matches.
         """
+        if self.recognition.is_discrete:
+            raise InputError(
+                "s(z) is a Gaussian and the latents are bits: use from_bernoulli, or "
+                "rem_v1_bernoulli and rem_v2_bernoulli"
+            )
         variance, moments = self.recognition.variance, self.r.moments
         if variance is None:
             variance = jnp.diagonal(moments.covariance[-1])
         law = moment_match(moments, variance, self.num_particles, self.covariance)
+        return self._in_shape(law)
+
+    @functools.cached_property
+    def matched_bits(self) -> Distribution:
+        """s(z) of binary latents: independent bits whose means match the particles of r.
+
+        Over all layers of a hierarchy jointly.
+
+        Raises:
+            InputError: for latents that are not discrete.
+        """
+        if not self.recognition.is_discrete:
+            raise InputError("from_bernoulli matches bits and the latents are real: use from_s")
+        moments, plain = self.r.moments, self.recognition.mean
+        # As for the scatter: the plain mean, power 0, is the last row.
+        plain = moments.mean[-1] if plain is None else plain
+        return self._in_shape(bernoulli_match(moments, plain))
+
+    def _in_shape(self, law: Distribution) -> Distribution:
+        """A law of the flattened latent, in the shape of the latent."""
         latent = jax.eval_shape(self.recognition.sample, self.key)
         if isinstance(latent, jax.ShapeDtypeStruct):
             return law
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), latent)
         return Unflattened(law, ravel_pytree(zeros)[1])
+
+    @functools.cached_property
+    def s_bits(self) -> Posterior:
+        """K particles of the independent bits, independent of those that they were matched to."""
+        return self.draw(self._key_s, self.matched_bits, self.num_particles)
 
     @functools.cached_property
     def s(self) -> Posterior:
@@ -119,6 +154,9 @@ class Draws:
         return self.draw(self.key, proposal, 2 * self.num_particles, known=self.r.log_joints)
 
 
+Proposal = Callable[[Draws], Posterior]
+
+
 def from_r(draws: Draws) -> Posterior:
     """Proposal: the recognition network r_eta(z | x)."""
     return draws.r
@@ -137,3 +175,33 @@ def from_mixture(draws: Draws) -> Posterior:
 def from_pooled(draws: Draws) -> Posterior:
     """Proposal: r, then the even mixture of r and s, each particle weighted by its own law."""
     return draws.pooled
+
+
+def from_bernoulli(draws: Draws) -> Posterior:
+    """Proposal: s(z) for binary latents, independent bits with the particles' weighted means."""
+    return draws.s_bits
+
+
+def from_defensive(defence: float) -> Proposal:
+    """Proposal: the mixture (1 - defence) r + defence p(z) (Le et al. 2019).
+
+    No weight exceeds p(x | z) / defence, however far r has withdrawn from a part of the posterior,
+    and particles of the prior find that part again (Hesterberg 1995). In the paper the second law
+    is uniform; the prior serves latents of every kind.
+
+    Args:
+        defence: the share of the prior, above 0 and below 1; 0.2 in the paper.
+
+    Raises:
+        InputError: for another share; at the first estimate, for a model without `Model.prior`.
+    """
+    if not 0.0 < defence < 1.0:
+        raise InputError(f"defence is {defence}: give the share of the prior, above 0 and below 1")
+
+    def proposal(draws: Draws) -> Posterior:
+        if draws.joint.prior is None:
+            raise InputError("the defensive proposal draws from the prior: give Model.prior")
+        law = Mixture(draws.recognition, draws.joint.prior, jnp.asarray(defence))
+        return draws.draw(draws.key, law, draws.num_particles)
+
+    return proposal

@@ -1,13 +1,11 @@
 """Reweighted expectation maximisation (Dieng & Paisley 2019)."""
 
-from collections.abc import Callable
 from typing import TypedDict, Unpack
 
 from remjax.estimators.composition import compose
 from remjax.estimators.objectives import expected_complete_log_likelihood, inclusive_kl
-from remjax.estimators.proposals import Draws, from_mixture, from_pooled, from_r, from_s
+from remjax.estimators.proposals import Proposal, from_mixture, from_pooled, from_r, from_s
 from remjax.moments import Covariance, shrunk
-from remjax.particles import Posterior
 from remjax.types import Estimator, Model, Recognition
 
 
@@ -24,8 +22,8 @@ def rem(
     recognition: Recognition,
     *,
     num_particles: int,
-    proposal: Callable[[Draws], Posterior],
-    hyperproposal: Callable[[Draws], Posterior],
+    proposal: Proposal,
+    hyperproposal: Proposal,
     covariance: Covariance | None = None,
     chunk_size: int | None = None,
     keep: int | None = None,
@@ -88,7 +86,7 @@ def rem_v2(
     recognition: Recognition,
     *,
     num_particles: int,
-    hyperproposal: Callable[[Draws], Posterior] = from_s,
+    hyperproposal: Proposal = from_s,
     **options: Unpack[RemOptions],
 ) -> Estimator:
     """REM v2 (Algorithm 2): theta and eta both learn from the particles of s.
