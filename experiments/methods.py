@@ -16,10 +16,16 @@ from experiments.presets import rem_v1_leaky, unweighted_with_ridge
 from remjax.data import Dataset
 from remjax.data.binarization import Binarization, fixed, per_epoch, per_minibatch, unchanged
 from remjax.errors import InputError
+from remjax.estimators.disarm import disarm
 from remjax.estimators.elbo import vae
-from remjax.estimators.importance_weighted import iwae
+from remjax.estimators.groups import ciwae, miwae, piwae
+from remjax.estimators.importance_weighted import dreg, iwae, stl
+from remjax.estimators.nvil import nvil
 from remjax.estimators.rem import rem_mixture, rem_pooled, rem_v1, rem_v2
-from remjax.estimators.wake_sleep import rws
+from remjax.estimators.rem_discrete import rem_v1_bernoulli, rem_v2_bernoulli
+from remjax.estimators.renyi import vr
+from remjax.estimators.score_function import reinforce, rloo, vimco
+from remjax.estimators.wake_sleep import rws, rws_defensive, rws_dreg, wake_sleep
 from remjax.evaluation import EvaluationProposal, from_recognition, two_stage
 from remjax.models import (
     bernoulli_likelihood,
@@ -37,13 +43,31 @@ V = TypeVar("V")
 METHODS: Mapping[str, Callable[..., Estimator]] = {
     "vae": vae,
     "iwae": iwae,
+    "dreg": dreg,
+    "stl": stl,
+    "vr": vr,
+    "miwae": miwae,
+    "piwae": piwae,
+    "ciwae": ciwae,
+    "wake_sleep": wake_sleep,
     "rws": rws,
+    "rws_defensive": rws_defensive,
+    "rws_dreg": rws_dreg,
+    "reinforce": reinforce,
+    "nvil": nvil,
+    "rloo": rloo,
+    "disarm": disarm,
+    "vimco": vimco,
     "rem_v1": rem_v1,
     "rem_v2": rem_v2,
     "rem_mixture": rem_mixture,
     "rem_pooled": rem_pooled,
+    "rem_v1_bernoulli": rem_v1_bernoulli,
+    "rem_v2_bernoulli": rem_v2_bernoulli,
     "rem_v1_leaky": rem_v1_leaky,
 }
+
+_WITH_TWO_PROPOSALS = ("rws_defensive", "rem_v1_bernoulli", "rem_v2_bernoulli")
 
 COVARIANCES: Mapping[str, Callable[[], Covariance]] = {
     "shrunk": shrunk,
@@ -104,9 +128,10 @@ def applies(setting: str, method: str) -> bool:
 def decoder_passes(method: str) -> int:
     """Particles scored per step and datapoint, in units of --num_particles.
 
-    Methods with a covariance draw K particles twice, from r and from s.
+    Methods with a covariance draw K particles twice, from r and from s, and so do those named here.
     """
-    return 2 if accepts(method, "covariance") else 1
+    twice = accepts(method, "covariance") or method in _WITH_TWO_PROPOSALS
+    return 2 if twice else 1
 
 
 def build_estimator(

@@ -5,7 +5,9 @@ the estimators, training and evaluation. The rooms behind it: `remjax.models`, `
 `remjax.data`, `remjax.optimizers`, `remjax.checkpoints`.
 """
 
+from remjax.baselines import Baseline, tanh_baseline
 from remjax.distributions import (
+    Bernoulli,
     DiagonalGaussian,
     Distribution,
     Drawn,
@@ -15,8 +17,11 @@ from remjax.distributions import (
 )
 from remjax.errors import InputError
 from remjax.estimators.composition import compose
+from remjax.estimators.disarm import disarm
 from remjax.estimators.elbo import vae
-from remjax.estimators.importance_weighted import iwae
+from remjax.estimators.groups import ciwae, miwae, piwae
+from remjax.estimators.importance_weighted import dreg, importance_weighted, iwae, stl
+from remjax.estimators.nvil import local_signals, nvil, whole_signal
 from remjax.estimators.objectives import (
     evidence_lower_bound,
     exclusive_kl,
@@ -24,10 +29,30 @@ from remjax.estimators.objectives import (
     expected_complete_log_likelihood,
     importance_weighted_bound,
     inclusive_kl,
+    path_derivative,
 )
-from remjax.estimators.proposals import Draws, from_mixture, from_pooled, from_r, from_s
+from remjax.estimators.proposals import (
+    Draws,
+    from_bernoulli,
+    from_defensive,
+    from_mixture,
+    from_pooled,
+    from_r,
+    from_s,
+)
 from remjax.estimators.rem import rem, rem_mixture, rem_pooled, rem_v1, rem_v2
-from remjax.estimators.wake_sleep import rws
+from remjax.estimators.rem_discrete import rem_v1_bernoulli, rem_v2_bernoulli
+from remjax.estimators.renyi import vr
+from remjax.estimators.score_function import (
+    arithmetic_mean,
+    geometric_mean,
+    reinforce,
+    rloo,
+    score_function,
+    scored,
+    vimco,
+)
+from remjax.estimators.wake_sleep import rws, rws_defensive, rws_dreg, wake_sleep, with_dreams
 from remjax.evaluation import (
     Evaluation,
     active_units,
@@ -37,7 +62,7 @@ from remjax.evaluation import (
     make_log_likelihood,
     two_stage,
 )
-from remjax.mixtures import Balanced, Stratified
+from remjax.mixtures import Balanced, Mixture, Stratified
 from remjax.models import (
     bernoulli_likelihood,
     gaussian_likelihood,
@@ -47,6 +72,7 @@ from remjax.models import (
 from remjax.moments import (
     Covariance,
     Moments,
+    bernoulli_match,
     moment_match,
     scale_tril,
     shrunk,
@@ -79,7 +105,9 @@ from remjax.weights import (
 
 __all__ = [
     "Balanced",
+    "Baseline",
     "Batch",
+    "Bernoulli",
     "Covariance",
     "DiagonalGaussian",
     "Distribution",
@@ -91,6 +119,7 @@ __all__ = [
     "FullGaussian",
     "InputError",
     "Joint",
+    "Mixture",
     "Model",
     "Moments",
     "Params",
@@ -101,16 +130,23 @@ __all__ = [
     "TrainState",
     "active_units",
     "adam",
+    "arithmetic_mean",
     "bernoulli_likelihood",
     "bernoulli_log_likelihood",
+    "bernoulli_match",
     "burda_schedule",
+    "ciwae",
     "compose",
+    "disarm",
+    "dreg",
     "e_step",
     "effective_sample_size",
     "evidence_lower_bound",
     "exclusive_kl",
     "exclusive_kl_analytic",
     "expected_complete_log_likelihood",
+    "from_bernoulli",
+    "from_defensive",
     "from_mixture",
     "from_pooled",
     "from_r",
@@ -120,11 +156,14 @@ __all__ = [
     "gaussian_log_likelihood",
     "gaussian_model",
     "gaussian_recognition",
+    "geometric_mean",
+    "importance_weighted",
     "importance_weighted_bound",
     "inclusive_kl",
     "init_train_state",
     "iwae",
     "latent_use",
+    "local_signals",
     "log_likelihood",
     "log_mean_exp",
     "log_weights",
@@ -133,30 +172,49 @@ __all__ = [
     "make_mesh",
     "make_train_step",
     "metric_means",
+    "miwae",
     "moment_match",
     "normalize_log_weights",
+    "nvil",
     "pareto_k",
     "particle_sum",
+    "path_derivative",
+    "piwae",
+    "reinforce",
     "rem",
     "rem_mixture",
     "rem_pooled",
     "rem_v1",
+    "rem_v1_bernoulli",
     "rem_v2",
+    "rem_v2_bernoulli",
     "replica",
     "replicate",
     "resample_multinomial",
     "resample_systematic",
+    "rloo",
     "rws",
+    "rws_defensive",
+    "rws_dreg",
     "scale_by_adam_epsilon_hat",
     "scale_tril",
+    "score_function",
+    "scored",
     "shrunk",
     "stack_replicas",
+    "stl",
+    "tanh_baseline",
     "tempered",
     "train_replicas",
     "two_stage",
     "unweighted",
     "vae",
+    "vimco",
+    "vr",
+    "wake_sleep",
     "weighted",
     "weighted_covariance",
     "weighted_mean",
+    "whole_signal",
+    "with_dreams",
 ]

@@ -22,7 +22,6 @@ from remjax.types import Batch, Params, Recognition
 
 DATA_SIZE = 3
 X = jnp.array([1.0, 0.0, 1.0])
-BATCH = Batch(X[None], jnp.zeros(1, int))
 
 
 @jax.tree_util.register_dataclass
@@ -102,11 +101,12 @@ class SigmoidBelief:
 network = functools.cache(SigmoidBelief)
 
 
-def gradient_of(estimator, params, state=()):
-    """The gradient of both losses together."""
+def gradient_of(estimator, params, state=(), x=X):
+    """The gradient of both losses together, of one datapoint."""
 
     def loss(params):
-        estimate, _ = estimator.estimate(params, state, jax.random.key(0), BATCH)
+        batch = Batch(x[None], jnp.zeros(1, int))
+        estimate, _ = estimator.estimate(params, state, jax.random.key(0), batch)
         return estimate.theta_loss + estimate.eta_loss
 
     return jax.grad(loss)(params)

@@ -7,11 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from remjax.estimators.disarm import disarm
 from remjax.estimators.elbo import vae
-from remjax.estimators.importance_weighted import iwae
+from remjax.estimators.groups import ciwae, miwae, piwae
+from remjax.estimators.importance_weighted import dreg, iwae, stl
+from remjax.estimators.nvil import nvil
 from remjax.estimators.proposals import from_r
 from remjax.estimators.rem import rem_mixture, rem_pooled, rem_v1, rem_v2
-from remjax.estimators.wake_sleep import rws
+from remjax.estimators.rem_discrete import rem_v1_bernoulli, rem_v2_bernoulli
+from remjax.estimators.renyi import vr
+from remjax.estimators.score_function import arithmetic_mean, reinforce, rloo, vimco
+from remjax.estimators.wake_sleep import rws, rws_defensive, rws_dreg, wake_sleep
+from remjax.hierarchies import sigmoid_belief_network, sigmoid_belief_recognition
 from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
 from remjax.moments import tempered, unweighted, weighted
 from remjax.types import Batch
@@ -37,7 +44,32 @@ CASES = {
     "rem_mixture keep": (rem_mixture, {"keep": 4}),
     "rem_pooled": (rem_pooled, {}),
     "rem_pooled keep in chunks": (rem_pooled, {"keep": 4, "chunk_size": 4}),
+    "dreg": (dreg, {}),
+    "stl keep": (stl, {"keep": 1}),
+    "vr in chunks": (vr, {"chunk_size": 4}),
+    "miwae": (miwae, {"num_particles": 6, "num_groups": 3}),
+    "piwae keep": (piwae, {"num_particles": 6, "num_groups": 2, "keep": 2}),
+    "ciwae": (ciwae, {}),
+    "rws_dreg": (rws_dreg, {}),
+    "rws_defensive": (rws_defensive, {}),
+    "reinforce": (reinforce, {}),
+    "vimco in chunks": (vimco, {"chunk_size": 4}),
+    "nvil one signal": (nvil, {"baseline": None, "lagged": True}),
 }
+# Two layers of bits, which the others cannot serve.
+OF_BITS = {
+    "rloo of bits": (rloo, {}),
+    "vimco arithmetic of bits": (vimco, {"stand_in": arithmetic_mean}),
+    "nvil of bits": (nvil, {}),
+    "disarm of bits": (disarm, {"num_particles": 4}),
+    "wake_sleep of bits": (wake_sleep, {}),
+    "rws of bits, dreaming": (rws, {"dream_share": 0.5}),
+    "rem_v1_bernoulli of bits": (rem_v1_bernoulli, {"keep": 4}),
+    "rem_v2_bernoulli of bits": (rem_v2_bernoulli, {"chunk_size": 4}),
+}
+CASES |= OF_BITS
+# Dreams are the model's own: what eta learns from them has seen no datapoint.
+ETA_SEES_NO_DATA = {"wake_sleep of bits"}
 EVERY = pytest.mark.parametrize("case", CASES)
 
 
@@ -54,9 +86,13 @@ class Compiled:
     def build(case, **changes):
         method, knobs = CASES[case]
         likelihood = bernoulli_likelihood(MEAN)
-        model = gaussian_model(likelihood, latent_size=3, hidden_sizes=(5,))
-        recognition = gaussian_recognition(MEAN, latent_size=3, hidden_sizes=(5,))
-        return method(model, recognition, num_particles=7, **(knobs | changes))
+        if case in OF_BITS:
+            model = sigmoid_belief_network(likelihood, latent_sizes=(3, 2))
+            recognition = sigmoid_belief_recognition(MEAN, latent_sizes=(3, 2))
+        else:
+            model = gaussian_model(likelihood, latent_size=3, hidden_sizes=(5,))
+            recognition = gaussian_recognition(MEAN, latent_size=3, hidden_sizes=(5,))
+        return method(model, recognition, **({"num_particles": 7} | knobs | changes))
 
     def _run(self, params, state, key, batch, shares):
         """(estimate, state, gradient of shares[0] theta_loss + shares[1] eta_loss)."""
@@ -88,9 +124,10 @@ def test_each_loss_moves_its_own_part_alone(case):
     of_theta_loss = compiled(case)(shares=(1.0, 0.0))[2]
     of_eta_loss = compiled(case)(shares=(0.0, 1.0))[2]
     assert size(of_theta_loss.theta) > 0.0
-    assert size(of_theta_loss.eta) == 0.0
+    assert size((of_theta_loss.eta, of_theta_loss.baseline)) == 0.0
     assert size(of_eta_loss.eta) > 0.0
     assert size(of_eta_loss.theta) == 0.0
+    assert all(size(leaf) > 0.0 for leaf in jax.tree.leaves(of_eta_loss.baseline))
 
 
 @pytest.mark.parametrize("case", ["iwae keep in chunks", "rem_v1 tempered"])
@@ -172,4 +209,4 @@ def test_nan_is_seen(case):
     assert np.isnan(estimate.metrics["ess"])
     assert np.isnan(size(gradient))
     assert np.isnan(estimate.theta_loss)
-    assert np.isnan(estimate.eta_loss)
+    assert np.isnan(estimate.eta_loss) == (case not in ETA_SEES_NO_DATA)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 
 from remjax.moments import (
     merge_moments,
@@ -48,6 +49,10 @@ def assert_moments(moments, log_w, particles, powers=POWERS):
         log_total, ess, mean, covariance = oracle(log_w, particles, power)
         np.testing.assert_allclose(moments.log_total[row], log_total, rtol=1e-6, atol=1e-6)
         np.testing.assert_allclose(moments.ess[row], ess, rtol=1e-5)
+        ascending = np.sort(np.zeros_like(log_w) if power == 0.0 else power * log_w)
+        log_rest = moments.largest[row] + moments.log_rest[row]
+        expected = scipy.special.logsumexp(ascending[:-1])
+        np.testing.assert_allclose(log_rest, expected, rtol=1e-6, atol=1e-6)
         rounding = 1e-6 * np.abs(particles).max()
         np.testing.assert_allclose(moments.mean[row], mean, atol=rounding)
         # The spread is that of the particles; rounding of a mean far from zero enters squared.

@@ -12,7 +12,7 @@ from remjax.chunks import balanced_chunks
 from remjax.distributions import DiagonalGaussian
 from remjax.errors import InputError
 from remjax.mixtures import Balanced
-from remjax.particles import e_step, log_weights, particle_sum
+from remjax.particles import Particle, e_step, log_weights, particle_sum
 from tests import linear_gaussian
 
 K = 10
@@ -149,6 +149,52 @@ def test_log_weights_are_those_of_the_e_step(key):
     log_w = log_weights(key, joint, R, K, chunk_size=3)
     posterior = streamed(key, None, 7)[0]
     np.testing.assert_allclose(log_w, exact_log_w(particles_of(posterior)), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("spread", [1.0, 3000.0])
+def test_each_particle_is_told_from_the_others(spread, key):
+    """Leave-one-out sums and tempered weights, also where they span 10,000 nats, in float64."""
+
+    def joint(z):
+        return spread * z[0]
+
+    @jax.jit
+    def run(key):
+        powers = (1.0, 0.3, -0.5, 0.0)
+        posterior = e_step(key, joint, R, K, chunk_size=3, powers=powers)
+
+        def of_one(log_w):
+            particle = Particle(jnp.zeros(2), key, jnp.zeros(()), log_w, K)
+            tempered = jnp.stack([posterior.tempered(particle, power) for power in powers])
+            return posterior.log_total_of_others(particle), tempered
+
+        log_w = log_weights(key, joint, R, K)
+        return log_w, posterior.moments, *jax.vmap(of_one)(log_w)
+
+    log_w, moments, others, tempered = run(key)
+    log_w = np.asarray(log_w, np.float64)
+    assert np.ptp(log_w) > 2.0 * spread
+    rest = [scipy.special.logsumexp(np.delete(log_w, k)) for k in range(K)]
+    np.testing.assert_allclose(others, rest, rtol=1e-6, atol=1e-5)
+    np.testing.assert_allclose(moments.log_sum[0], log_w.sum(), rtol=1e-6)
+    for place, power in enumerate((1.0, 0.3, -0.5)):
+        expected = scipy.special.softmax(power * log_w)
+        np.testing.assert_allclose(tempered[:, place], expected, rtol=3e-3, atol=1e-6)
+    np.testing.assert_allclose(tempered[:, 3], 1.0 / K, rtol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_impossible_others(count, key):
+    """None possible, or no others at all: -inf and no NaN on the way."""
+    with jax.debug_nans(True):
+        posterior = e_step(key, lambda z: -jnp.inf + 0.0 * z[0], R, count, chunk_size=2)
+        particle = Particle(jnp.zeros(2), key, jnp.zeros(()), jnp.array(-jnp.inf), count)
+        assert posterior.log_total_of_others(particle) == -jnp.inf
+    alone = e_step(key, lambda z: z[0], R, 1)
+    particle = particle._replace(log_w=alone.log_evidence)
+    assert alone.log_total_of_others(particle) == -jnp.inf
+    with pytest.raises(InputError, match=r"under the power 0\.3"):
+        alone.tempered(particle, 0.3)
 
 
 def test_scores_recorded_for_r_serve_the_mixture(key):

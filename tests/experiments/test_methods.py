@@ -26,9 +26,11 @@ def test_options_that_a_method_has():
     for method in methods.METHODS:
         assert methods.accepts(method, "num_particles")
         assert methods.applies("latent_size", method)
+        of_bits = method.endswith("bernoulli")
         moment_matched = method.startswith("rem")
-        assert methods.applies("covariance", method) == moment_matched
-        assert methods.decoder_passes(method) == 1 + moment_matched
+        assert methods.applies("covariance", method) == (moment_matched and not of_bits)
+        twice = moment_matched or method == "rws_defensive"
+        assert methods.decoder_passes(method) == 1 + twice
 
 
 def test_option_that_a_method_lacks_is_named():

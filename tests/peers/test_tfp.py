@@ -1,0 +1,103 @@
+"""VIMCO and IWAE against TensorFlow Probability on JAX: losses and gradients on the same particles.
+
+It computes eagerly: its VIMCO cannot be compiled.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from remjax.estimators.importance_weighted import iwae
+from remjax.estimators.score_function import vimco
+from remjax.types import Params
+from tests import linear_gaussian
+from tests.peers.same_noise import same_noise
+from tests.sigmoid_belief import X, gradient_of, network
+
+tfp = pytest.importorskip(
+    "tensorflow_probability.substrates.jax", reason="TensorFlow Probability is not installed"
+)
+
+NUM_PARTICLES = 5
+
+
+class Surrogate(NamedTuple):
+    """What TFP takes for a surrogate posterior: particles made beforehand, and log r."""
+
+    particles: jax.Array
+    log_density: object
+    reparameterization_type: object = None
+
+    def sample(self, sample_shape=(), seed=None):
+        del sample_shape, seed
+        return self.particles
+
+    def log_prob(self, z):
+        return self.log_density(z)
+
+    def experimental_sample_and_log_prob(self, sample_shape=(), seed=None):
+        return self.sample(sample_shape, seed), self.log_prob(self.particles)
+
+
+def assert_close(ours, theirs):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), ours, theirs)
+
+
+def test_vimco():
+    net = network((2,))
+    numbers = jnp.array([0, 3, 3, 1, 2])
+    (particles,) = net.at(numbers)
+
+    def bound(params):
+        r, joint = net.recognition.distribution(params.eta, X), net.model.joint(params.theta, X)
+        surrogate = Surrogate(particles[:, None], jax.vmap(jax.vmap(lambda z: r.log_prob((z,)))))
+        return tfp.vi.csiszar_vimco(
+            f=lambda logu: logu,
+            p_log_prob=jax.vmap(jax.vmap(lambda z: joint((z,)))),
+            q=surrogate,
+            num_draws=NUM_PARTICLES,
+            seed=jax.random.PRNGKey(0),
+        )
+
+    value, theirs = jax.value_and_grad(bound)(net.params)
+    estimator = vimco(net.model, net.assigning((particles,)), num_particles=NUM_PARTICLES)
+    assert_close(gradient_of(estimator, net.params), jax.tree.map(jnp.negative, theirs))
+    log_w = (net.log_joint(net.params.theta) - net.log_r(net.params.eta))[numbers]
+    ours = jax.scipy.special.logsumexp(log_w) - np.log(NUM_PARTICLES)
+    np.testing.assert_allclose(ours, value, rtol=1e-5)
+
+
+def test_iwae():
+    truth = linear_gaussian.example()
+    model, keys = linear_gaussian.model(truth), jax.random.split(jax.random.key(0), NUM_PARTICLES)
+    recognition = same_noise(linear_gaussian.diagonal_recognition(truth), keys)
+    x = jnp.asarray(truth.sample(0, 1)[0], jnp.float32)
+    params = Params(truth.theta, {name: leaf + 0.3 for name, leaf in truth.inclusive_eta.items()})
+
+    def loss(params):
+        r, joint = recognition.distribution(params.eta, x), model.joint(params.theta, x)
+        kind = tfp.distributions.FULLY_REPARAMETERIZED
+        surrogate = Surrogate(jax.vmap(r.rsample)(keys), jax.vmap(r.log_prob), kind)
+        return tfp.vi.monte_carlo_variational_loss(
+            jax.vmap(joint),
+            surrogate,
+            importance_sample_size=NUM_PARTICLES,
+            gradient_estimator=tfp.vi.GradientEstimators.REPARAMETERIZATION,
+            seed=jax.random.PRNGKey(0),
+        )
+
+    value, theirs = jax.value_and_grad(loss)(params)
+    estimator = iwae(model, recognition, num_particles=NUM_PARTICLES)
+    assert_close(gradient_of(estimator, params, x=x), theirs)
+    log_w = jax.vmap(lambda key: log_weight(model, recognition, params, x, key))(keys)
+    ours = np.log(NUM_PARTICLES) - jax.scipy.special.logsumexp(log_w)
+    np.testing.assert_allclose(ours, value, rtol=1e-5)
+
+
+def log_weight(model, recognition, params, x, key):
+    r = recognition.distribution(params.eta, x)
+    z = r.rsample(key)
+    return model.joint(params.theta, x)(z) - r.log_prob(z)
