@@ -3,7 +3,6 @@
 import time
 
 import jax
-import numpy as np
 
 from experiments.hosts import from_first, gather, on_first
 from experiments.methods import choose_binarization
@@ -140,8 +139,9 @@ def _save(run: RunDirectory, step: int, state: TrainState) -> None:
 
 def _metrics(state: TrainState, settings: Settings) -> dict[str, float]:
     """The metrics of an epoch; of replicas, their means and standard deviations."""
-    each = [metric_means(one) for one in each_replica(state, settings)]
-    skipped = {"skipped_updates": int(np.sum(state.skipped_updates))}
+    states = each_replica(state, settings)
+    each = [metric_means(one) for one in states]
+    skipped = {"skipped_updates": sum(int(one.skipped_updates) for one in states)}
     return each[0] | skipped if len(each) == 1 else mean_and_std(each) | skipped
 
 

@@ -75,14 +75,14 @@ def _records(path):
 def test_two_hosts_are_one_run_also_after_one_was_killed(
     both_hosts, kills_itself, tmp_path, finished
 ):
-    # Host 1 dies as epoch 2 ends: the checkpoint of epoch 1 is there, that of epoch 2 is not.
+    # Host 1 dies as epoch 2 ends, whose checkpoint host 0 may have saved before it noticed.
     first, second = both_hosts(_TRAIN, kills_itself("experiments.fitting:_metrics:2"))
     assert second[0] == -9
     assert first[0] not in (0, 2)
     # Within a minute, as `both_hosts` sees to.
     # Who notices first, the sum over the devices or JAX's watch over the hosts, is up to them.
     assert "lost touch with another host" in first[2] or "another task died" in first[2]
-    assert checkpoints.latest_step(tmp_path / "checkpoints") == 4
+    assert checkpoints.latest_step(tmp_path / "checkpoints") in (4, 8)
 
     first, second = both_hosts(_TRAIN, _TRAIN)
     assert (first[0], second[0]) == (0, 0), first[2] + second[2]
