@@ -5,7 +5,9 @@ the estimators, training and evaluation. The rooms behind it: `remjax.models`, `
 `remjax.data`, `remjax.optimizers`, `remjax.checkpoints`.
 """
 
+from remjax.chains import Chain
 from remjax.distributions import (
+    Bernoulli,
     DiagonalGaussian,
     Distribution,
     Drawn,
@@ -30,13 +32,18 @@ from remjax.estimators.rem import rem, rem_mixture, rem_pooled, rem_v1, rem_v2
 from remjax.estimators.wake_sleep import rws
 from remjax.evaluation import (
     Evaluation,
-    active_units,
     from_recognition,
-    latent_use,
     log_likelihood,
     make_log_likelihood,
     two_stage,
 )
+from remjax.hierarchies import (
+    deep_gaussian_model,
+    deep_gaussian_recognition,
+    sigmoid_belief_network,
+    sigmoid_belief_recognition,
+)
+from remjax.latents import LatentUse, active_units, activity, latent_use
 from remjax.mixtures import Balanced, Stratified
 from remjax.models import (
     bernoulli_likelihood,
@@ -78,6 +85,8 @@ from remjax.weights import (
 __all__ = [
     "Balanced",
     "Batch",
+    "Bernoulli",
+    "Chain",
     "Covariance",
     "DiagonalGaussian",
     "Distribution",
@@ -89,6 +98,7 @@ __all__ = [
     "FullGaussian",
     "InputError",
     "Joint",
+    "LatentUse",
     "Model",
     "Moments",
     "Params",
@@ -98,11 +108,14 @@ __all__ = [
     "Stratified",
     "TrainState",
     "active_units",
+    "activity",
     "adam",
     "bernoulli_likelihood",
     "bernoulli_log_likelihood",
     "burda_schedule",
     "compose",
+    "deep_gaussian_model",
+    "deep_gaussian_recognition",
     "e_step",
     "effective_sample_size",
     "evidence_lower_bound",
@@ -145,6 +158,8 @@ __all__ = [
     "scale_by_adam_epsilon_hat",
     "scale_tril",
     "shrunk",
+    "sigmoid_belief_network",
+    "sigmoid_belief_recognition",
     "tempered",
     "two_stage",
     "unweighted",
