@@ -24,14 +24,15 @@ from experiments.methods import (
     COVARIANCES,
     SCHEDULES,
     build_estimator,
-    build_networks,
     decoder_passes,
     look_up,
 )
+from experiments.networks import build_networks
 from experiments.tables import markdown
 from remjax.data import load
 from remjax.data.binarization import fixed, per_minibatch
-from remjax.evaluation import latent_use, make_log_likelihood
+from remjax.evaluation import make_log_likelihood
+from remjax.latents import latent_use
 from remjax.networks import glorot
 from remjax.optimizers import adam
 from remjax.training import init_train_state, make_epoch, metric_means
@@ -57,7 +58,7 @@ def run_cell(name: str, seed: int) -> Cell:
     method, _, covariance = name.partition(":")
     dataset = load("mnist", data_dir=FLAGS.data_dir)
     model, recognition = build_networks(
-        dataset, latent_size=20, hidden_size=200, initialization=glorot
+        dataset, latent_sizes=(20,), hidden_sizes=((200, 200),), initialization=glorot
     )
     num_particles = FLAGS.num_particles * 2 // decoder_passes(method)
     options = {
@@ -91,7 +92,7 @@ def run_cell(name: str, seed: int) -> Cell:
     bits = np.asarray(fixed(jax.random.key(0), 0, 0, index, jnp.asarray(dataset.test)[index]))
     evaluate = make_log_likelihood(model, recognition, num_particles=FLAGS.eval_num_particles)
     evaluation = evaluate(state.params, jax.random.key(1), bits)
-    use = latent_use(model, recognition, state.params, bits)
+    use = latent_use(model, recognition, state.params, jax.random.key(2), bits)
     return {
         "name": name,
         "seed": seed,

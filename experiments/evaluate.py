@@ -26,7 +26,7 @@ FLAGS = flags.FLAGS
 COLUMNS = [
     "step", "eval_num_particles", "eval_proposal", "train_log_likelihood", "test_log_likelihood",
     "test_log_likelihood_stderr", "test_images", "test_ess", "test_pareto_k", "kl_to_prior",
-    "active_units",
+    "active_units", "active_units_per_layer",
 ]  # fmt: skip
 
 

@@ -9,10 +9,16 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import numpy as np
 import optax
 
-from experiments.presets import rem_v1_leaky, unweighted_with_ridge
+from experiments.networks import Networks, gaussian, sigmoid_belief
+from experiments.presets import (
+    Activity,
+    averaged,
+    iwae_release,
+    rem_v1_leaky,
+    unweighted_with_ridge,
+)
 from remjax.data import Dataset
 from remjax.data.binarization import Binarization, fixed, per_epoch, per_minibatch, unchanged
 from remjax.errors import InputError
@@ -27,12 +33,6 @@ from remjax.estimators.renyi import vr
 from remjax.estimators.score_function import reinforce, rloo, vimco
 from remjax.estimators.wake_sleep import rws, rws_defensive, rws_dreg, wake_sleep
 from remjax.evaluation import EvaluationProposal, from_recognition, two_stage
-from remjax.models import (
-    bernoulli_likelihood,
-    gaussian_likelihood,
-    gaussian_model,
-    gaussian_recognition,
-)
 from remjax.moments import Covariance, shrunk, tempered, unweighted, weighted
 from remjax.networks import Initialization, fan_in_uniform, glorot
 from remjax.optimizers import burda_schedule
@@ -69,6 +69,11 @@ METHODS: Mapping[str, Callable[..., Estimator]] = {
 
 _WITH_TWO_PROPOSALS = ("rws_defensive", "rem_v1_bernoulli", "rem_v2_bernoulli")
 
+MODELS: Mapping[str, Networks] = {
+    "gaussian": gaussian,
+    "sigmoid_belief": sigmoid_belief,
+}
+
 COVARIANCES: Mapping[str, Callable[[], Covariance]] = {
     "shrunk": shrunk,
     "tempered": tempered,
@@ -91,6 +96,11 @@ SCHEDULES: Mapping[str, Callable[[float, int], optax.Schedule]] = {
 EVALUATION_PROPOSALS: Mapping[str, EvaluationProposal] = {
     "recognition": from_recognition,
     "two_stage": two_stage,
+}
+
+ACTIVITIES: Mapping[str, Activity] = {
+    "averaged": averaged,
+    "iwae_release": iwae_release,
 }
 
 INITIALIZATIONS: Mapping[str, Initialization] = {
@@ -147,35 +157,6 @@ def build_estimator(
             raise InputError(f"--{option} does nothing for --method={method}: leave it out")
     chosen = {option: value for option, value in options.items() if value is not None}
     return look_up(METHODS, "method", method)(model, recognition, **chosen)
-
-
-def build_networks(
-    dataset: Dataset,
-    *,
-    latent_size: int,
-    hidden_size: int,
-    initialization: Initialization,
-    data_statistics: bool = True,
-) -> tuple[Model, Recognition]:
-    """The decoder and encoder of the papers: two tanh layers of `hidden_size` each way.
-
-    With data_statistics the output bias starts at the mean training image and the encoder subtracts
-    that image. Without, the output starts at a half (Bernoulli) or zero, and the encoder sees the
-    raw image, as in the release of REM.
-    """
-    mean = np.mean(dataset.train, axis=0)
-    # The log odds of a half are zero.
-    blank = np.full_like(mean, 0.0 if dataset.real_valued else 0.5)
-    output_mean, offset = (mean, mean) if data_statistics else (blank, np.zeros_like(mean))
-    if dataset.real_valued:
-        likelihood = gaussian_likelihood(output_mean, np.std(dataset.train, axis=0))
-    else:
-        likelihood = bernoulli_likelihood(output_mean)
-    sizes = {"latent_size": latent_size, "hidden_sizes": (hidden_size, hidden_size)}
-    return (
-        gaussian_model(likelihood, initialization=initialization, **sizes),
-        gaussian_recognition(offset, initialization=initialization, **sizes),
-    )
 
 
 def choose_binarization(dataset: Dataset, name: str) -> Binarization:

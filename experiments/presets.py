@@ -1,13 +1,15 @@
-"""Where the released code of REM differs from the paper, for comparison with its numbers only.
+"""Where released codes differ from their papers, for comparison with their numbers only.
 
 Read off the code of Dieng & Paisley 2019: an unweighted covariance with an absolute ridge, a
 pathwise leak of v1's theta loss into the encoder, a constant learning rate with Adam in its
-epsilon-hat form, an evaluation in two stages, and a test set that is part of the training set.
+epsilon-hat form, an evaluation in two stages, and a test set that is part of the training set. Of
+Burda et al. 2015: activity measured at one draw, on 500 training images.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
@@ -19,6 +21,8 @@ from remjax.estimators.composition import compose
 from remjax.estimators.objectives import Ascent, expected_complete_log_likelihood
 from remjax.estimators.proposals import from_r
 from remjax.estimators.rem import rem_v1
+from remjax.evaluation import Images
+from remjax.latents import LatentUse
 from remjax.moments import Covariance, Moments, unweighted
 from remjax.particles import Particle, Posterior
 from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
@@ -105,6 +109,36 @@ def release_split(dataset: Dataset) -> Dataset:
     )
 
 
+# (use, recognition, params, key, training images) -> the use with its activity measured so.
+Activity = Callable[[LatentUse, Recognition, Params, Key[Array, ""], Images], LatentUse]
+
+
+def averaged(use: LatentUse, *_: object) -> LatentUse:
+    """Activity as the library measures it, over all test images, without the noise of draws."""
+    return use
+
+
+def iwae_release(
+    use: LatentUse, recognition: Recognition, params: Params, key: Key[Array, ""], train: Images
+) -> LatentUse:
+    """Activity as the release of IWAE measures it: 500 training images, one draw of each layer.
+
+    The mean of a higher layer is taken at one draw of the layer before it, whose noise counts as
+    activity.
+    """
+    x = jnp.asarray(train[:500])
+
+    @jax.jit
+    def means(eta: PyTree) -> PyTree:
+        keys = jax.random.split(key, len(x))
+        return jax.vmap(lambda x, key: recognition.distribution(eta, x).estimated_mean(key))(
+            x, keys
+        )
+
+    layers = jax.tree.map(lambda layer: np.var(np.asarray(layer), axis=0), means(params.eta))
+    return use._replace(activity=layers)
+
+
 SPLITS: Mapping[str, Callable[[Dataset], Dataset]] = {
     "published": published_split,
     "rem_release": release_split,
@@ -118,8 +152,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "adam_epsilon": 5e-6,
         "initialization": "fan_in_uniform",
         "batch_size": 20,
-        "latent_size": 20,
-        "hidden_size": 200,
+        "latent_size": "20",
+        "hidden_size": "200",
         "eval_proposal": "recognition",
     },
     "rem_release": {
@@ -130,8 +164,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "initialization": "fan_in_uniform",
         "data_statistics": False,
         "batch_size": 20,
-        "latent_size": 20,
-        "hidden_size": 200,
+        "latent_size": "20",
+        "hidden_size": "200",
         "covariance": "unweighted_with_ridge",
         "eval_proposal": "two_stage",
         "eval_num_particles": 1000,

@@ -5,24 +5,27 @@ import math
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
 from experiments.methods import (
     COVARIANCES,
+    EVALUATION_PROPOSALS,
     INITIALIZATIONS,
+    MODELS,
     SCHEDULES,
     build_estimator,
-    build_networks,
     look_up,
 )
+from experiments.networks import build_networks
 from experiments.presets import SPLITS
 from experiments.settings import Settings
 from remjax.data import Dataset, load
 from remjax.errors import InputError
 from remjax.optimizers import adam
 from remjax.sharding import DATA, PARTICLES, check_divides, make_mesh
-from remjax.types import Estimator, Model, Recognition
+from remjax.types import Batch, Estimator, Model, Recognition
 
 
 class Problem(NamedTuple):
@@ -55,8 +58,9 @@ def build(settings: Settings) -> Problem:
     dataset = dataset._replace(train=train)
     model, recognition = build_networks(
         dataset,
-        latent_size=settings.latent_size,
-        hidden_size=settings.hidden_size,
+        look_up(MODELS, "model", settings.model),
+        latent_sizes=settings.latent_sizes,
+        hidden_sizes=settings.hidden_sizes,
         initialization=look_up(INITIALIZATIONS, "initialization", settings.initialization),
         data_statistics=settings.data_statistics,
     )
@@ -69,7 +73,7 @@ def build(settings: Settings) -> Problem:
     }
     steps_per_epoch = len(train) // settings.batch_size
     schedule = look_up(SCHEDULES, "schedule", settings.schedule)
-    return Problem(
+    problem = Problem(
         dataset=dataset,
         model=model,
         recognition=recognition,
@@ -83,6 +87,25 @@ def build(settings: Settings) -> Problem:
         steps_per_epoch=steps_per_epoch,
         mesh=mesh,
     )
+    _refuse_what_does_not_fit(problem, settings)
+    return problem
+
+
+def _refuse_what_does_not_fit(problem: Problem, settings: Settings) -> None:
+    """Trace a step and the evaluation, which tells what cannot serve the model, without compiling.
+
+    Raises:
+        InputError: for a method or an evaluation that needs of the model what it has not.
+    """
+    proposal = look_up(EVALUATION_PROPOSALS, "eval_proposal", settings.eval_proposal)
+
+    def once(key: jax.Array, x: jax.Array) -> None:
+        (params, state), batch = problem.estimator.init(key), Batch(x[None], jnp.zeros(1, int))
+        problem.estimator.estimate(params, state, key, batch)
+        joint = problem.model.joint(params.theta, x)
+        proposal(key, joint, problem.recognition.distribution(params.eta, x), 1, 1)
+
+    jax.eval_shape(once, jax.random.key(0), jnp.zeros(problem.dataset.train.shape[1]))
 
 
 def _mesh(text: str | None) -> jax.sharding.Mesh | None:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from experiments.methods import EVALUATION_PROPOSALS, look_up
+from experiments.methods import ACTIVITIES, EVALUATION_PROPOSALS, look_up
 from experiments.pictures import ess_over_time, image_grid, learning_curves, reconstructions
 from experiments.problem import Problem, evenly_spaced
 from experiments.progress import progress_bar
@@ -16,12 +16,14 @@ from experiments.run_directory import RunDirectory
 from experiments.settings import Settings
 from experiments.tables import mean_and_std
 from remjax.data.binarization import fixed
-from remjax.evaluation import Evaluation, latent_use, make_log_likelihood
+from remjax.evaluation import Evaluation, make_log_likelihood
+from remjax.latents import latent_use
 from remjax.types import Params
 
 # All runs are scored on the same bits of the same images with the same particles' keys.
 _KEY_BITS = 1_000_001
 _KEY_PARTICLES = 1_000_002
+_KEY_LATENTS = 1_000_003
 
 
 def evaluation_images(problem: Problem, part: str, size: int | None) -> np.ndarray:
@@ -66,8 +68,7 @@ def score(
             evaluation = evaluate(params, jax.random.key(_KEY_PARTICLES), images, progress)
         results |= _figures(part, evaluation)
         if part == "test":
-            use = latent_use(problem.model, problem.recognition, params, images)
-            results |= {"kl_to_prior": use.kl_to_prior, "active_units": use.active_units()}
+            results |= _latent_figures(problem, settings, params, images)
     return results | {
         "ess": results["test_ess"],
         "eval_num_particles": settings.eval_num_particles,
@@ -95,6 +96,21 @@ def _figures(part: str, evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
+def _latent_figures(
+    problem: Problem, settings: Settings, params: Params, images: jax.Array
+) -> dict[str, Any]:
+    key, recognition = jax.random.key(_KEY_LATENTS), problem.recognition
+    use = latent_use(problem.model, recognition, params, key, images)
+    measure = look_up(ACTIVITIES, "eval_activity", settings.eval_activity)
+    train = evaluation_images(problem, "train", settings.eval_size)
+    use = measure(use, recognition, params, key, train)
+    return {
+        "kl_to_prior": use.kl_to_prior,
+        "active_units": use.active_units(),
+        "active_units_per_layer": use.active_units_per_layer(),
+    }
+
+
 def draw(problem: Problem, settings: Settings, params: Params, run: RunDirectory) -> None:
     """Samples, reconstructions, learning curves and the effective sample size over time."""
     height, width = problem.dataset.image_shape
@@ -115,10 +131,11 @@ def draw(problem: Problem, settings: Settings, params: Params, run: RunDirectory
     )
     originals = evaluation_images(problem, "test", 20)
 
-    def mean_of_posterior(x: jax.Array) -> jax.Array:
-        return model.mean(params.theta, recognition.distribution(params.eta, x).mean)
+    def mean_of_posterior(x: jax.Array, key: jax.Array) -> jax.Array:
+        r = recognition.distribution(params.eta, x)
+        return model.mean(params.theta, r.estimated_mean(key))
 
-    means = jax.jit(jax.vmap(mean_of_posterior))(jnp.asarray(originals))
+    means = jax.jit(jax.vmap(mean_of_posterior))(jnp.asarray(originals), keys[: len(originals)])
     reconstructions(
         run.picture("reconstructions.png"),
         np.reshape(originals, (-1, height, width)),

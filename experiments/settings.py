@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.methods import (
+    ACTIVITIES,
     BINARIZATIONS,
     COVARIANCES,
     EVALUATION_PROPOSALS,
     INITIALIZATIONS,
     METHODS,
+    MODELS,
     SCHEDULES,
     look_up,
 )
@@ -20,6 +22,16 @@ from remjax.errors import InputError
 
 def _setting(default: Any, meaning: str) -> Any:
     return dataclasses.field(default=default, metadata={"meaning": meaning})
+
+
+def _sizes(flag: str, text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.isdecimal() and 0 < int(part) < 2**31 for part in parts):
+        raise InputError(
+            f"--{flag}={text} cannot be: give a positive number, or one for each stochastic layer, "
+            "as 100,50"
+        )
+    return tuple(map(int, parts))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,8 +53,16 @@ class Settings:
     mesh: str | None = _setting(
         None, "devices that share the work, as data:4,particles:2; default one"
     )
-    latent_size: int = _setting(20, "D, dimension of the latent z")
-    hidden_size: int = _setting(200, "units in each of the two tanh layers of both networks")
+    model: str = _setting("gaussian", f"the stochastic layers: {', '.join(MODELS)}")
+    latent_size: str = _setting(
+        "20", "dimension of the latent; with several layers one for each, z_1 first, as 100,50"
+    )
+    hidden_size: str = _setting(
+        "200", "units in each tanh layer; for all, or below each stochastic layer, as 200,100"
+    )
+    hidden_layers: int = _setting(
+        2, "tanh layers below each stochastic layer, in both networks; 0 for linear ones"
+    )
     initialization: str = _setting("glorot", f"of the layers: {', '.join(INITIALIZATIONS)}")
     data_statistics: bool = _setting(
         True, "start the output at the mean training image and subtract it from the input"
@@ -75,6 +95,26 @@ class Settings:
     eval_proposal: str = _setting(
         "recognition", f"whose particles evaluate: {', '.join(EVALUATION_PROPOSALS)}"
     )
+    eval_activity: str = _setting(
+        "averaged", f"how the activity of latents is measured: {', '.join(ACTIVITIES)}"
+    )
+
+    @property
+    def latent_sizes(self) -> tuple[int, ...]:
+        """The size of each stochastic layer, z_1 first."""
+        return _sizes("latent_size", self.latent_size)
+
+    @property
+    def hidden_sizes(self) -> tuple[tuple[int, ...], ...]:
+        """The widths of the tanh layers below each stochastic layer."""
+        widths, layers = _sizes("hidden_size", self.hidden_size), len(self.latent_sizes)
+        if len(widths) not in (1, layers):
+            raise InputError(
+                f"--hidden_size={self.hidden_size} does not go with --latent_size="
+                f"{self.latent_size}: give one width, or one for each stochastic layer"
+            )
+        each = widths * layers if len(widths) == 1 else widths
+        return tuple((width,) * self.hidden_layers for width in each)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "Settings":
@@ -86,19 +126,21 @@ class Settings:
         """Refuse what cannot be, in one line that names the flag."""
         for flag, table in (
             ("method", METHODS),
+            ("model", MODELS),
             ("dataset", dict.fromkeys(NAMES)),
             ("split", SPLITS),
             ("initialization", INITIALIZATIONS),
             ("binarization", BINARIZATIONS),
             ("schedule", SCHEDULES),
             ("eval_proposal", EVALUATION_PROPOSALS),
+            ("eval_activity", ACTIVITIES),
         ):
             look_up(table, flag, getattr(self, flag))
         if self.covariance is not None:
             look_up(COVARIANCES, "covariance", self.covariance)
         positive = (
-            "train_size num_particles batch_size epochs num_replicas latent_size hidden_size keep "
-            "chunk_size learning_rate adam_epsilon max_gradient_norm eval_num_particles"
+            "train_size num_particles batch_size epochs num_replicas keep chunk_size learning_rate "
+            "adam_epsilon max_gradient_norm eval_num_particles"
         )
         for flag in positive.split():
             value = getattr(self, flag)
@@ -106,6 +148,9 @@ class Settings:
                 raise InputError(f"--{flag}={value} cannot be: give a positive number")
             if value is not None and value >= 2**31:  # a compiled program counts in 32 bits
                 raise InputError(f"--{flag}={value} is too large: give less than 2^31")
+        if self.hidden_layers < 0:
+            raise InputError(f"--hidden_layers={self.hidden_layers} cannot be: give 0 or more")
+        _ = self.hidden_sizes  # refuses sizes that cannot be
         if not 0 <= self.seed <= 2**32 - self.num_replicas:
             raise InputError(f"--seed={self.seed} cannot be: give a number from 0 to 2^32 - 1")
         # One image has no standard error, and its latents no activity.

@@ -6,6 +6,7 @@ the estimators, training and evaluation. The rooms behind it: `remjax.models`, `
 """
 
 from remjax.baselines import Baseline, tanh_baseline
+from remjax.chains import Chain
 from remjax.distributions import (
     Bernoulli,
     DiagonalGaussian,
@@ -55,13 +56,18 @@ from remjax.estimators.score_function import (
 from remjax.estimators.wake_sleep import rws, rws_defensive, rws_dreg, wake_sleep, with_dreams
 from remjax.evaluation import (
     Evaluation,
-    active_units,
     from_recognition,
-    latent_use,
     log_likelihood,
     make_log_likelihood,
     two_stage,
 )
+from remjax.hierarchies import (
+    deep_gaussian_model,
+    deep_gaussian_recognition,
+    sigmoid_belief_network,
+    sigmoid_belief_recognition,
+)
+from remjax.latents import LatentUse, active_units, activity, latent_use
 from remjax.mixtures import Balanced, Mixture, Stratified
 from remjax.models import (
     bernoulli_likelihood,
@@ -108,6 +114,7 @@ __all__ = [
     "Baseline",
     "Batch",
     "Bernoulli",
+    "Chain",
     "Covariance",
     "DiagonalGaussian",
     "Distribution",
@@ -119,6 +126,7 @@ __all__ = [
     "FullGaussian",
     "InputError",
     "Joint",
+    "LatentUse",
     "Mixture",
     "Model",
     "Moments",
@@ -129,6 +137,7 @@ __all__ = [
     "Stratified",
     "TrainState",
     "active_units",
+    "activity",
     "adam",
     "arithmetic_mean",
     "bernoulli_likelihood",
@@ -137,6 +146,8 @@ __all__ = [
     "burda_schedule",
     "ciwae",
     "compose",
+    "deep_gaussian_model",
+    "deep_gaussian_recognition",
     "disarm",
     "dreg",
     "e_step",
@@ -201,6 +212,8 @@ __all__ = [
     "score_function",
     "scored",
     "shrunk",
+    "sigmoid_belief_network",
+    "sigmoid_belief_recognition",
     "stack_replicas",
     "stl",
     "tanh_baseline",

@@ -22,7 +22,8 @@ class Chain(Distribution):
     """Layers (z_1, ..., z_L), z_1 nearest the data, each drawn given the one drawn before it.
 
     Bottom up, as a recognition network: q(z_1) q(z_2 | z_1) ... q(z_L | z_{L-1}). Top down, as a
-    prior: p(z_L) p(z_{L-1} | z_L) ... p(z_1 | z_2). The latent is the tuple of the layers.
+    prior: p(z_L) p(z_{L-1} | z_L) ... p(z_1 | z_2). The latent is the tuple of the layers. One
+    layer alone keeps the closed forms of its law; several have none.
 
     Attributes:
         first: the law of the layer that is drawn first.
@@ -77,10 +78,9 @@ class Chain(Distribution):
 
     def estimated_mean(self, key: Key[Array, ""]) -> tuple[Array, ...]:
         """The mean of each layer given a draw of the one before it: unbiased for E[z]."""
-        laws, _ = self._drawn(key, lambda law, key: law.sample(key))
-        keys = jax.random.split(key, len(laws))
-        means = [law.estimated_mean(key) for law, key in zip(laws, keys, strict=True)]
-        return self._in_place(means)
+        laws, draws = self._drawn(key, lambda law, key: law.sample(key))
+        pairs = zip(laws, draws, strict=True)
+        return self._in_place([drawn if law.mean is None else law.mean for law, drawn in pairs])
 
     def layer_laws(self, z: tuple[Array, ...]) -> tuple[Distribution, ...]:
         """The law of every layer given the one before it, in the order of z."""
@@ -96,6 +96,18 @@ class Chain(Distribution):
     def log_prob(self, z: tuple[Array, ...]) -> Float[Array, ""]:
         """sum_l log q(z_l | the layer before it), nats. Gradients reach z and the parameters."""
         return jnp.sum(jnp.stack(self.layer_log_probs(z)))
+
+    def kl_divergence(self, other: Distribution) -> Float[Array, ""] | None:
+        """KL(self || other) in nats between two single layers; None for several."""
+        if not isinstance(other, Chain) or self.conditionals or other.conditionals:
+            return None
+        return self.first.kl_divergence(other.first)
+
+    def expected_log_prob(
+        self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]
+    ) -> Float[Array, ""] | None:
+        """E[log_prob(z)] for one layer whose law has it; None for several."""
+        return None if self.conditionals else self.first.expected_log_prob(mean, covariance)
 
 
 @dataclasses.dataclass(frozen=True)

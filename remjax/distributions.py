@@ -43,12 +43,12 @@ class Distribution(abc.ABC):
 
     @property
     def mean(self) -> Float[Array, " D"] | None:
-        """E[z]; None where it has no closed form."""
+        """E[z], flattened; None where it has no closed form."""
         return None
 
     @property
     def variance(self) -> Float[Array, " D"] | None:
-        """The variance of each coordinate of z; None where it has no closed form."""
+        """The variance of each coordinate of z, flattened; None where it has no closed form."""
         return None
 
     @property

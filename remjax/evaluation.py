@@ -1,4 +1,4 @@
-"""How good a fitted model is: log-likelihood with its error, the weights, the use of the latents.
+"""How good a fitted model is: log-likelihood with its error, and the state of the weights.
 
 Everything is streamed over datapoints and particles; a datapoint's particles follow from (key, its
 place), so a figure does not depend on how the work was cut.
@@ -77,7 +77,10 @@ def two_stage(
     Fresh particles of it are weighted, so the estimate is a lower bound too, at twice the cost.
     """
     if r.variance is None:
-        raise InputError("the two-stage evaluation needs an r whose variance has a closed form")
+        raise InputError(
+            "the two-stage evaluation needs an r whose variance has a closed form, which several "
+            "layers have not: evaluate with r itself"
+        )
     first = e_step(key, joint, r, num_particles, chunk_size=chunk_size)
     return DiagonalGaussian(first.mean, jnp.sqrt(r.variance))
 
@@ -179,68 +182,3 @@ def log_likelihood(
         model, recognition, num_particles=num_particles, proposal=proposal
     )
     return evaluate(params, key, x)
-
-
-class LatentUse(NamedTuple):
-    """What the recognition network makes of the latents over a data set.
-
-    Attributes:
-        activity: A_u = Var_x(E_r[z_u | x]) per latent u, in the latent's unit squared.
-        kl_to_prior: mean over x of KL(r(z | x) || p(z)), nats.
-    """
-
-    activity: Float[np.ndarray, " D"]
-    kl_to_prior: float
-
-    def active_units(self, threshold: float = 0.01) -> int:
-        """The number of latents with A_u above the threshold (Burda et al. 2015, Section 5.2)."""
-        return int(np.sum(self.activity > threshold))
-
-
-def latent_use(model: Model, recognition: Recognition, params: Params, x: Images) -> LatentUse:
-    """Activity of each latent and KL(r || prior) over a data set, both analytic.
-
-    Raises:
-        InputError: for a model without a prior in closed form, or a data set of fewer than two.
-    """
-    if x.shape[0] < 2:
-        raise InputError("the activity of latents is a variance over data: give two datapoints")
-    make_prior = model.prior
-
-    @jax.jit
-    def divergence(params: Params, x: Float[Array, "N X"]) -> Float[Array, ""]:
-        def one(x: Float[Array, " X"]) -> Float[Array, ""]:
-            r = recognition.distribution(params.eta, x)
-            divergence = make_prior and r.kl_divergence(make_prior(params.theta))
-            if divergence is None:
-                raise InputError(
-                    "KL(r || prior) has no closed form here: give Model.prior and a diagonal "
-                    "Gaussian r, or use active_units alone"
-                )
-            return divergence
-
-        return jnp.mean(lax.map(one, x, batch_size=_BLOCK))
-
-    kl_to_prior = float(divergence(params, jnp.asarray(x)))
-    return LatentUse(_activity(recognition, params, x), kl_to_prior)
-
-
-def active_units(
-    recognition: Recognition,
-    params: Params,
-    x: Images,
-    *,
-    threshold: float = 0.01,
-) -> int:
-    """The number of active latents, A_u = Var_x(E_r[z_u | x]) > threshold (Burda et al., 5.2)."""
-    return int(np.sum(_activity(recognition, params, x) > threshold))
-
-
-def _activity(recognition: Recognition, params: Params, x: Images) -> Float[np.ndarray, " D"]:
-    """A_u = Var_x(E_r[z_u | x]) of every latent."""
-
-    @jax.jit
-    def means(eta: PyTree, x: Float[Array, "N X"]) -> Float[Array, "N D"]:
-        return lax.map(lambda one: recognition.distribution(eta, one).mean, x, batch_size=_BLOCK)
-
-    return np.var(np.asarray(means(params.eta, jnp.asarray(x))), axis=0, ddof=1)

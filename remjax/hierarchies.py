@@ -132,51 +132,59 @@ def sigmoid_belief_recognition(
     return _recognition(BINARY, data_mean, latent_sizes, hidden_sizes, initialization)
 
 
+def _conditional(
+    layer: Layer,
+    given_size: int,
+    widths: Sequence[int],
+    size: int,
+    initialization: Initialization,
+) -> tuple[Callable[[Key[Array, ""]], PyTree], Callable[[PyTree, Array], Distribution]]:
+    """(init, law) of one layer: key -> parameters, and (parameters, layer before) -> its law."""
+
+    def build(rngs: nnx.Rngs) -> nnx.Module:
+        return layer.network(given_size, widths, size, initialization=initialization, rngs=rngs)
+
+    init, bind = pure(build)
+    return init, lambda params, given: layer.law(bind(params)(given))
+
+
 def _conditionals(
     layer: Layer,
     sizes: Sequence[int],
     hidden_sizes: Sequence[Sequence[int]],
     initialization: Initialization,
 ) -> tuple[Callable[[Key[Array, ""]], list[PyTree]], Callable[[list[PyTree]], list[Partial]]]:
-    """(init, bind) of the networks that lead from each size to the next.
+    """(init, bind) of the layers that lead from each size to the next.
 
     bind gives functions of the layer drawn before, whose parameters are leaves.
     """
-    parts = []
-    for (given, size), hidden in zip(itertools.pairwise(sizes), hidden_sizes, strict=True):
-
-        def build(
-            rngs: nnx.Rngs, given: int = given, size: int = size, hidden: Sequence[int] = hidden
-        ) -> nnx.Module:
-            return layer.network(given, hidden, size, initialization=initialization, rngs=rngs)
-
-        init, bind = pure(build)
-
-        def conditional(
-            params: PyTree, given: Array, bind: Callable[[PyTree], nnx.Module] = bind
-        ) -> Distribution:
-            return layer.law(bind(params)(given))
-
-        parts.append((init, conditional))
+    parts = [
+        _conditional(layer, given_size, widths, size, initialization)
+        for (given_size, size), widths in zip(itertools.pairwise(sizes), hidden_sizes, strict=True)
+    ]
 
     def init_all(key: Key[Array, ""]) -> list[PyTree]:
-        keys = jax.random.split(key, max(len(parts), 1))
-        return [init(key) for (init, _), key in zip(parts, keys, strict=False)]
+        return [init(jax.random.fold_in(key, place)) for place, (init, _) in enumerate(parts)]
 
     def bind_all(params: list[PyTree]) -> list[Partial]:
-        return [Partial(make, own) for (_, make), own in zip(parts, params, strict=True)]
+        return [Partial(law, own) for (_, law), own in zip(parts, params, strict=True)]
 
     return init_all, bind_all
 
 
 def _check(latent_sizes: Sequence[int], hidden_sizes: Sequence[Sequence[int]]) -> None:
     if not latent_sizes or min(latent_sizes) < 1:
-        raise InputError(f"latent_sizes is {tuple(latent_sizes)}: give the size of each layer")
-    if len(hidden_sizes) != len(latent_sizes):
         raise InputError(
-            f"hidden_sizes has {len(hidden_sizes)} parts for {len(latent_sizes)} latent layers: "
-            "give the widths below each latent layer"
+            f"latent_sizes is {tuple(latent_sizes)}: give a positive size for each layer"
         )
+    of_each = all(isinstance(widths, Sequence) for widths in hidden_sizes)
+    if not of_each or len(hidden_sizes) != len(latent_sizes):
+        raise InputError(
+            f"hidden_sizes is {tuple(hidden_sizes)}: give a tuple of widths for each of the "
+            f"{len(latent_sizes)} latent layers, as ((200, 200), (100, 100)) for two"
+        )
+    if min(itertools.chain.from_iterable(hidden_sizes), default=1) < 1:
+        raise InputError(f"hidden_sizes is {tuple(hidden_sizes)}: give positive widths")
 
 
 def _model(

@@ -1,4 +1,4 @@
-"""Log-likelihoods against the exact ones; what the latents are used for against NumPy."""
+"""Log-likelihoods against the exact ones."""
 
 import functools
 
@@ -11,9 +11,7 @@ from remjax import evaluation
 from remjax.errors import InputError
 from remjax.evaluation import (
     Evaluation,
-    active_units,
     from_recognition,
-    latent_use,
     log_likelihood,
     make_log_likelihood,
     two_stage,
@@ -89,29 +87,8 @@ def test_one_bad_datapoint_does_not_spoil_the_others(key):
     assert np.isfinite(np.delete(result.log_likelihood, 2)).all()
 
 
-def test_latent_use_and_active_units():
-    gain = np.array(TRUTH.gain)
-    gain[1] *= 1e-3
-    eta = {**TRUTH.inclusive_eta, "gain": jnp.asarray(gain, jnp.float32)}
-    params = TRUTH.params(eta)
-    mean = DATA @ gain.T + np.asarray(eta["offset"], np.float64)
-    variance = np.exp(2 * np.asarray(eta["log_scale"], np.float64))
-    divergence = 0.5 * np.sum(mean**2 + variance - 1 - np.log(variance), axis=1)
-    use = latent_use(MODEL, DIAGONAL, params, X)
-    np.testing.assert_allclose(use.activity, mean.var(axis=0, ddof=1), rtol=1e-4)
-    np.testing.assert_allclose(use.kl_to_prior, divergence.mean(), rtol=1e-5)
-    assert use.active_units() == 1
-    assert use.active_units(threshold=0.0) == 2
-    assert active_units(DIAGONAL, params, X) == 1
-    assert active_units(DIAGONAL, params, X, threshold=1e9) == 0
-
-
 def test_errors(key):
     with pytest.raises(InputError, match="at least one datapoint"):
         compiled()(PARAMS, key, X[:0])
     with pytest.raises(InputError, match="num_particles is 0"):
         make_log_likelihood(MODEL, DIAGONAL, num_particles=0)
-    with pytest.raises(InputError, match=r"Model\.prior"):
-        latent_use(MODEL._replace(prior=None), DIAGONAL, PARAMS, X)
-    with pytest.raises(InputError, match="two datapoints"):
-        latent_use(MODEL, DIAGONAL, PARAMS, X[:1])

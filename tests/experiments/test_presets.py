@@ -4,15 +4,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.tree_util import Partial
 
-from experiments.presets import PRESETS, release_split, rem_v1_leaky, unweighted_with_ridge
+from experiments.presets import (
+    PRESETS,
+    iwae_release,
+    release_split,
+    rem_v1_leaky,
+    unweighted_with_ridge,
+)
 from experiments.settings import Settings
+from remjax.chains import Chain
 from remjax.data import Dataset
+from remjax.distributions import DiagonalGaussian
 from remjax.errors import InputError
 from remjax.estimators.rem import rem_v1
+from remjax.latents import LatentUse
 from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
 from remjax.moments import particle_moments, unweighted
-from remjax.types import Batch
+from remjax.types import Batch, Params, Recognition
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -69,3 +79,15 @@ def test_leak_reaches_the_encoder_and_only_the_encoder():
         np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
     bias = (leaky.eta["mlp"]["head"]["bias"], sound.eta["mlp"]["head"]["bias"])
     assert float(jnp.abs(bias[0] - bias[1]).max()) > 1e-3
+
+
+def test_release_counts_the_noise_of_one_draw_as_activity(key):
+    """z_2 follows z_1 ~ N(0, 1) with slope 3 and x has no say: 9 at 500 draws, five errors."""
+    steep = Partial(lambda slope, z: DiagonalGaussian(slope * z, jnp.ones(1)), 3.0)
+    r = Chain(DiagonalGaussian(jnp.zeros(1), jnp.ones(1)), (steep,))
+    recognition = Recognition(init=lambda key: (), distribution=lambda eta, x: r)
+    images = np.full((600, 2), np.nan, np.float32)
+    use = iwae_release(LatentUse((), 1.5), recognition, Params((), ()), key, images)
+    assert use.kl_to_prior == 1.5
+    assert use.activity[0][0] == 0.0
+    assert abs(use.activity[1][0] - 9) < 5 * 9 * np.sqrt(2 / 500)

@@ -26,7 +26,7 @@ def test_full_scale_is_the_paper(defined_flags):
     assert {cell.num_particles for cell in cells if cell.method == "rem_v1"} == {1, 10, 100, 1000}
     for cell in cells:
         assert (cell.epochs, cell.batch_size, cell.schedule) == (200, 20, "burda")
-        assert (cell.latent_size, cell.hidden_size, cell.learning_rate) == (20, 200, 1e-3)
+        assert (cell.latent_size, cell.hidden_size, cell.learning_rate) == ("20", "200", 1e-3)
         assert (cell.eval_num_particles, cell.eval_size) == (1000, 0)
         assert (cell.eval_proposal, cell.keep, cell.train_size) == ("recognition", None, None)
 
@@ -128,7 +128,9 @@ def _files(path):
 @pytest.fixture
 def smallest_scale(monkeypatch, tiny):
     """A sweep of two cells, the first of which is a program that is compiled already."""
-    settings = {name: json.loads(value) for name, value in _pairs(tiny) if name != "dataset"}
+    texts = ("dataset", "latent_size", "hidden_size")
+    pairs = _pairs(tiny)
+    settings = {name: value if name in texts else json.loads(value) for name, value in pairs}
     scale = rem.Scale(settings, ("digits",), ("rem_v1",), (2,))
     monkeypatch.setitem(rem.SCALES, "smoke", scale)
 

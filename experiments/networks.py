@@ -1,0 +1,95 @@
+"""The decoders and encoders of the papers, for the data they are to fit."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from remjax.data import Dataset
+from remjax.hierarchies import (
+    deep_gaussian_model,
+    deep_gaussian_recognition,
+    sigmoid_belief_network,
+    sigmoid_belief_recognition,
+)
+from remjax.models import (
+    Likelihood,
+    bernoulli_likelihood,
+    gaussian_likelihood,
+    gaussian_model,
+    gaussian_recognition,
+)
+from remjax.networks import Initialization
+from remjax.types import Model, Recognition
+
+# (likelihood, what the encoder subtracts, sizes and initialisation) -> decoder and encoder.
+Networks = Callable[..., tuple[Model, Recognition]]
+
+
+def gaussian(
+    likelihood: Likelihood,
+    offset: np.ndarray,
+    *,
+    latent_sizes: Sequence[int],
+    hidden_sizes: Sequence[Sequence[int]],
+    initialization: Initialization,
+) -> tuple[Model, Recognition]:
+    """Diagonal Gaussian layers: a vector for one of them, whose moments have closed forms."""
+    if len(latent_sizes) == 1:
+        one = {"latent_size": latent_sizes[0], "hidden_sizes": hidden_sizes[0]}
+        return (
+            gaussian_model(likelihood, initialization=initialization, **one),
+            gaussian_recognition(offset, initialization=initialization, **one),
+        )
+    sizes = {"latent_sizes": latent_sizes, "hidden_sizes": hidden_sizes}
+    return (
+        deep_gaussian_model(likelihood, initialization=initialization, **sizes),
+        deep_gaussian_recognition(offset, initialization=initialization, **sizes),
+    )
+
+
+def sigmoid_belief(
+    likelihood: Likelihood,
+    offset: np.ndarray,
+    *,
+    latent_sizes: Sequence[int],
+    hidden_sizes: Sequence[Sequence[int]],
+    initialization: Initialization,
+) -> tuple[Model, Recognition]:
+    """Layers of bits, linear in one another where `hidden_sizes` are empty."""
+    sizes = {"latent_sizes": latent_sizes, "hidden_sizes": hidden_sizes}
+    return (
+        sigmoid_belief_network(likelihood, initialization=initialization, **sizes),
+        sigmoid_belief_recognition(offset, initialization=initialization, **sizes),
+    )
+
+
+def build_networks(
+    dataset: Dataset,
+    networks: Networks = gaussian,
+    *,
+    latent_sizes: Sequence[int],
+    hidden_sizes: Sequence[Sequence[int]],
+    initialization: Initialization,
+    data_statistics: bool = True,
+) -> tuple[Model, Recognition]:
+    """The decoder and encoder for a data set.
+
+    With data_statistics the output bias starts at the mean training image and the encoder subtracts
+    that image. Without, the output starts at a half (Bernoulli) or zero, and the encoder sees the
+    raw image, as in the release of REM.
+    """
+    mean = np.mean(dataset.train, axis=0)
+    # The log odds of a half are zero.
+    blank = np.full_like(mean, 0.0 if dataset.real_valued else 0.5)
+    output_mean, offset = (mean, mean) if data_statistics else (blank, np.zeros_like(mean))
+    if dataset.real_valued:
+        likelihood = gaussian_likelihood(output_mean, np.std(dataset.train, axis=0))
+    else:
+        likelihood = bernoulli_likelihood(output_mean)
+    return networks(
+        likelihood,
+        offset,
+        latent_sizes=latent_sizes,
+        hidden_sizes=hidden_sizes,
+        initialization=initialization,
+    )
