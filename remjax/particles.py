@@ -306,6 +306,8 @@ def particle_sum(
         index = cut.index(cut.chunk(turn))
         z, keys, log_w = _draw_chunk(key, log_joint, proposal, index, count)
         weight = posterior._normalize(log_w)
+        # What padding adds is left out below, but 0 times its -inf would be a gradient of NaN.
+        log_w = jnp.where(index < count, log_w, posterior.moments.largest[0])
         terms = jax.vmap(as_particle)(z, keys, weight, log_w)
         if cut.turns * particle_devices() * cut.size == count:
             return jax.tree.map(jnp.sum, terms)

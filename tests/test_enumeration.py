@@ -99,8 +99,9 @@ def expectations(sizes, num_particles):
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "rws"])
 def test_unbiased_for_the_gradient_of_the_bound(name, num_particles, sizes):
     if num_particles < METHODS[name][2]:
+        net = network(sizes)
         with pytest.raises(InputError, match="num_particles=2 or more"):
-            METHODS[name][0](None, None, num_particles=num_particles)
+            METHODS[name][0](net.model, net.recognition, num_particles=num_particles)
         return
     exact, _, ours = expectations(sizes, num_particles)
     assert_equal(ours[name], exact[METHODS[name][3](num_particles)])

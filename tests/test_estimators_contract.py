@@ -45,10 +45,10 @@ CASES = {
     "rem_pooled": (rem_pooled, {}),
     "rem_pooled keep in chunks": (rem_pooled, {"keep": 4, "chunk_size": 4}),
     "dreg": (dreg, {}),
-    "stl keep": (stl, {"keep": 1}),
-    "vr in chunks": (vr, {"chunk_size": 4}),
+    "stl": (stl, {}),
+    "vr": (vr, {}),
     "miwae": (miwae, {"num_particles": 6, "num_groups": 3}),
-    "piwae keep": (piwae, {"num_particles": 6, "num_groups": 2, "keep": 2}),
+    "piwae": (piwae, {"num_particles": 6, "num_groups": 2}),
     "ciwae": (ciwae, {}),
     "rws_dreg": (rws_dreg, {}),
     "rws_defensive": (rws_defensive, {}),
@@ -64,8 +64,8 @@ OF_BITS = {
     "disarm of bits": (disarm, {"num_particles": 4}),
     "wake_sleep of bits": (wake_sleep, {}),
     "rws of bits, dreaming": (rws, {"dream_share": 0.5}),
-    "rem_v1_bernoulli of bits": (rem_v1_bernoulli, {"keep": 4}),
-    "rem_v2_bernoulli of bits": (rem_v2_bernoulli, {"chunk_size": 4}),
+    "rem_v1_bernoulli of bits": (rem_v1_bernoulli, {}),
+    "rem_v2_bernoulli of bits": (rem_v2_bernoulli, {}),
 }
 CASES |= OF_BITS
 # Dreams are the model's own: what eta learns from them has seen no datapoint.

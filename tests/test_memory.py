@@ -10,6 +10,7 @@ import pytest
 from remjax.distributions import DiagonalGaussian
 from remjax.estimators.elbo import vae
 from remjax.estimators.rem import rem_pooled, rem_v1
+from remjax.estimators.score_function import vimco
 from remjax.mixtures import Balanced
 from remjax.particles import e_step
 from remjax.types import Batch
@@ -37,7 +38,9 @@ def test_memory_of_the_e_step_does_not_depend_on_k(proposal, keep, key):
     assert abs(many - few) <= 0.05 * few
 
 
-@pytest.mark.parametrize(("method", "keep"), [(vae, None), (rem_v1, None), (rem_pooled, 32)])
+@pytest.mark.parametrize(
+    ("method", "keep"), [(vae, None), (vimco, None), (rem_v1, None), (rem_pooled, 32)]
+)
 def test_memory_of_the_gradient_does_not_depend_on_k(method, keep, key):
     """But for the number of each chunk (four bytes), which the backward pass of keep=None reads."""
     recognition = linear_gaussian.diagonal_recognition(TRUTH)
