@@ -15,7 +15,8 @@ _AXES = TrainState._make(None if name == "step" else 0 for name in TrainState._f
 def stack_replicas(states: Sequence[TrainState]) -> TrainState:
     """The states of several runs at the same step as one, its arrays [R, ...], its step common."""
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-    return stacked._replace(step=states[0].step)
+    # A copy: the stacked state will be donated, and the first run's must live on.
+    return stacked._replace(step=jnp.copy(states[0].step))
 
 
 def replica(state: TrainState, number: int) -> TrainState:

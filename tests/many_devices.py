@@ -23,8 +23,9 @@ from jax import lax
 from jax.sharding import Mesh
 
 from remjax.estimators.elbo import vae
-from remjax.estimators.importance_weighted import iwae
+from remjax.estimators.importance_weighted import dreg, iwae
 from remjax.estimators.rem import rem_mixture, rem_pooled, rem_v1, rem_v2
+from remjax.estimators.score_function import vimco
 from remjax.estimators.wake_sleep import rws
 from remjax.evaluation import make_log_likelihood
 from remjax.optimizers import adam
@@ -52,6 +53,8 @@ CASES = {
     "rem_v2": (rem_v2, "particles:8", KEEP),
     "rem_mixture": (rem_mixture, "data:4,particles:2", None),
     "rem_pooled": (rem_pooled, "data:4,particles:2", KEEP),
+    "dreg": (dreg, "data:8", KEEP),
+    "vimco": (vimco, "particles:8", None),
 }
 
 
@@ -86,7 +89,8 @@ def assert_close(values, expected, rtol=2e-5):
 def check_estimators(everything: bool) -> None:
     """Losses, metrics and gradients are those of one device."""
     for name, (method, mesh, keep) in CASES.items():
-        for kept in ((None,) if method is vae else (None, KEEP)) if everything else (keep,):
+        modes = (None,) if method in (vae, vimco) else (None, KEEP)
+        for kept in modes if everything else (keep,):
             knobs = {} if kept is None else {"keep": kept}
             estimator = method(MODEL, RECOGNITION, num_particles=K, chunk_size=CHUNK, **knobs)
             expected = losses_and_gradient(estimator, None)
