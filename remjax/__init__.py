@@ -73,6 +73,7 @@ from remjax.training import (
     metric_means,
 )
 from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
+from remjax.uncertain_weights import uncertain_gaussian_networks, with_weight_divergence
 from remjax.weights import (
     effective_sample_size,
     log_mean_exp,
@@ -162,9 +163,11 @@ __all__ = [
     "sigmoid_belief_recognition",
     "tempered",
     "two_stage",
+    "uncertain_gaussian_networks",
     "unweighted",
     "vae",
     "weighted",
     "weighted_covariance",
     "weighted_mean",
+    "with_weight_divergence",
 ]
