@@ -100,6 +100,7 @@ from remjax.training import (
     metric_means,
 )
 from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
+from remjax.uncertain_weights import uncertain_gaussian_networks, with_weight_divergence
 from remjax.weights import (
     effective_sample_size,
     log_mean_exp,
@@ -220,6 +221,7 @@ __all__ = [
     "tempered",
     "train_replicas",
     "two_stage",
+    "uncertain_gaussian_networks",
     "unweighted",
     "vae",
     "vimco",
@@ -230,4 +232,5 @@ __all__ = [
     "weighted_mean",
     "whole_signal",
     "with_dreams",
+    "with_weight_divergence",
 ]

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Key, PyTree
 from remjax.chains import Chain
 from remjax.distributions import Bernoulli, DiagonalGaussian, Distribution
 from remjax.errors import InputError
-from remjax.models import Likelihood, Prior, latent_variable_model
+from remjax.models import Likelihood, Prior, dense_decoder, latent_variable_model
 from remjax.networks import MLP, GaussianEncoder, Initialization, glorot, pure
 from remjax.types import Model, Recognition
 
@@ -211,10 +211,13 @@ def _model(
     return latent_variable_model(
         likelihood,
         Prior(init, law),
-        latent_size=latent_sizes[0],
-        hidden_sizes=downward[0],
-        initialization=initialization,
-        nearest=lambda z: z[0],
+        dense_decoder(
+            likelihood.output_bias,
+            latent_size=latent_sizes[0],
+            hidden_sizes=downward[0],
+            initialization=initialization,
+            nearest=lambda z: z[0],
+        ),
     )
 
 

@@ -102,30 +102,36 @@ class Prior(NamedTuple):
     law: Callable[[PyTree], Distribution]
 
 
-def latent_variable_model(
-    likelihood: Likelihood,
-    prior: Prior,
+class Decoder(NamedTuple):
+    """A network from z to what the likelihood takes.
+
+    Attributes:
+        init: key -> its parameters.
+        output: (parameters, z) -> [X].
+    """
+
+    init: Callable[[Key[Array, ""]], PyTree]
+    output: Callable[[PyTree, PyTree[Array]], Float[Array, " X"]]
+
+
+def dense_decoder(
+    output_bias: Float[Array, " X"],
     *,
     latent_size: int,
     hidden_sizes: Sequence[int],
     initialization: Initialization = glorot,
     nearest: Callable[[PyTree[Array]], Float[Array, " D"]] = lambda z: z,
-) -> Model:
-    """p_theta(z) of any form, p_theta(x | z) = likelihood of an MLP of z (tanh layers).
+) -> Decoder:
+    """An MLP with tanh layers.
 
     Args:
-        likelihood: of the data given the output of the network; its `output_bias` starts the last
-            layer's bias.
-        prior: of z.
+        output_bias: added to the bias of the last layer at the start.
         latent_size: D, of the layer of z that the data depend on.
         hidden_sizes: widths of the tanh layers, from z to x.
         initialization: of the linear layers.
         nearest: z -> the layer of it that the data depend on.
-
-    Returns:
-        The model; theta is a dictionary of the prior's, the network's and the likelihood's own.
     """
-    data_size = likelihood.output_bias.shape[0]
+    data_size = output_bias.shape[0]
 
     def build(rngs: nnx.Rngs) -> MLP:
         return MLP(latent_size, hidden_sizes, data_size, initialization=initialization, rngs=rngs)
@@ -133,13 +139,31 @@ def latent_variable_model(
     init_network, bind = pure(build)
 
     def init(key: Key[Array, ""]) -> PyTree:
-        network = init_network(key)
-        network["head"]["bias"] = network["head"]["bias"] + likelihood.output_bias
+        params = init_network(key)
+        params["head"]["bias"] = params["head"]["bias"] + output_bias
+        return params
+
+    return Decoder(init, lambda params, z: bind(params)(nearest(z)))
+
+
+def latent_variable_model(likelihood: Likelihood, prior: Prior, decoder: Decoder) -> Model:
+    """p_theta(z) of any form, p_theta(x | z) = likelihood of the decoder's output.
+
+    Args:
+        likelihood: of the data.
+        prior: of z.
+        decoder: whose output the likelihood takes.
+
+    Returns:
+        The model; theta is a dictionary of the prior's, the network's and the likelihood's own.
+    """
+
+    def init(key: Key[Array, ""]) -> PyTree:
         own = prior.init(jax.random.fold_in(key, 1))
-        return {"prior": own, "network": network, "likelihood": likelihood.init}
+        return {"prior": own, "network": decoder.init(key), "likelihood": likelihood.init}
 
     def output(theta: PyTree, z: PyTree[Array]) -> Float[Array, " X"]:
-        return bind(theta["network"])(nearest(z))
+        return decoder.output(theta["network"], z)
 
     def law(theta: PyTree) -> Distribution:
         return prior.law(theta["prior"])
@@ -180,9 +204,12 @@ def gaussian_model(
     return latent_variable_model(
         likelihood,
         Prior(init=lambda _: (), law=lambda _: standard_normal),
-        latent_size=latent_size,
-        hidden_sizes=hidden_sizes,
-        initialization=initialization,
+        dense_decoder(
+            likelihood.output_bias,
+            latent_size=latent_size,
+            hidden_sizes=hidden_sizes,
+            initialization=initialization,
+        ),
     )
 
 

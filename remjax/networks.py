@@ -95,9 +95,17 @@ class GaussianEncoder(nnx.Module):
 
     def __call__(self, x: Float[Array, "*batch X"]) -> tuple[Array, Array]:
         """(loc, scale), both [*batch, D]."""
-        loc, log_variance = jnp.split(self.mlp(x), 2, axis=-1)
-        log_variance = jnp.clip(log_variance, -_LOG_VARIANCE_LIMIT, _LOG_VARIANCE_LIMIT)
-        return loc, jnp.exp(0.5 * log_variance)
+        return loc_and_scale(self.mlp(x))
+
+
+def loc_and_scale(heads: Float[Array, "*batch H"]) -> tuple[Array, Array]:
+    """The two halves of a head, mean and log-variance, as (loc, scale), both [*batch, H / 2].
+
+    The log-variance is limited to +-14.
+    """
+    loc, log_variance = jnp.split(heads, 2, axis=-1)
+    log_variance = jnp.clip(log_variance, -_LOG_VARIANCE_LIMIT, _LOG_VARIANCE_LIMIT)
+    return loc, jnp.exp(0.5 * log_variance)
 
 
 def pure(
