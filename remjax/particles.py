@@ -32,7 +32,7 @@ class Particle(NamedTuple):
 
     Attributes:
         z: the latent.
-        key: `proposal.rsample(key)` gives the same z with the gradient of the proposal.
+        key: what `rsample` makes the same z of.
         weight: the self-normalised weight among all K particles.
         log_w: the unnormalised log-weight, nats.
         num_particles: K.
@@ -43,6 +43,24 @@ class Particle(NamedTuple):
     weight: Float[Array, ""]
     log_w: Float[Array, ""]
     num_particles: int
+
+    def z_along(self, proposal: Distribution) -> PyTree:
+        """z with the gradient of the proposal that drew it, through the draw (reparameterised)."""
+        # With the very array z as its value, and not a second draw of it, the compiler sees that a
+        # decoder applied to either is applied once.
+        return _z_along(self.z, proposal.rsample(self.key))
+
+
+@jax.custom_jvp
+def _z_along(z: PyTree, path: PyTree) -> PyTree:
+    """The value of z with the tangent of the path."""
+    del path
+    return z
+
+
+@_z_along.defjvp
+def _(primals: tuple[PyTree, PyTree], tangents: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
+    return primals[0], tangents[1]
 
 
 @jax.tree_util.register_dataclass
@@ -265,7 +283,7 @@ def particle_sum(
 
     def chunk_sum(chunk: Int[Array, ""]) -> PyTree:
         index = chunk * size + jnp.arange(size)
-        z, keys, log_w = _draw_chunk(key, log_joint, proposal, index, count)
+        z, keys, log_w = _draw_chunk(key, log_joint, proposal, index, count, posterior.log_joints)
         weight = posterior._normalize(log_w)
         terms = jax.vmap(as_particle)(z, keys, weight, log_w)
         if num_chunks * size == count:
@@ -314,8 +332,13 @@ def _draw_chunk(
     proposal: Distribution,
     index: Int[Array, " C"],
     num_particles: int,
+    recorded: Float[Array, " K"] | None = None,
 ) -> tuple[PyTree, Key[Array, " C"], Float[Array, " C"]]:
     """The particles of these indices, their keys and log-weights; -inf for padding. No gradient."""
     z, keys, log_q = jax.vmap(lambda i: proposal.particle(key, i))(index)
-    log_w = lax.stop_gradient(jax.vmap(log_joint)(z)) - log_q
+    if recorded is None:
+        log_joints = lax.stop_gradient(jax.vmap(log_joint)(z))
+    else:
+        log_joints = recorded.at[index].get(mode="clip")
+    log_w = log_joints - log_q
     return z, keys, jnp.where(index < num_particles, log_w, -jnp.inf)

@@ -181,7 +181,7 @@ def importance_weighted_bound(_posterior: Posterior, joint: Joint, r: Distributi
     """
 
     def summand(particle: Particle) -> Float[Array, ""]:
-        z = r.rsample(particle.key)
+        z = particle.z_along(r)
         return _weighted(particle.weight, joint(z) - r.log_prob(z))
 
     return summand
@@ -194,7 +194,7 @@ def exclusive_kl(_posterior: Posterior, joint: Joint, r: Distribution) -> Ascent
     """
 
     def summand(particle: Particle) -> Float[Array, ""]:
-        z = r.rsample(particle.key)
+        z = particle.z_along(r)
         return (joint(z) - r.log_prob(z)) / particle.num_particles
 
     return summand
@@ -213,7 +213,7 @@ def exclusive_kl_analytic(_posterior: Posterior, joint: Joint, r: Distribution) 
         )
 
     def summand(particle: Particle) -> Float[Array, ""]:
-        return (joint.log_likelihood(r.rsample(particle.key)) - divergence) / particle.num_particles
+        return (joint.log_likelihood(particle.z_along(r)) - divergence) / particle.num_particles
 
     return summand
 
