@@ -73,6 +73,7 @@ class Posterior:
         proposal: the distribution that they come from.
         moments: streamed moments; the first row is that of the weights themselves.
         kept: the M particles that stand for all, or None when all take part (keep=None).
+        drawn: z, keys and log-weights of all particles, where all are one chunk; else None.
         log_joints: log p(x, z_k) of every particle in turn, nats, or None where not recorded.
         num_particles: K.
         chunk_size: particles held in memory at a time.
@@ -82,6 +83,7 @@ class Posterior:
     proposal: Distribution
     moments: Moments
     kept: Reservoir | None
+    drawn: tuple[PyTree, Key[Array, " K"], Float[Array, " K"]] | None
     log_joints: Float[Array, " K"] | None
     num_particles: int = dataclasses.field(metadata={"static": True})
     chunk_size: int = dataclasses.field(metadata={"static": True})
@@ -206,10 +208,10 @@ def e_step(
 
     def absorb(
         carry: tuple[Moments, Reservoir | None], chunk: Int[Array, ""]
-    ) -> tuple[tuple[Moments, Reservoir | None], Float[Array, " C"] | None]:
+    ) -> tuple[tuple[Moments, Reservoir | None], Float[Array, " C"] | None, PyTree]:
         moments, kept = carry
         index = chunk * size + jnp.arange(size)
-        z, _, log_q = jax.vmap(lambda i: proposal.particle(key, i))(index)
+        z, keys, log_q = jax.vmap(lambda i: proposal.particle(key, i))(index)
         log_joints = lax.stop_gradient(score(z, chunk))
         log_w = jnp.where(index < num_particles, log_joints - log_q, -jnp.inf)
         flat = jax.vmap(lambda one: ravel_pytree(one)[0])(z).astype(dtype)
@@ -218,17 +220,18 @@ def e_step(
         if kept is not None:
             new = Reservoir(z=z, index=index, log_w=log_w, log_share=log_w)
             kept = merge_into_reservoir(jax.random.fold_in(key_keep, chunk), kept, new)
-        return (moments, kept), log_joints if record else None
+        return (moments, kept), log_joints if record else None, (z, keys, log_w)
 
     kept = None if keep is None else empty_reservoir(template, keep)
     carry = (no_moments(len(powers), dimension, dtype), kept)
+    drawn = None
     if num_chunks == 1:
-        carry, recorded = absorb(carry, jnp.zeros((), int))
+        carry, recorded, drawn = absorb(carry, jnp.zeros((), int))
     else:
         # The number of the chunk is carried: an array of all of them would grow with K.
         def absorb_next(state: PyTree, _: None) -> tuple[PyTree, Float[Array, " C"] | None]:
             carry, chunk = state
-            carry, recorded = absorb(carry, chunk)
+            carry, recorded, _ = absorb(carry, chunk)
             return (carry, chunk + 1), recorded
 
         start = (carry, jnp.zeros((), int))
@@ -236,7 +239,7 @@ def e_step(
     if recorded is not None:
         recorded = recorded.reshape(-1)[:num_particles]
     moments, kept = carry
-    return Posterior(key, proposal, moments, kept, recorded, num_particles, size)
+    return Posterior(key, proposal, moments, kept, drawn, recorded, num_particles, size)
 
 
 def particle_sum(
@@ -279,19 +282,21 @@ def particle_sum(
             lambda term: jnp.sum(jnp.where(stands_for > 0.0, stands_for * term, 0.0)), terms
         )
 
+    if posterior.drawn is not None:
+        z, keys, log_w = posterior.drawn
+        terms = jax.vmap(as_particle)(z, keys, posterior._normalize(log_w), log_w)
+        return jax.tree.map(lambda term: jnp.sum(term[:count]), terms)
+
     num_chunks, size = balanced_chunks(count, posterior.chunk_size)
 
     def chunk_sum(chunk: Int[Array, ""]) -> PyTree:
         index = chunk * size + jnp.arange(size)
-        z, keys, log_w = _draw_chunk(key, log_joint, proposal, index, count, posterior.log_joints)
+        z, keys, log_w = _draw_chunk(key, log_joint, proposal, index, count)
         weight = posterior._normalize(log_w)
         terms = jax.vmap(as_particle)(z, keys, weight, log_w)
         if num_chunks * size == count:
             return jax.tree.map(jnp.sum, terms)
         return jax.tree.map(lambda term: jnp.sum(jnp.where(index < count, term, 0.0)), terms)
-
-    if num_chunks == 1:
-        return chunk_sum(jnp.zeros((), int))
 
     def add(total: PyTree, chunk: Int[Array, ""]) -> tuple[PyTree, None]:
         terms = jax.checkpoint(chunk_sum, prevent_cse=False)(chunk)
@@ -332,13 +337,8 @@ def _draw_chunk(
     proposal: Distribution,
     index: Int[Array, " C"],
     num_particles: int,
-    recorded: Float[Array, " K"] | None = None,
 ) -> tuple[PyTree, Key[Array, " C"], Float[Array, " C"]]:
     """The particles of these indices, their keys and log-weights; -inf for padding. No gradient."""
     z, keys, log_q = jax.vmap(lambda i: proposal.particle(key, i))(index)
-    if recorded is None:
-        log_joints = lax.stop_gradient(jax.vmap(log_joint)(z))
-    else:
-        log_joints = recorded.at[index].get(mode="clip")
-    log_w = log_joints - log_q
+    log_w = lax.stop_gradient(jax.vmap(log_joint)(z)) - log_q
     return z, keys, jnp.where(index < num_particles, log_w, -jnp.inf)

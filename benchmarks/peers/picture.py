@@ -22,7 +22,7 @@ def draw(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
     columns = min(4, len(panels))
     lines = -(-len(panels) // columns)
     with drawing(path, 3.6 * columns, 1.9 * lines + 0.3) as figure:
-        axes = figure.subplots(lines, columns, squeeze=False).flat
+        axes = figure.subplots(lines, columns, squeeze=False).flatten()
         for panel in axes:
             panel.set_visible(False)
         for panel, ((method, batch, count), bars) in zip(axes, panels.items(), strict=False):

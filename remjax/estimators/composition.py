@@ -23,6 +23,7 @@ from jaxtyping import Array, Float, Key
 
 from remjax.distributions import Balanced, Distribution, Stratified
 from remjax.errors import InputError
+from remjax.estimators.groups import batch_mean, group_size
 from remjax.moments import Covariance, moment_match, shrunk
 from remjax.particles import Particle, Posterior, check_counts, e_step, particle_sum
 from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
@@ -295,10 +296,15 @@ def compose(
         params: Params, state: tuple[()], key: Key[Array, ""], batch: Batch
     ) -> tuple[Estimate, tuple[()]]:
         size = batch.x.shape[0]
-        chunk = chunk_size or max(1, _ROWS_IN_FLIGHT // size)
+        chunk = min(chunk_size or _ROWS_IN_FLIGHT, num_particles)
         keys = jax.random.split(key, size)
-        per_datapoint = jax.vmap(terms, in_axes=(None, 0, 0, None))(params, keys, batch.x, chunk)
-        theta_term, eta_term, metrics = jax.tree.map(jnp.mean, per_datapoint)
+        theta_term, eta_term, metrics = batch_mean(
+            functools.partial(terms, chunk=chunk),
+            params,
+            keys,
+            batch.x,
+            group_size(size, _ROWS_IN_FLIGHT // chunk),
+        )
         return Estimate(-theta_term, -eta_term, metrics), state
 
     return Estimator(init, estimate)
