@@ -296,14 +296,15 @@ def compose(
         params: Params, state: tuple[()], key: Key[Array, ""], batch: Batch
     ) -> tuple[Estimate, tuple[()]]:
         size = batch.x.shape[0]
-        chunk = min(chunk_size or _ROWS_IN_FLIGHT, num_particles)
+        if keep is None:
+            chunk = min(chunk_size or _ROWS_IN_FLIGHT, num_particles)
+            group = group_size(size, _ROWS_IN_FLIGHT // chunk)
+        else:
+            # The gradient takes little, and takes least for the whole batch at once.
+            chunk, group = chunk_size or max(1, _ROWS_IN_FLIGHT // size), size
         keys = jax.random.split(key, size)
         theta_term, eta_term, metrics = batch_mean(
-            functools.partial(terms, chunk=chunk),
-            params,
-            keys,
-            batch.x,
-            group_size(size, _ROWS_IN_FLIGHT // chunk),
+            functools.partial(terms, chunk=chunk), params, keys, batch.x, group
         )
         return Estimate(-theta_term, -eta_term, metrics), state
 
