@@ -45,3 +45,8 @@ def time_interleaved(programs: Mapping[str, Program], repeats: int) -> dict[str,
 def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """Median over turns of theirs / ours: how many times as fast we are."""
     return float(np.median(np.divide(theirs, ours)))
+
+
+def median(seconds: Sequence[float]) -> float:
+    """The middle of the runs."""
+    return float(np.median(seconds))

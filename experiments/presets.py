@@ -45,7 +45,7 @@ def pathwise_leak(_posterior: Posterior, joint: Joint, r: Distribution) -> Ascen
     """sum_k weights_k log p(x, z_k(eta)): the theta loss, differentiated through the particles."""
 
     def summand(particle: Particle) -> Float[Array, ""]:
-        return particle.weight * joint(r.rsample(particle.key))
+        return particle.weight * joint(particle.z_along(r))
 
     return summand
 

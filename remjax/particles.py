@@ -43,7 +43,7 @@ class Particle(NamedTuple):
 
     Attributes:
         z: the latent.
-        key: `proposal.rsample(key)` gives the same z with the gradient of the proposal.
+        key: what `rsample` makes the same z of.
         weight: the self-normalised weight among all K particles.
         log_w: the unnormalised log-weight, nats.
         num_particles: K.
@@ -54,6 +54,24 @@ class Particle(NamedTuple):
     weight: Float[Array, ""]
     log_w: Float[Array, ""]
     num_particles: int
+
+    def z_along(self, proposal: Distribution) -> PyTree:
+        """z with the gradient of the proposal that drew it, through the draw (reparameterised)."""
+        # With the very array z as its value, and not a second draw of it, the compiler sees that a
+        # decoder applied to either is applied once.
+        return _z_along(self.z, proposal.rsample(self.key))
+
+
+@jax.custom_jvp
+def _z_along(z: PyTree, path: PyTree) -> PyTree:
+    """The value of z with the tangent of the path."""
+    del path
+    return z
+
+
+@_z_along.defjvp
+def _(primals: tuple[PyTree, PyTree], tangents: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
+    return primals[0], tangents[1]
 
 
 @jax.tree_util.register_dataclass
@@ -66,6 +84,7 @@ class Posterior:
         proposal: the distribution that they come from.
         moments: streamed moments; the first row is that of the weights themselves.
         kept: the M particles that stand for all, or None when all take part (keep=None).
+        drawn: z, keys and log-weights of all particles, where they are one chunk; else None.
         log_joints: log p(x, z_k) of every particle in turn, nats, or None where not recorded.
         num_particles: K.
         chunk_size: particles held in memory at a time.
@@ -76,6 +95,7 @@ class Posterior:
     proposal: Distribution
     moments: Moments
     kept: Reservoir | None
+    drawn: tuple[PyTree, Key[Array, " C"], Float[Array, " C"]] | None
     log_joints: Float[Array, " K"] | None
     num_particles: int = dataclasses.field(metadata={"static": True})
     chunk_size: int = dataclasses.field(metadata={"static": True})
@@ -228,11 +248,11 @@ def e_step(
 
     def absorb(
         carry: tuple[Moments, Reservoir | None], turn: Int[Array, ""]
-    ) -> tuple[tuple[Moments, Reservoir | None], Float[Array, " C"] | None]:
+    ) -> tuple[tuple[Moments, Reservoir | None], PyTree]:
         moments, strands = carry
         chunk = cut.chunk(turn)
         index = cut.index(chunk)
-        z, _, log_q = jax.vmap(lambda i: proposal.particle(key, i))(index)
+        z, keys, log_q = jax.vmap(lambda i: proposal.particle(key, i))(index)
         log_joints = lax.stop_gradient(score(z, chunk))
         log_w = jnp.where(index < num_particles, log_joints - log_q, -jnp.inf)
         flat = jax.vmap(lambda one: ravel_pytree(one)[0])(z).astype(dtype)
@@ -242,11 +262,12 @@ def e_step(
             new = Reservoir(z=z, index=index, log_w=log_w, log_share=log_w)
             key_chunk = jax.random.fold_in(key_keep, chunk)
             strands = merge_into_strand(key_chunk, strands, turn, new, cut.exists(chunk))
-        return (moments, strands), log_joints if record else None
+        recorded = log_joints if record else None
+        return (moments, strands), (recorded, (z, keys, log_w) if cut.turns == 1 else None)
 
     strands = None if keep is None else empty_strands(template, keep, cut.turns)
     start = (no_moments(len(powers), dimension, dtype), strands)
-    (moments, strands), recorded = cut.stream(absorb, start)
+    (moments, strands), (recorded, drawn) = cut.stream(absorb, start)
     moments = functools.reduce(merge_moments, of_all_devices(moments))
     kept = None
     if strands is not None:
@@ -255,7 +276,8 @@ def e_step(
         )
     if recorded is not None:
         recorded = cut.in_order(recorded).reshape(-1)[:num_particles]
-    return Posterior(key, proposal, moments, kept, recorded, num_particles, size, powers)
+    drawn = jax.tree.map(lambda leaf: leaf[0], drawn)
+    return Posterior(key, proposal, moments, kept, drawn, recorded, num_particles, size, powers)
 
 
 def particle_sum(
@@ -304,7 +326,8 @@ def particle_sum(
 
     def chunk_sum(turn: Int[Array, ""]) -> PyTree:
         index = cut.index(cut.chunk(turn))
-        z, keys, log_w = _draw_chunk(key, log_joint, proposal, index, count)
+        drawn = posterior.drawn or _draw_chunk(key, log_joint, proposal, index, count)
+        z, keys, log_w = drawn
         weight = posterior._normalize(log_w)
         # What padding adds is left out below, but 0 times its -inf would be a gradient of NaN.
         log_w = jnp.where(index < count, log_w, posterior.moments.largest[0])

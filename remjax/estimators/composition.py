@@ -13,19 +13,20 @@ run once.
 """
 
 import dataclasses
-from typing import NamedTuple
+import functools
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.chunks import check_counts, even_chunk_size
+from remjax.estimators.batches import Terms, batch_mean
 from remjax.estimators.objectives import Ascent, Hyperobjective, Objective, Summand
 from remjax.estimators.proposals import Draws, Proposal
 from remjax.moments import Covariance, tempered
 from remjax.particles import Particle, Posterior, particle_sum
-from remjax.types import Batch, Estimate, Estimator, Joint, Metrics, Model, Params, Recognition
+from remjax.sharding import particle_devices
+from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
 
 # Decoder passes in flight: enough rows to fill a matrix product, few enough to stay in the cache.
 _ROWS_IN_FLIGHT = 1024
@@ -87,8 +88,9 @@ def compose(
     def estimate(
         params: Params, state: tuple[()], key: Key[Array, ""], batch: Batch
     ) -> tuple[Estimate, tuple[()]]:
-        terms = terms_of_batch(model, recognition, choices, params, key, batch)
-        theta_term, eta_term, metrics = jax.tree.map(jnp.mean, terms)
+        terms = functools.partial(terms_of_batch, model, recognition, choices)
+        size = _datapoints_at_a_time(choices, batch.x.shape[0])
+        theta_term, eta_term, metrics = batch_mean(terms, params, key, batch, size)
         return Estimate(-theta_term, -eta_term, metrics), state
 
     return Estimator(init, estimate)
@@ -111,18 +113,15 @@ class Choices:
         check_counts(self.num_particles, self.chunk_size, self.keep)
 
 
-class Terms(NamedTuple):
-    """What a batch contributes, one of each per datapoint [B]: how they are averaged is the method.
-
-    Attributes:
-        theta: what theta ascends; as many sums as the objective's summand has leaves.
-        eta: what eta ascends, likewise.
-        metrics: log_evidence, ess and hyper_ess, as in `compose`.
-    """
-
-    theta: PyTree[Float[Array, " B"]]
-    eta: PyTree[Float[Array, " B"]]
-    metrics: Metrics
+def _datapoints_at_a_time(choices: Choices, batch_size: int) -> int:
+    """As many as keep one chunk of decoder passes in flight; a divisor of the batch size."""
+    if choices.keep is not None:
+        # The gradient takes little, and takes least for the whole batch at once.
+        return batch_size
+    per_device = -(-choices.num_particles // particle_devices())
+    in_flight = min(choices.chunk_size or _ROWS_IN_FLIGHT, per_device)
+    most = max(1, _ROWS_IN_FLIGHT // in_flight)
+    return max(size for size in range(1, batch_size + 1) if batch_size % size == 0 and size <= most)
 
 
 def init_params(model: Model, recognition: Recognition, key: Key[Array, ""]) -> Params:
@@ -178,6 +177,10 @@ def terms_of_batch(
 
     # By their place in the data set: how a batch is cut over devices changes no particle.
     keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch.index)
+    if batch.x.shape[0] == 1:
+        # Without an axis of length one, the gradient of a layer is one product of matrices.
+        terms = of_datapoint(keys[0], batch.x[0])
+        return jax.tree.map(lambda leaf: leaf[None], terms)
     return jax.vmap(of_datapoint)(keys, batch.x)
 
 

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from remjax.errors import InputError
-from remjax.estimators.composition import Choices, Terms, compose, init_params, terms_of_batch
+from remjax.estimators.batches import Terms
+from remjax.estimators.composition import Choices, compose, init_params, terms_of_batch
 from remjax.estimators.objectives import (
     Summand,
     evidence_lower_bound,

@@ -55,7 +55,7 @@ def importance_weighted_bound(_posterior: Posterior, joint: Joint, r: Distributi
     """
 
     def summand(particle: Particle) -> Float[Array, ""]:
-        z = r.rsample(particle.key)
+        z = particle.z_along(r)
         return _weighted(particle.weight, joint(z) - r.log_prob(z))
 
     return summand
@@ -82,7 +82,7 @@ def path_derivative(
         frozen = lax.stop_gradient(r)
 
         def summand(particle: Particle) -> Float[Array, ""]:
-            z = r.rsample(particle.key)
+            z = particle.z_along(r)
             return _weighted(weigh(particle.weight), joint(z) - frozen.log_prob(z))
 
         return summand
@@ -97,7 +97,7 @@ def exclusive_kl(_posterior: Posterior, joint: Joint, r: Distribution) -> Summan
     """
 
     def summand(particle: Particle) -> Float[Array, ""]:
-        z = r.rsample(particle.key)
+        z = particle.z_along(r)
         return (joint(z) - r.log_prob(z)) / particle.num_particles
 
     return summand
@@ -116,7 +116,7 @@ def exclusive_kl_analytic(_posterior: Posterior, joint: Joint, r: Distribution) 
         )
 
     def summand(particle: Particle) -> Float[Array, ""]:
-        return (joint.log_likelihood(r.rsample(particle.key)) - divergence) / particle.num_particles
+        return (joint.log_likelihood(particle.z_along(r)) - divergence) / particle.num_particles
 
     return summand
 

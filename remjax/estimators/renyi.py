@@ -73,7 +73,7 @@ def _tempered_log_joint(power: float) -> Objective:
 def _tempered_log_weight(power: float) -> Hyperobjective:
     def hyperobjective(posterior: Posterior, joint: Joint, r: Distribution) -> Ascent:
         def summand(particle: Particle) -> Float[Array, ""]:
-            z = r.rsample(particle.key)
+            z = particle.z_along(r)
             return posterior.tempered(particle, power) * (joint(z) - r.log_prob(z))
 
         return summand

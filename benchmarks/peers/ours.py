@@ -1,0 +1,77 @@
+"""remjax's own step, or many of them in one compiled program."""
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks.peers.work import (
+    ADAM_EPSILON,
+    DATA_SIZE,
+    HIDDEN_SIZE,
+    LATENT_SIZE,
+    LEARNING_RATE,
+    Prepared,
+    Work,
+    images,
+)
+from experiments.methods import build_estimator
+from remjax.estimators.composition import Draws
+from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
+from remjax.moments import shrunk
+from remjax.optimizers import adam
+from remjax.training import init_train_state, make_epoch, make_train_step
+from remjax.types import Batch
+
+
+def prepare(work: Work) -> Prepared:
+    """A training step (or `steps` of them as part of an epoch), or the forward pass alone."""
+    number = work.batch_size * work.steps
+    x, mean = images(number)
+    sizes = {"latent_size": LATENT_SIZE, "hidden_sizes": (HIDDEN_SIZE, HIDDEN_SIZE)}
+    model = gaussian_model(bernoulli_likelihood(mean), **sizes)
+    recognition = gaussian_recognition(mean, **sizes)
+    data = jnp.asarray(x)
+    options = {"num_particles": work.num_particles, "keep": work.keep}
+
+    if work.method == "e_step":
+        estimator = build_estimator("iwae", model, recognition, options)
+        params, _ = estimator.init(jax.random.key(0))
+
+        def forward(key: jax.Array, x: jax.Array) -> jax.Array:
+            def one(key: jax.Array, x: jax.Array) -> jax.Array:
+                draws = Draws(
+                    key,
+                    model.joint(params.theta, x),
+                    recognition.distribution(params.eta, x),
+                    num_particles=work.num_particles,
+                    covariance=shrunk(),
+                    chunk_size=max(1, 1024 // work.batch_size),
+                    keep=work.keep,
+                )
+                return draws.r.log_evidence + jnp.sum(draws.r.covariance)
+
+            return jax.vmap(one)(jax.random.split(key, work.batch_size), x)
+
+        compiled = jax.jit(forward).lower(jax.random.key(1), data).compile()
+        return Prepared(
+            lambda: jax.block_until_ready(compiled(jax.random.key(1), data)),
+            compiled.memory_analysis().temp_size_in_bytes,
+        )
+
+    estimator = build_estimator(work.method, model, recognition, options)
+    optimizer = adam(LEARNING_RATE, eps=ADAM_EPSILON)
+    state = init_train_state(estimator, optimizer, jax.random.key(0), DATA_SIZE)
+    if work.steps > 1:
+        step = make_epoch(estimator, optimizer, num_data=number, batch_size=work.batch_size)
+        arguments = (data, work.steps)
+    else:
+        step = make_train_step(estimator, optimizer)
+        arguments = (Batch(data, jnp.arange(number)),)
+    compiled = step.lower(state, *arguments).compile()
+
+    def run() -> None:
+        nonlocal state
+        result = compiled(state, *arguments)
+        state = result if work.steps > 1 else result[0]
+        jax.block_until_ready(state)
+
+    return Prepared(run, compiled.memory_analysis().temp_size_in_bytes)

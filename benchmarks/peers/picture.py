@@ -1,0 +1,40 @@
+"""The rows of the peers as one picture: time of a step, a panel per method and size."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.pictures import COLOURS, PathLike, drawing
+
+
+def draw(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Bars of milliseconds per step, one panel per method and size; ours in colour.
+
+    Args:
+        path: the PNG file to write.
+        rows: of `benchmarks.peers`; those without a time are left out.
+    """
+    panels: dict[tuple[str, int, int], dict[str, float]] = {}
+    for row in rows:
+        if "milliseconds" in row:
+            kept = (
+                f", keep={row['keep']}" if row["implementation"] == "remjax" and row["keep"] else ""
+            )
+            panel = (row["method"], row["batch_size"], row["num_particles"])
+            panels.setdefault(panel, {})[row["implementation"] + kept] = row["milliseconds"]
+    columns = min(4, len(panels))
+    lines = -(-len(panels) // columns)
+    with drawing(path, 3.6 * columns, 1.9 * lines + 0.3) as figure:
+        axes = figure.subplots(lines, columns, squeeze=False).flatten()
+        for panel in axes:
+            panel.set_visible(False)
+        for panel, ((method, batch, count), bars) in zip(axes, panels.items(), strict=False):
+            panel.set_visible(True)
+            colours = [COLOURS[0] if name.startswith("remjax") else "0.7" for name in bars]
+            drawn = panel.barh(list(bars), list(bars.values()), color=colours)
+            panel.bar_label(drawn, fmt="{:,.3g}", padding=3, fontsize=9)
+            panel.margins(x=0.2)
+            panel.invert_yaxis()
+            panel.grid(visible=False)
+            panel.set_xticks([])
+            panel.set_title(f"{method}, B={batch}, K={count:,}", fontsize=10)
+        figure.supxlabel("milliseconds per training step", fontsize=10)

@@ -1,0 +1,92 @@
+"""The mean over a batch, some datapoints after the others, and its gradient in the same pass.
+
+Where all particles of a datapoint fit into one chunk, they are scored once: their gradient is taken
+while they are still in the cache, and not in a second pass that has to score them again.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Key, PyTree
+
+from remjax.types import Batch, Metrics, Params
+
+
+class Terms(NamedTuple):
+    """What a batch contributes, one of each per datapoint [B]: how they are averaged is the method.
+
+    Attributes:
+        theta: what theta ascends; as many sums as the objective's summand has leaves.
+        eta: what eta ascends, likewise.
+        metrics: log_evidence, ess and hyper_ess, as in `composition.compose`.
+    """
+
+    theta: PyTree[Float[Array, "*B"]]
+    eta: PyTree[Float[Array, "*B"]]
+    metrics: Metrics
+
+
+TermsOfBatch = Callable[[Params, Key[Array, ""], Batch], Terms]
+
+
+def batch_mean(
+    terms: TermsOfBatch, params: Params, key: Key[Array, ""], batch: Batch, size: int
+) -> Terms:
+    """The means of the terms over a batch, computed for `size` datapoints at a time.
+
+    Args:
+        terms: of any part of the batch; theta and eta one number per datapoint.
+        params: carry the gradient, which is taken along with the values.
+        key: the same for all parts: a datapoint's place in the data set names its particles.
+        batch: B datapoints.
+        size: a divisor of B.
+
+    Returns:
+        The means. The metrics carry no gradient.
+    """
+
+    def mean(params: Params, key: Key[Array, ""], part: Batch) -> Terms:
+        return jax.tree.map(jnp.mean, terms(params, key, part))
+
+    num_parts = batch.x.shape[0] // size
+    if num_parts == 1:
+        return mean(params, key, batch)
+
+    def over_parts(function: Callable[[Batch], PyTree], batch: Batch) -> PyTree:
+        parts = jax.tree.map(lambda leaf: leaf.reshape(num_parts, size, *leaf.shape[1:]), batch)
+        first = jax.eval_shape(function, jax.tree.map(lambda leaf: leaf[0], parts))
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), first)
+
+        def add(total: PyTree, part: Batch) -> tuple[PyTree, None]:
+            return jax.tree.map(jnp.add, total, function(part)), None
+
+        total, _ = lax.scan(add, zeros, parts)
+        return jax.tree.map(lambda leaf: leaf / num_parts, total)
+
+    @jax.custom_vjp
+    def whole(params: Params, key: Key[Array, ""], batch: Batch) -> Terms:
+        return over_parts(lambda part: mean(params, key, part), batch)
+
+    def forward(params: Params, key: Key[Array, ""], batch: Batch) -> tuple[Terms, Params]:
+        def with_gradient(part: Batch) -> tuple[Terms, Params]:
+            def split(params: Params) -> tuple[tuple[PyTree, PyTree], Metrics]:
+                theta, eta, metrics = mean(params, key, part)
+                return (theta, eta), metrics
+
+            (theta, eta), pull, metrics = jax.vjp(split, params, has_aux=True)
+            # One pull for both: theta's term has no gradient in eta, nor eta's in theta.
+            (gradient,) = pull((jnp.ones_like(theta), jnp.ones_like(eta)))
+            return Terms(theta, eta, metrics), gradient
+
+        return over_parts(with_gradient, batch)
+
+    def backward(gradient: Params, cotangents: Terms) -> tuple[Params, None, None]:
+        to_theta = jax.tree.map(lambda leaf: cotangents.theta * leaf, gradient.theta)
+        to_eta = jax.tree.map(lambda leaf: cotangents.eta * leaf, gradient.eta)
+        return gradient._replace(theta=to_theta, eta=to_eta), None, None
+
+    whole.defvjp(forward, backward)
+    return whole(params, key, batch)
