@@ -90,7 +90,9 @@ def spread(rows: Sequence[Row]) -> str:
     forms = dict.fromkeys((row["method"], row["keep"]) for row in rows)
     lines = []
     for method, keep in forms:
-        sizes = [row["temp_bytes"] for row in rows if (row["method"], row["keep"]) == (method, keep)]
+        sizes = [
+            row["temp_bytes"] for row in rows if (row["method"], row["keep"]) == (method, keep)
+        ]
         excess = 100.0 * (max(sizes) / min(sizes) - 1.0)
         lines.append({"method": method, "keep": keep, "spread of memory (%)": excess})
     return markdown(lines, list(lines[0]))

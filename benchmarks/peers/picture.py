@@ -16,7 +16,9 @@ def draw(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
     panels: dict[tuple[str, int, int], dict[str, float]] = {}
     for row in rows:
         if "milliseconds" in row:
-            kept = f", keep={row['keep']}" if row["implementation"] == "remjax" and row["keep"] else ""
+            kept = (
+                f", keep={row['keep']}" if row["implementation"] == "remjax" and row["keep"] else ""
+            )
             panel = (row["method"], row["batch_size"], row["num_particles"])
             panels.setdefault(panel, {})[row["implementation"] + kept] = row["milliseconds"]
     columns = min(4, len(panels))

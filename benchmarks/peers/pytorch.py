@@ -69,7 +69,9 @@ def rem_v1(networks: Networks, x: torch.Tensor, num_particles: int) -> torch.Ten
         mean = torch.einsum("kb,kbd->bd", weights, z)
         centred = z - mean
         covariance = torch.einsum("kb,kbd,kbe->bde", weights, centred, centred)
-        factor = torch.linalg.cholesky(covariance + _RIDGE * torch.eye(LATENT_SIZE, device=x.device))
+        factor = torch.linalg.cholesky(
+            covariance + _RIDGE * torch.eye(LATENT_SIZE, device=x.device)
+        )
         s = MultivariateNormal(mean, scale_tril=factor, validate_args=False)
         z_of_s = s.sample((num_particles,))
         of_s = torch.softmax(networks.log_joint(x, z_of_s) - s.log_prob(z_of_s), dim=0)

@@ -38,7 +38,10 @@ def prepare(work: Work) -> Prepared:
         raise InputError(f"TFP has no {work.method}")
     tfd = tfp.distributions
     x = jnp.asarray(images(work.batch_size)[0])
-    params = {"decoder": _init(LATENT_SIZE, DATA_SIZE), "encoder": _init(DATA_SIZE, 2 * LATENT_SIZE)}
+    params = {
+        "decoder": _init(LATENT_SIZE, DATA_SIZE),
+        "encoder": _init(DATA_SIZE, 2 * LATENT_SIZE),
+    }
     optimizer = optax.adam(LEARNING_RATE, eps=ADAM_EPSILON)
 
     def loss(params: dict[str, Layers], key: jax.Array, x: jax.Array) -> jax.Array:

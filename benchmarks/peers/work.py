@@ -5,6 +5,7 @@ float32, Adam. A step is the gradients of both losses and the update, from a bat
 device already.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -55,5 +56,5 @@ def images(number: int) -> tuple[np.ndarray, np.ndarray]:
 def initial_weights(sizes: tuple[int, ...]) -> list[np.ndarray]:
     """Uniform weights [in, out] of variance 2 / (in + out) for each layer of a network."""
     rng = np.random.default_rng(1)
-    limits = [(m, n, np.sqrt(6.0 / (m + n))) for m, n in zip(sizes, sizes[1:], strict=False)]
+    limits = [(m, n, np.sqrt(6.0 / (m + n))) for m, n in itertools.pairwise(sizes)]
     return [rng.uniform(-limit, limit, (m, n)).astype(np.float32) for m, n, limit in limits]
