@@ -99,7 +99,7 @@ def time_group(work: Work) -> list[Row]:
     """Rows of one group: each peer once for every form of ours that it is compared with."""
     wanted = forms(work)
     too_large = {}
-    for name in set(wanted) & set(PEERS):
+    for name in [name for name in wanted if name in PEERS]:
         need = 4e-9 * PEERS[name].arrays * work.batch_size * work.num_particles * DATA_SIZE
         if need > FLAGS.memory_gb:
             too_large[name] = f"would take about {need:.0f} GB"

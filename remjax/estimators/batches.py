@@ -32,6 +32,12 @@ class Terms(NamedTuple):
 TermsOfBatch = Callable[[Params, Key[Array, ""], Batch], Terms]
 
 
+def largest_divisor(batch_size: int, most: int) -> int:
+    """The largest divisor of the batch size that is not above `most`, and at least 1."""
+    sizes = range(max(1, min(most, batch_size)), 0, -1)
+    return next(size for size in sizes if batch_size % size == 0)
+
+
 def batch_mean(
     terms: TermsOfBatch, params: Params, key: Key[Array, ""], batch: Batch, size: int
 ) -> Terms:

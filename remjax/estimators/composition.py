@@ -20,7 +20,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.chunks import check_counts, even_chunk_size
-from remjax.estimators.batches import Terms, batch_mean
+from remjax.estimators.batches import Terms, batch_mean, largest_divisor
 from remjax.estimators.objectives import Ascent, Hyperobjective, Objective, Summand
 from remjax.estimators.proposals import Draws, Proposal
 from remjax.moments import Covariance, tempered
@@ -120,8 +120,7 @@ def _datapoints_at_a_time(choices: Choices, batch_size: int) -> int:
         return batch_size
     per_device = -(-choices.num_particles // particle_devices())
     in_flight = min(choices.chunk_size or _ROWS_IN_FLIGHT, per_device)
-    most = max(1, _ROWS_IN_FLIGHT // in_flight)
-    return max(size for size in range(1, batch_size + 1) if batch_size % size == 0 and size <= most)
+    return largest_divisor(batch_size, _ROWS_IN_FLIGHT // in_flight)
 
 
 def init_params(model: Model, recognition: Recognition, key: Key[Array, ""]) -> Params:

@@ -1,0 +1,92 @@
+"""Each benchmark runs at a tiny size, writes what it says, and refuses what cannot be."""
+
+import json
+
+import pytest
+
+from benchmarks import gradient_variance, roofline, scaling, time_to_quality
+from benchmarks.peers import __main__ as peers
+from benchmarks.peers.processes import workers
+from benchmarks.peers.work import Work
+
+_SCALING = ("--methods=rws", "--particles=64,128", "--keep=4", "--batch_size=2", "--repeats=1")
+_VARIANCE = (
+    "--methods=iwae", "--particles=8", "--keep=4", "--train_size=100", "--train_steps=2",
+    "--batch_size=4", "--draws=3", "--hidden_size=8", "--latent_size=2",
+)  # fmt: skip
+_QUALITY = (
+    "--methods=iwae:8:4", "--dataset=digits", "--minutes=0.001", "--turns=1", "--eval_size=4",
+    "--eval_num_particles=8", "--hidden_size=8", "--latent_size=2",
+)  # fmt: skip
+_ROOFLINE = ("--batch_size=2", "--num_particles=8", "--size=64", "--repeats=1")
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "columns", "has_picture"),
+    [
+        (scaling, _SCALING, {"method", "keep", "num_particles", "temp_bytes"}, True),
+        (gradient_variance, _VARIANCE, {"state", "method", "theta_snr", "eta_snr"}, True),
+        (time_to_quality, _QUALITY, {"method", "seconds", "log_likelihood"}, True),
+        (roofline, _ROOFLINE, {"what", "GFLOP/s", "GB/s"}, False),
+    ],
+    ids=["scaling", "gradient_variance", "time_to_quality", "roofline"],
+)
+def test_benchmark(module, arguments, columns, has_picture, tmp_path, run_binary):
+    picture = [f"--picture={tmp_path / 'picture.png'}"] if has_picture else []
+    done = run_binary(module, *arguments, f"--json={tmp_path / 'rows.json'}", *picture)
+    assert done.code == 0, done.stderr
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert rows
+    assert all(columns <= set(row) for row in rows)
+    assert not has_picture or (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_peers(tmp_path, run_binary):
+    """Ours has a time in every group; a peer has one, or says why not."""
+    done = run_binary(
+        peers, "--methods=e_step,rws", "--sizes=4x8", "--repeats=1", "--memory_gb=1e-9",
+        f"--json={tmp_path / 'rows.json'}", f"--picture={tmp_path / 'picture.png'}",
+    )  # fmt: skip
+    assert done.code == 0, done.stderr
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert [(row["method"], row["implementation"]) for row in rows] == [
+        ("e_step", "remjax"),
+        ("e_step", "matrix products"),
+        ("rws", "remjax"),
+        ("rws", "PyTorch"),
+        ("rws", "Pyro"),
+    ]
+    for row in rows:
+        if row["implementation"] in ("PyTorch", "Pyro"):
+            assert "would take about" in row["error"]
+        else:
+            assert row["milliseconds"] > 0.0
+            assert row["speedup"] > 0.0
+            assert row["temp_bytes"] > 0
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_peer_that_is_missing_says_so():
+    work = Work("iwae", 4, 8, None, 1)
+    with workers({"other": ("absent", work), "wrong": ("products", work)}, 60.0) as started:
+        assert not started.ready
+        assert "is not installed" in started.failed["other"]
+        assert "beside the forward pass" in started.failed["wrong"]
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "message"),
+    [
+        (peers, ["--sizes=20"], "--sizes=20 is no B x K: write it as 20x1000"),
+        (peers, ["--methods=rem"], "--methods=rem is not known"),
+        (scaling, ["--keep=64", "--particles=8"], "--keep=64 is more than --particles=8"),
+        (scaling, ["--methods=remv1"], "--method=remv1 is not known: use one of rem_v1"),
+        (gradient_variance, ["--particles=0"], "--particles=0: give positive whole numbers"),
+        (time_to_quality, ["--dataset=digits", "--methods=iwae:x"], "write it as name:K:keep"),
+    ],
+)
+def test_bad_input_is_one_line(module, arguments, message, run_binary):
+    done = run_binary(module, *arguments)
+    assert done.code == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
