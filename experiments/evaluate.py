@@ -3,6 +3,8 @@
     python -m experiments.evaluate --run_dir=RUN --eval_num_particles=5000 --eval_size=0
 
 reads the last checkpoint of RUN and adds one entry to the list `evaluations` of RUN/result.json.
+With --ais_steps the test images are scored by annealed importance sampling as well, and with
+--ais_simulated a sandwich on images of the model itself tells how tight that bound is.
 """
 
 import dataclasses
@@ -10,6 +12,7 @@ import dataclasses
 from absl import flags
 
 from experiments import command_line
+from experiments.annealed import annealed_figures
 from experiments.fitting import Stopped, each_replica, initial_state
 from experiments.methods import EVALUATION_PROPOSALS
 from experiments.problem import build
@@ -19,6 +22,7 @@ from experiments.settings import Settings
 from experiments.stopping import stop_on_signal
 from experiments.tables import upright
 from remjax import checkpoints
+from remjax.annealing import Annealing
 from remjax.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -27,6 +31,10 @@ COLUMNS = [
     "step", "eval_num_particles", "eval_proposal", "train_log_likelihood", "test_log_likelihood",
     "test_log_likelihood_stderr", "test_images", "test_ess", "test_pareto_k", "kl_to_prior",
     "active_units", "active_units_per_layer",
+]  # fmt: skip
+AIS_COLUMNS = [
+    "ais_log_likelihood", "ais_log_likelihood_stderr", "ais_acceptance_rate", "ais_ess",
+    "ais_simulated_lower", "ais_simulated_upper",
 ]  # fmt: skip
 
 
@@ -46,12 +54,16 @@ def define_flags() -> None:
         f"whose particles evaluate: {', '.join(EVALUATION_PROPOSALS)}; default that of the run",
     )
     flags.DEFINE_string("mesh", None, "devices that share the images, as data:8; default one")
+    flags.DEFINE_integer("ais_steps", None, "temperatures of AIS; default no AIS")
+    flags.DEFINE_integer("ais_chains", 16, "chains of AIS per image")
+    flags.DEFINE_integer("ais_simulated", 0, "images of the model for the sandwich; 0 for none")
 
 
 def main() -> None:
     """Read the run back, score it, add to its result."""
     if FLAGS.run_dir is None:
         raise InputError("--run_dir is missing: name the folder of a run")
+    annealing = _annealing()
     with reopen(FLAGS.run_dir) as run, stop_on_signal() as stop:
         changes = {
             name: FLAGS[name].value
@@ -68,15 +80,30 @@ def main() -> None:
                 raise Stopped
 
         try:
-            each = [
-                score(problem, settings, one.params, check) for one in each_replica(state, settings)
-            ]
+            each = []
+            for one in each_replica(state, settings):
+                annealed = {}
+                if annealing is not None:
+                    annealed = annealed_figures(
+                        problem, settings, one.params, check, annealing, FLAGS.ais_simulated
+                    )
+                each.append(annealed | score(problem, settings, one.params, check))
         except Stopped:
             print(f"stopped by {stop.signal_name}; nothing was added to the result")
             return
         figures = {"step": int(state.step)} | (over_replicas(each) if len(each) > 1 else each[0])
         run.update_result({"evaluations": [*run.result().get("evaluations", []), figures]})
-        print(upright(figures, COLUMNS))
+        print(upright(figures, COLUMNS + (AIS_COLUMNS if annealing else [])))
+
+
+def _annealing() -> Annealing | None:
+    """What the flags ask for, or None."""
+    for flag, least in (("ais_steps", 1), ("ais_chains", 1), ("ais_simulated", 0)):
+        if FLAGS[flag].value is not None and FLAGS[flag].value < least:
+            raise InputError(f"--{flag}={FLAGS[flag].value} cannot be: give {least} or more")
+    if FLAGS.ais_steps is None:
+        return None
+    return Annealing(num_steps=FLAGS.ais_steps, num_chains=FLAGS.ais_chains)
 
 
 if __name__ == "__main__":

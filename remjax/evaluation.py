@@ -56,10 +56,14 @@ class Evaluation(NamedTuple):
     @property
     def stderr(self) -> float:
         """Standard error of the mean over datapoints, nats; nan for a single one."""
-        count = len(self.log_likelihood)
-        if count < 2:
-            return float("nan")
-        return float(np.std(self.log_likelihood, ddof=1, dtype=np.float64) / np.sqrt(count))
+        return standard_error(self.log_likelihood)
+
+
+def standard_error(values: Float[np.ndarray, " N"]) -> float:
+    """Standard error of the mean of independent values; nan for a single one."""
+    if len(values) < 2:
+        return float("nan")
+    return float(np.std(values, ddof=1, dtype=np.float64) / np.sqrt(len(values)))
 
 
 def from_recognition(

@@ -33,7 +33,7 @@ _SMALLEST_VARIANCE = 1e-12
 class UncertainLinear(nnx.Module):
     """x -> x W + bias with W ~ N(mean, exp(log_variance)), through its activations.
 
-    (Kingma et al. 2015, Eqs. 5-6; Blundell et al. 2015 draw the weights themselves.) The biases are
+    (Kingma et al. 2015; Blundell et al. 2015 draw the weights themselves.) The biases are
     certain.
     """
 
@@ -183,8 +183,8 @@ def with_weight_divergence(
     """The estimator of the bound on the evidence of weights and data together.
 
     Adds KL(q(W) || p(W)) / N to the loss of the parameters that the weights belong to: the bound of
-    a data set is sum_n L(x_n) - KL, of which an N-th falls to each datapoint (Kingma et al. 2015,
-    Eq. 3; Blundell et al. 2015, Eq. 1).
+    a data set is sum_n L(x_n) - KL, of which an N-th falls to each datapoint (Kingma et al. 2015;
+    Blundell et al. 2015).
 
     Args:
         estimator: of networks with uncertain weights in decoder, encoder or both.

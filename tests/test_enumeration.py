@@ -23,7 +23,6 @@ from remjax.estimators.rem import rem
 from remjax.estimators.score_function import arithmetic_mean, reinforce, rloo, vimco
 from remjax.estimators.wake_sleep import rws, wake_sleep
 from remjax.types import Params, Recognition
-from tests.quick import quick_jit
 from tests.sigmoid_belief import Assigned, X, assert_equal, expectation, gradient_of, network
 
 ONE_LAYER, TWO_LAYERS = (2,), (2, 1)
@@ -57,7 +56,7 @@ def expectations(sizes, num_particles):
     tuples = net.tuples(num_particles)
     rows_of = {name: row for name, row in METHODS.items() if row[2] <= num_particles}
 
-    @quick_jit
+    @jax.jit
     def run(params, baselines):
         def on_tuple(numbers):
             recognition = net.assigning(net.at(numbers))
@@ -115,7 +114,7 @@ def test_bounds_grow_with_the_number_of_particles():
     """Theorem 1 of Burda et al. 2015, exactly: L_1 < L_2 < L_3 < log p(x)."""
     net = network(TWO_LAYERS)
 
-    @quick_jit
+    @jax.jit
     def run(params):
         exact = jax.scipy.special.logsumexp(net.log_joint(params.theta))
         return jnp.stack([*(net.bound(params, count) for count in (1, 2, 3)), exact])
@@ -132,7 +131,7 @@ def test_nvil_scales_by_the_running_deviation():
     scaled = nvil(net.model, recognition, num_particles=1, lagged=True)
     params = net.params._replace(baseline=plain.init(jax.random.key(1))[0].baseline)
     state = statistics(nvil, 1)
-    run = quick_jit(lambda params: [gradient_of(each, params, state) for each in (plain, scaled)])
+    run = jax.jit(lambda params: [gradient_of(each, params, state) for each in (plain, scaled)])
     one, half = run(params)
     halved = jax.tree.map(lambda leaf: leaf / 2, (one.eta, one.baseline))
     assert_equal((half.theta, half.eta, half.baseline), (one.theta, *halved))
@@ -146,7 +145,7 @@ def test_wake_sleep_gives_theta_the_lower_bound_and_eta_the_likelihood_of_dreams
     triples = itertools.product(range(net.count), range(net.count), range(len(images)))
     awake, asleep, image = jnp.asarray(np.array(list(triples))).T
 
-    @quick_jit
+    @jax.jit
     def run(params):
         def on_draw(awake, asleep, image):
             dream = (net.at(asleep), images[image])
@@ -182,7 +181,7 @@ def test_rem_of_bits_gives_eta_the_likelihood_weighted_under_s():
         mean = (1.0 - intensity) * weights[1] @ weights[0] + intensity * plain
         return jnp.sum(bits * jnp.log(mean) + (1.0 - bits) * jnp.log1p(-mean), axis=1)
 
-    @quick_jit
+    @jax.jit
     def run(params):
         log_r, log_joint = net.log_r(params.eta), net.log_joint(params.theta)
 
@@ -242,7 +241,7 @@ def test_disarm_of_one_layer_is_unbiased(monkeypatch):
     net = network(ONE_LAYER)
     regions = jnp.asarray(list(itertools.product(range(3), repeat=2)))
 
-    @quick_jit
+    @jax.jit
     def run(params):
         def on_region(region):
             monkeypatch.setattr(antithetic, "uniforms", lambda _, p: uniform_of(region, p))
@@ -266,7 +265,7 @@ def test_disarm_of_two_layers_is_unbiased(monkeypatch):
     every = list(itertools.product(of_first, above, below, range(3)))
     columns = [jnp.asarray(np.array(column, np.float32)) for column in zip(*every, strict=True)]
 
-    @quick_jit
+    @jax.jit
     def run(params):
         chain = net.recognition.distribution(params.eta, X)
         layer_1 = jnp.asarray(below)

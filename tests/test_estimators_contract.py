@@ -22,7 +22,6 @@ from remjax.hierarchies import sigmoid_belief_network, sigmoid_belief_recognitio
 from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
 from remjax.moments import tempered, unweighted, weighted
 from remjax.types import Batch
-from tests.quick import quick_jit
 
 DATA_SIZE, BATCH = 12, 3
 MEAN = np.full(DATA_SIZE, 0.3)
@@ -81,7 +80,7 @@ class Compiled:
         self.traces = 0
         self.estimator = self.build(case)
         self.params, self.state = self.estimator.init(jax.random.key(1))
-        self.run = quick_jit(self._run)
+        self.run = jax.jit(self._run)
 
     @staticmethod
     def build(case, **changes):
@@ -147,7 +146,7 @@ def test_chunks_change_nothing(case):
     """Beyond rounding; seven particles all at once, and in chunks of two."""
     method = compiled(case)
     batch, key = Batch(BITS, jnp.arange(BATCH)), jax.random.key(0)
-    cut = quick_jit(method.build(case, chunk_size=2).estimate)
+    cut = jax.jit(method.build(case, chunk_size=2).estimate)
     estimate = cut(method.params, method.state, key, batch)[0]
     for value, expected in zip(
         jax.tree.leaves(estimate), jax.tree.leaves(method()[0]), strict=True

@@ -12,7 +12,6 @@ from remjax.estimators.wake_sleep import rws, rws_dreg
 from remjax.particles import e_step, particle_sum
 from remjax.types import Batch
 from tests import linear_gaussian
-from tests.quick import quick_jit
 from tests.test_linear_gaussian import assert_mean
 
 TRUTH = linear_gaussian.example()
@@ -32,7 +31,7 @@ def gradients_of(recognition, eta, count, **methods):
         estimate, _ = estimator.estimate(params, (), key, Batch(X[None], jnp.zeros(1, int)))
         return estimate.theta_loss + estimate.eta_loss
 
-    @quick_jit
+    @jax.jit
     @jax.vmap
     def run(key):
         params = TRUTH.params(eta)
@@ -112,7 +111,7 @@ def test_the_bound_is_the_surrogate_plus_the_entropy_of_resampling(key):
     recognition = linear_gaussian.diagonal_recognition(TRUTH)
     r, joint = recognition.distribution(ETA, X), MODEL.joint(TRUTH.theta, X)
 
-    @quick_jit
+    @jax.jit
     def run(key):
         posterior = e_step(key, joint, r, 7, chunk_size=3)
 

@@ -22,7 +22,6 @@ from remjax.estimators.wake_sleep import rws, with_dreams
 from remjax.mixtures import Mixture
 from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
 from remjax.types import Batch
-from tests.quick import quick_jit
 from tests.sigmoid_belief import DATA_SIZE, X, network
 
 NET = network((2, 1))
@@ -39,7 +38,7 @@ BATCH = Batch(IMAGES, jnp.arange(20))
 def test_running_statistics_start_with_the_first_batch_and_then_decay():
     """K = 1, no baseline: the whole signal is log w, whose mean the metric log_evidence is."""
     estimator = nvil(*BITS, num_particles=1, baseline=None, decay=0.75)
-    run = quick_jit(lambda state, key: estimator.estimate(NET.params, state, key, BATCH))
+    run = jax.jit(lambda state, key: estimator.estimate(NET.params, state, key, BATCH))
     start = estimator.init(jax.random.key(0))[1]
     one, first = run(start, jax.random.key(1))
     two, second = run(first, jax.random.key(2))
@@ -55,7 +54,7 @@ def test_running_statistics_start_with_the_first_batch_and_then_decay():
 def test_dreams_enter_by_their_share():
     """The loss is linear in the share; theta's loss does not know of it."""
 
-    @quick_jit
+    @jax.jit
     def run(key):
         shares = (0.25, 0.5, 0.75)
         each = [rws(*BITS, num_particles=3, dream_share=share) for share in shares]
@@ -71,7 +70,7 @@ def test_mixture_with_the_prior_is_a_law():
     """Its probabilities sum to one, and 4,000 draws have them: five standard errors."""
     r, prior = NET.recognition.distribution(NET.params.eta, X), NET.model.prior(NET.params.theta)
 
-    @quick_jit
+    @jax.jit
     def run(key):
         law = Mixture(r, prior, jnp.asarray(0.2))
         draws = jax.vmap(law.sample)(jax.random.split(key, 4000))
@@ -95,7 +94,7 @@ def test_antithetic_particles_are_draws_of_the_law():
     """
     r = NET.recognition.distribution(NET.params.eta, X)
 
-    @quick_jit
+    @jax.jit
     def run(key):
         drawn = jax.vmap(lambda k: Antithetic(r, 0).particle(key, k))(jnp.arange(8000))
         return jnp.concatenate(drawn.z, axis=-1), jax.vmap(r.log_prob)(drawn.z) - drawn.log_q

@@ -39,6 +39,18 @@ def test_evaluation_is_added_to_the_result(run_binary, run):
     assert {name: _result(run)[name] for name in before} == before
 
 
+def test_annealing_is_added_to_the_result(run_binary, run):
+    arguments = ("--ais_steps=4", "--ais_chains=2", "--ais_simulated=3", "--eval_size=3")
+    done = run_binary(evaluate, f"--run_dir={run}", *arguments)
+    assert (done.code, done.stderr) == (0, "")
+    (figures,) = _result(run)["evaluations"]
+    assert (figures["ais_steps"], figures["ais_chains"]) == (4, 2)
+    assert abs(figures["ais_log_likelihood"] - figures["test_log_likelihood"]) < 2
+    assert figures["ais_simulated_lower"] < figures["ais_simulated_upper"] + 2
+    assert 0 < figures["ais_acceptance_rate"] <= 1
+    assert f"{figures['ais_log_likelihood']:.2f}" in done.stdout
+
+
 def test_stopped_evaluation_adds_nothing(run_binary, run, monkeypatch):
     def stopped_score(problem, settings, params, check):
         os.kill(os.getpid(), signal.SIGTERM)
@@ -57,6 +69,7 @@ def test_stopped_evaluation_adds_nothing(run_binary, run, monkeypatch):
     [
         ([], "--run_dir is missing: name the folder of a run"),
         (["--run_dir=nowhere"], "nowhere holds no run: give a --run_dir that experiments.train"),
+        (["--run_dir={run}", "--ais_steps=0"], "--ais_steps=0 cannot be: give 1 or more"),
         (["--run_dir={run}", "--eval_num_particles=0"], "--eval_num_particles=0 cannot be"),
         (["--run_dir={run}", "--eval_size=1"], "--eval_size=1 cannot be: give 0 (all), 2 or more"),
         (["--run_dir={run}", "--eval_proposal=prior"], "use one of recognition, two_stage"),
