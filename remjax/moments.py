@@ -306,8 +306,9 @@ def moment_match(
 def bernoulli_match(moments: Moments, plain: Float[Array, " D"]) -> Bernoulli:
     """Independent bits s(z) with the weighted means of binary particles, kept off 0 and 1.
 
-    means = (1 - g) mu + g plain, with g = 1 / (1 + ESS): the fewer particles have weight, the more
-    the bits stay with their proposal's.
+    means = (1 - g) mu + g plain, with g = D / (ESS + D) as in `shrunk`: the fewer particles have
+    weight, the more the bits stay with their proposal's. Then they are clipped to 0.01..0.99, for
+    a bit that never varies finds no other value again.
 
     Args:
         moments: streamed; the first row is that of the weights themselves.
@@ -316,7 +317,8 @@ def bernoulli_match(moments: Moments, plain: Float[Array, " D"]) -> Bernoulli:
     Returns:
         s(z). Carries no gradient: s has no parameters of its own.
     """
-    intensity = 1.0 / (1.0 + moments.ess[0])
+    dimension = plain.shape[0]
+    intensity = dimension / (moments.ess[0] + dimension)
     mean = (1.0 - intensity) * moments.mean[0] + intensity * plain
     mean = jnp.clip(mean, 0.01, 0.99)
     return jax.lax.stop_gradient(Bernoulli(jnp.log(mean) - jnp.log1p(-mean)))

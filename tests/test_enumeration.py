@@ -177,7 +177,7 @@ def test_rem_of_bits_gives_eta_the_likelihood_weighted_under_s():
 
     def matched(weights, plain):
         """log s of every configuration; the means between those of the particles and of r."""
-        intensity = 1.0 / (1.0 + 1.0 / jnp.sum(jnp.square(weights[1])))
+        intensity = 2.0 / (1.0 / jnp.sum(jnp.square(weights[1])) + 2.0)
         mean = (1.0 - intensity) * weights[1] @ weights[0] + intensity * plain
         return jnp.sum(bits * jnp.log(mean) + (1.0 - bits) * jnp.log1p(-mean), axis=1)
 
