@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Key
 
 from remjax.distributions import Balanced, Distribution, Stratified
 from remjax.errors import InputError
-from remjax.estimators.groups import batch_mean, group_size
+from remjax.estimators.groups import batch_mean, group_size, rows_in_flight
 from remjax.moments import Covariance, moment_match, shrunk
 from remjax.particles import Particle, Posterior, check_counts, e_step, particle_sum
 from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
@@ -32,9 +32,6 @@ Summand = Callable[[Particle], Float[Array, ""]]
 Ascent = Summand | Float[Array, ""]
 Objective = Callable[[Posterior, Joint], Ascent]
 Hyperobjective = Callable[[Posterior, Joint, Distribution], Ascent]
-
-# Decoder passes in flight: enough rows to fill a matrix product, few enough to stay in the cache.
-_ROWS_IN_FLIGHT = 1024
 
 # Scores of r's particles that the mixture uses again: above this many, memory would grow with K, so
 # they are scored a second time.
@@ -246,8 +243,8 @@ def compose(
         hyperobjective: what eta ascends.
         hyperproposal: whose particles eta ascends it on.
         covariance: of s(z), default `moments.shrunk()`.
-        chunk_size: particles per datapoint in memory at a time; by default as many as keep about
-            1,000 decoder passes in flight.
+        chunk_size: particles per datapoint in memory at a time; by default as many as keep
+            `groups.rows_in_flight()` decoder passes in flight.
         keep: None, or how many particles carry the gradient (`particles.e_step`).
 
     Returns:
@@ -296,12 +293,13 @@ def compose(
         params: Params, state: tuple[()], key: Key[Array, ""], batch: Batch
     ) -> tuple[Estimate, tuple[()]]:
         size = batch.x.shape[0]
+        rows = rows_in_flight()
         if keep is None:
-            chunk = min(chunk_size or _ROWS_IN_FLIGHT, num_particles)
-            group = group_size(size, _ROWS_IN_FLIGHT // chunk)
+            chunk = min(chunk_size or rows, num_particles)
+            group = group_size(size, rows // chunk)
         else:
             # The gradient takes little, and takes least for the whole batch at once.
-            chunk, group = chunk_size or max(1, _ROWS_IN_FLIGHT // size), size
+            chunk, group = chunk_size or max(1, rows // size), size
         keys = jax.random.split(key, size)
         theta_term, eta_term, metrics = batch_mean(
             functools.partial(terms, chunk=chunk), params, keys, batch.x, group
