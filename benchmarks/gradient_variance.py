@@ -24,7 +24,8 @@ from jax.flatten_util import ravel_pytree
 from benchmarks.machine import machine
 from benchmarks.measure import median
 from experiments import command_line
-from experiments.methods import accepts, build_estimator, build_networks
+from experiments.methods import accepts, build_estimator
+from experiments.networks import build_networks
 from experiments.pictures import COLOURS, MARKERS, PathLike, drawing
 from experiments.tables import markdown
 from remjax.data import load
@@ -140,8 +141,8 @@ def main() -> None:
         raise InputError(f"--batch_size={FLAGS.batch_size} is more than the training images")
     model, recognition = build_networks(
         dataset,
-        latent_size=FLAGS.latent_size,
-        hidden_size=FLAGS.hidden_size,
+        latent_sizes=(FLAGS.latent_size,),
+        hidden_sizes=((FLAGS.hidden_size,) * 2,),
         initialization=glorot,
     )
     estimator, optimizer = iwae(model, recognition, num_particles=10), adam(1e-3)

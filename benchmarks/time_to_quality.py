@@ -20,7 +20,8 @@ from absl import flags
 
 from benchmarks.machine import machine
 from experiments import command_line
-from experiments.methods import build_estimator, build_networks
+from experiments.methods import build_estimator
+from experiments.networks import build_networks
 from experiments.pictures import COLOURS, MARKERS, PathLike, drawing
 from experiments.tables import markdown
 from remjax.data import Dataset, load
@@ -130,8 +131,8 @@ def main() -> None:
             )
     model, recognition = build_networks(
         dataset,
-        latent_size=FLAGS.latent_size,
-        hidden_size=FLAGS.hidden_size,
+        latent_sizes=(FLAGS.latent_size,),
+        hidden_sizes=((FLAGS.hidden_size,) * 2,),
         initialization=glorot,
     )
     evaluate = make_log_likelihood(model, recognition, num_particles=FLAGS.eval_num_particles)

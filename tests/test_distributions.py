@@ -211,5 +211,11 @@ def test_gaussian_log_likelihood():
     expected = scipy.stats.norm(mean, np.exp(log_scale)).logpdf(x).sum(axis=-1)
     value = gaussian_log_likelihood(array(mean), array(log_scale), array(x))
     np.testing.assert_allclose(value, expected, rtol=1e-5)
+    # An image, within what float32 holds of its value: errors of 784 terms, each rounded.
+    mean, x = RNG.uniform(size=(2, 20, 784))
+    log_scale = RNG.uniform(np.log(1e-3), 1.0, (20, 784))
+    expected = scipy.stats.norm(mean, np.exp(log_scale)).logpdf(x).sum(axis=-1)
+    value = gaussian_log_likelihood(array(mean), array(log_scale), array(x))
+    np.testing.assert_allclose(value, expected, rtol=2e-6)
     tiny = gaussian_log_likelihood(jnp.zeros(2), jnp.full(2, -60.0), jnp.zeros(2))
     np.testing.assert_allclose(tiny, 2 * (60.0 - 0.5 * np.log(2 * np.pi)), rtol=1e-6)

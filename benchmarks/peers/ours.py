@@ -14,7 +14,8 @@ from benchmarks.peers.work import (
     images,
 )
 from experiments.methods import build_estimator
-from remjax.estimators.composition import Draws
+from remjax.estimators.batches import rows_in_flight
+from remjax.estimators.proposals import Draws
 from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
 from remjax.moments import shrunk
 from remjax.optimizers import adam
@@ -44,7 +45,7 @@ def prepare(work: Work) -> Prepared:
                     recognition.distribution(params.eta, x),
                     num_particles=work.num_particles,
                     covariance=shrunk(),
-                    chunk_size=max(1, 1024 // work.batch_size),
+                    chunk_size=max(1, rows_in_flight() // work.batch_size),
                     keep=work.keep,
                 )
                 return draws.r.log_evidence + jnp.sum(draws.r.covariance)

@@ -20,16 +20,13 @@ from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.chunks import check_counts, even_chunk_size
-from remjax.estimators.batches import Terms, batch_mean, largest_divisor
+from remjax.estimators.batches import Terms, batch_mean, largest_divisor, rows_in_flight
 from remjax.estimators.objectives import Ascent, Hyperobjective, Objective, Summand
 from remjax.estimators.proposals import Draws, Proposal
 from remjax.moments import Covariance, tempered
 from remjax.particles import Particle, Posterior, particle_sum
 from remjax.sharding import particle_devices
 from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
-
-# Decoder passes in flight: enough rows to fill a matrix product, few enough to stay in the cache.
-_ROWS_IN_FLIGHT = 1024
 
 
 def compose(
@@ -119,8 +116,8 @@ def _datapoints_at_a_time(choices: Choices, batch_size: int) -> int:
         # The gradient takes little, and takes least for the whole batch at once.
         return batch_size
     per_device = -(-choices.num_particles // particle_devices())
-    in_flight = min(choices.chunk_size or _ROWS_IN_FLIGHT, per_device)
-    return largest_divisor(batch_size, _ROWS_IN_FLIGHT // in_flight)
+    chunk = min(choices.chunk_size or rows_in_flight(), per_device)
+    return largest_divisor(batch_size, rows_in_flight() // chunk)
 
 
 def init_params(model: Model, recognition: Recognition, key: Key[Array, ""]) -> Params:
@@ -142,7 +139,7 @@ def terms_of_batch(
     For methods that combine datapoints or several such draws in a way of their own; the mean is
     `compose`. The gradient of `theta` reaches only theta and that of `eta` only eta.
     """
-    most = max(1, _ROWS_IN_FLIGHT // batch.x.shape[0])
+    most = max(1, rows_in_flight() // batch.x.shape[0])
     chunk = choices.chunk_size or even_chunk_size(choices.num_particles, most)
     covariance = choices.covariance or tempered()
 
