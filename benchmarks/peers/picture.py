@@ -31,10 +31,14 @@ def draw(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
             panel.set_visible(True)
             colours = [COLOURS[0] if name.startswith("remjax") else "0.7" for name in bars]
             drawn = panel.barh(list(bars), list(bars.values()), color=colours)
-            panel.bar_label(drawn, fmt="{:,.3g}", padding=3, fontsize=9)
+            panel.bar_label(drawn, fmt=_shown, padding=3, fontsize=9)
             panel.margins(x=0.2)
             panel.invert_yaxis()
             panel.grid(visible=False)
             panel.set_xticks([])
             panel.set_title(f"{method}, B={batch}, K={count:,}", fontsize=10)
         figure.supxlabel("milliseconds per training step", fontsize=10)
+
+
+def _shown(milliseconds: float) -> str:
+    return f"{milliseconds:,.0f}" if milliseconds >= 10 else f"{milliseconds:.2g}"
