@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from experiments.fitting import Stopped, each_replica, fit
 from experiments.hosts import gather
@@ -40,8 +41,11 @@ def run_to_result(
 
     state = fit(problem, settings, run, stop)
     check()
-    # In the host's memory, for what the first host does by itself.
-    params = [jax.device_get(one.params) for one in each_replica(state, settings)]
+    # On a device of this host alone, for what the first host does by itself.
+    params = [
+        jax.tree.map(jnp.asarray, jax.device_get(one.params))
+        for one in each_replica(state, settings)
+    ]
     each = [score(problem, settings, one, check) for one in params]
     if run is None:
         return {}

@@ -37,7 +37,7 @@ class Peer(NamedTuple):
     Attributes:
         module: of benchmarks.peers.
         methods: what it can do.
-        arrays: how many float32 arrays of B x K x 784 it holds at its peak, by measurement.
+        arrays: how many float32 arrays of B x K x 784 it holds at its peak, counted by hand.
     """
 
     module: str

@@ -32,7 +32,7 @@ class Terms(NamedTuple):
 # Decoder passes in flight. On a CPU, enough rows to fill a matrix product and few enough that what
 # is done to them stays in the cache: 500 to 1,300 measured alike, more and fewer slower. An
 # accelerator starts nothing small for free; this many rows of 784 logits are 26 MB, half the cache
-# of a large one.
+# of a large one: reckoned, not measured.
 _ROWS_ON_CPU, _ROWS_ON_ACCELERATOR = 1024, 8192
 
 TermsOfBatch = Callable[[Params, Key[Array, ""], Batch], Terms]

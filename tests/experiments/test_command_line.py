@@ -49,7 +49,7 @@ CASES = [
     (["--host_index=1"], "--host_index and --coordinator are for several: give --num_hosts too"),
     (["--num_hosts=2", "--host_index=2"], "--host_index=2 cannot be: give a number from 0 to 1"),
     (["--method=remv1"], "--method=remv1 is not known: use one of rem_v1, rem_v2"),
-    (["--method=xyz"], "--method=xyz is not known: use one of vae, iwae, rws, rem_v1"),
+    (["--method=xyz"], "--method=xyz is not known: use one of vae, iwae, dreg"),
     (["--dataset=mnsit"], "--dataset=mnsit is not known: use one of mnist"),
     (["--preset=rem"], "--preset=rem is not known: use one of rem_paper, rem_release"),
     (["--covariance=shrink"], "--covariance=shrink is not known: use one of shrunk"),

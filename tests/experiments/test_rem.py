@@ -20,9 +20,9 @@ def _cells(defined_flags, *arguments):
 def test_full_scale_is_the_paper(defined_flags):
     cells = _cells(defined_flags, "--scale=full")
     table = [cell for cell in cells if cell.num_particles == 1000]
-    assert len(table) == 18
+    assert len(table) == 21
     assert {cell.dataset for cell in table} == {"binarized_mnist", "mnist", "omniglot"}
-    assert len(cells) == 18 + 9
+    assert len(cells) == 21 + 9
     assert {cell.num_particles for cell in cells if cell.method == "rem_v1"} == {1, 10, 100, 1000}
     for cell in cells:
         assert (cell.epochs, cell.batch_size, cell.schedule) == (200, 20, "burda")
@@ -91,7 +91,7 @@ def test_what_differs(paper_result):
     assert rem_report.what_differs(paper_result | {"eval_size": None}) == "nothing"
     ours = {"epochs": 12, "keep": 16, "eval_size": 500, "covariance": None}
     assert rem_report.what_differs(paper_result | ours) == (
-        "epochs 12 (200); keep 16 (all); eval_size 500 (all); covariance shrunk (weighted)"
+        "epochs 12 (200); keep 16 (all); eval_size 500 (all); covariance robust default (weighted)"
     )
     told = rem_report.what_differs(
         paper_result | {"dataset": "binarized_mnist", "eval_proposal": "recognition"}
