@@ -80,10 +80,10 @@ def two_stage(
 
     Fresh particles of it are weighted, so the estimate is a lower bound too, at twice the cost.
     """
-    if r.variance is None:
+    if r.is_discrete or r.variance is None:
         raise InputError(
-            "the two-stage evaluation needs an r whose variance has a closed form, which several "
-            "layers have not: evaluate with r itself"
+            "the two-stage evaluation needs an r whose variance has a closed form, which bits and "
+            "several layers have not: evaluate with r itself"
         )
     first = e_step(key, joint, r, num_particles, chunk_size=chunk_size)
     return DiagonalGaussian(first.mean, jnp.sqrt(r.variance))

@@ -77,7 +77,9 @@ def _(primals: tuple[PyTree, PyTree], tangents: tuple[PyTree, PyTree]) -> tuple[
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Posterior:
-    """What an E-step knows of p(z | x): of constant size (but for `log_joints`), without gradient.
+    """What an E-step knows of p(z | x): no larger for more particles (but for `log_joints`).
+
+    Carries no gradient.
 
     Attributes:
         key: names the stream of particles (`proposal.particle`).

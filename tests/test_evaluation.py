@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from remjax import evaluation
+from remjax.distributions import Bernoulli
 from remjax.errors import InputError
 from remjax.evaluation import (
     Evaluation,
@@ -16,6 +17,7 @@ from remjax.evaluation import (
     make_log_likelihood,
     two_stage,
 )
+from remjax.types import Joint
 from tests import linear_gaussian
 
 TRUTH = linear_gaussian.example()
@@ -92,3 +94,9 @@ def test_errors(key):
         compiled()(PARAMS, key, X[:0])
     with pytest.raises(InputError, match="num_particles is 0"):
         make_log_likelihood(MODEL, DIAGONAL, num_particles=0)
+
+
+def test_two_stage_is_for_real_latents(key):
+    joint = Joint(lambda _: jnp.zeros(()), lambda _: jnp.zeros(()), None)
+    with pytest.raises(InputError, match="two-stage evaluation needs an r"):
+        two_stage(key, joint, Bernoulli(jnp.zeros(2)), 3, 3)

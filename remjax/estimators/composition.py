@@ -14,6 +14,7 @@ run once.
 
 import dataclasses
 import functools
+from typing import TypedDict
 
 import jax
 from jax import lax
@@ -27,6 +28,13 @@ from remjax.moments import Covariance, tempered
 from remjax.particles import Particle, Posterior, particle_sum
 from remjax.sharding import particle_devices
 from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
+
+
+class ParticleOptions(TypedDict, total=False):
+    """The knobs of the particles besides K; `compose` explains them."""
+
+    chunk_size: int | None
+    keep: int | None
 
 
 def compose(

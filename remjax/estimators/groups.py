@@ -5,7 +5,7 @@ bounds, of fewer particles each, without taking particles away from theta.
 """
 
 from collections.abc import Callable
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,13 @@ from jaxtyping import Array, Float, Key
 
 from remjax.errors import InputError
 from remjax.estimators.batches import Terms
-from remjax.estimators.composition import Choices, compose, init_params, terms_of_batch
+from remjax.estimators.composition import (
+    Choices,
+    ParticleOptions,
+    compose,
+    init_params,
+    terms_of_batch,
+)
 from remjax.estimators.objectives import (
     Summand,
     evidence_lower_bound,
@@ -39,12 +45,10 @@ def evidence_shares(log_evidence: Float[Array, " G"]) -> Float[Array, " G"]:
     return normalize_log_weights(log_evidence)
 
 
-class GroupOptions(TypedDict, total=False):
+class GroupOptions(ParticleOptions, total=False):
     """The knobs of the methods in groups besides K; `grouped` explains them."""
 
     num_groups: int
-    chunk_size: int | None
-    keep: int | None
 
 
 def grouped(

@@ -1,10 +1,10 @@
 """The importance-weighted autoencoder and its pathwise relatives: theta ascends a tighter bound."""
 
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 import jax.numpy as jnp
 
-from remjax.estimators.composition import compose
+from remjax.estimators.composition import ParticleOptions, compose
 from remjax.estimators.objectives import (
     Hyperobjective,
     expected_complete_log_likelihood,
@@ -13,13 +13,6 @@ from remjax.estimators.objectives import (
 )
 from remjax.estimators.proposals import from_r
 from remjax.types import Estimator, Model, Recognition
-
-
-class ImportanceWeightedOptions(TypedDict, total=False):
-    """The knobs of this family besides K; `importance_weighted` explains them."""
-
-    chunk_size: int | None
-    keep: int | None
 
 
 def importance_weighted(
@@ -65,7 +58,7 @@ def iwae(
     recognition: Recognition,
     *,
     num_particles: int,
-    **options: Unpack[ImportanceWeightedOptions],
+    **options: Unpack[ParticleOptions],
 ) -> Estimator:
     """The importance-weighted autoencoder (Burda, Grosse & Salakhutdinov 2015, Eq. 14).
 
@@ -85,7 +78,7 @@ def dreg(
     recognition: Recognition,
     *,
     num_particles: int,
-    **options: Unpack[ImportanceWeightedOptions],
+    **options: Unpack[ParticleOptions],
 ) -> Estimator:
     """The doubly reparameterised gradient of L_K (Tucker, Lawson, Gu & Maddison 2019, Eq. 8).
 
@@ -108,7 +101,7 @@ def stl(
     recognition: Recognition,
     *,
     num_particles: int,
-    **options: Unpack[ImportanceWeightedOptions],
+    **options: Unpack[ParticleOptions],
 ) -> Estimator:
     """Sticking the landing (Roeder, Wu & Duvenaud 2017): the path derivative of L_K alone.
 

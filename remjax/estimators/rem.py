@@ -1,20 +1,18 @@
 """Reweighted expectation maximisation (Dieng & Paisley 2019)."""
 
-from typing import TypedDict, Unpack
+from typing import Unpack
 
-from remjax.estimators.composition import compose
+from remjax.estimators.composition import ParticleOptions, compose
 from remjax.estimators.objectives import expected_complete_log_likelihood, inclusive_kl
 from remjax.estimators.proposals import Proposal, from_mixture, from_pooled, from_r, from_s
 from remjax.moments import Covariance, shrunk
 from remjax.types import Estimator, Model, Recognition
 
 
-class RemOptions(TypedDict, total=False):
+class RemOptions(ParticleOptions, total=False):
     """The knobs that every REM takes besides K; `rem` explains them."""
 
     covariance: Covariance | None
-    chunk_size: int | None
-    keep: int | None
 
 
 def rem(

@@ -4,19 +4,13 @@ The moments that the Gaussian of Dieng & Paisley 2019 matches (Eqs. 16-18) have,
 that matters: their means.
 """
 
-from typing import TypedDict, Unpack
+from typing import Unpack
 
+from remjax.estimators.composition import ParticleOptions
 from remjax.estimators.proposals import from_bernoulli, from_r
 from remjax.estimators.rem import rem
 from remjax.moments import weighted
 from remjax.types import Estimator, Model, Recognition
-
-
-class BernoulliOptions(TypedDict, total=False):
-    """The knobs of these methods besides K; `rem` explains them."""
-
-    chunk_size: int | None
-    keep: int | None
 
 
 def rem_v1_bernoulli(
@@ -24,7 +18,7 @@ def rem_v1_bernoulli(
     recognition: Recognition,
     *,
     num_particles: int,
-    **options: Unpack[BernoulliOptions],
+    **options: Unpack[ParticleOptions],
 ) -> Estimator:
     """`rem_v1` for binary latents: theta learns from the particles of r, eta from independent bits.
 
@@ -49,7 +43,7 @@ def rem_v2_bernoulli(
     recognition: Recognition,
     *,
     num_particles: int,
-    **options: Unpack[BernoulliOptions],
+    **options: Unpack[ParticleOptions],
 ) -> Estimator:
     """`rem_v2` for binary latents: theta and eta both learn from the independent bits.
 

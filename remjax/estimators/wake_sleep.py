@@ -4,7 +4,7 @@ Awake, the particles are those of a datapoint, weighted. Asleep, the model dream
 together, so z is an exact draw of its posterior given x, but x is its own and not the data's.
 """
 
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
@@ -12,19 +12,12 @@ from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.errors import InputError
-from remjax.estimators.composition import compose
+from remjax.estimators.composition import ParticleOptions, compose
 from remjax.estimators.objectives import expected_complete_log_likelihood, path_derivative
 from remjax.estimators.proposals import Proposal, from_defensive, from_r
 from remjax.estimators.rem import rem
 from remjax.estimators.score_function import reinforce
 from remjax.types import Batch, Estimate, Estimator, Model, Params, Recognition
-
-
-class WakeOptions(TypedDict, total=False):
-    """The knobs of the wake phase besides K; `rws` explains them."""
-
-    chunk_size: int | None
-    keep: int | None
 
 
 def rws(
@@ -75,7 +68,7 @@ def rws_defensive(
     *,
     num_particles: int,
     defence: float = 0.2,
-    **options: Unpack[WakeOptions],
+    **options: Unpack[ParticleOptions],
 ) -> Estimator:
     """`rws` whose eta learns from (1 - defence) r + defence p(z) (Le et al. 2019).
 
@@ -96,7 +89,7 @@ def rws_dreg(
     recognition: Recognition,
     *,
     num_particles: int,
-    **options: Unpack[WakeOptions],
+    **options: Unpack[ParticleOptions],
 ) -> Estimator:
     """`rws` whose wake-q gradient is doubly reparameterised (Tucker et al. 2019, Section 4).
 
