@@ -1,5 +1,7 @@
 """remjax's own step, or many of them in one compiled program."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -17,7 +19,7 @@ from experiments.methods import build_estimator
 from remjax.estimators.batches import rows_in_flight
 from remjax.estimators.proposals import Draws
 from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
-from remjax.moments import shrunk
+from remjax.moments import shrunk, weighted
 from remjax.optimizers import adam
 from remjax.training import init_train_state, make_epoch, make_train_step
 from remjax.types import Batch
@@ -31,7 +33,9 @@ def prepare(work: Work) -> Prepared:
     model = gaussian_model(bernoulli_likelihood(mean), **sizes)
     recognition = gaussian_recognition(mean, **sizes)
     data = jnp.asarray(x)
-    options = {"num_particles": work.num_particles, "keep": work.keep}
+    options: dict[str, Any] = {"num_particles": work.num_particles, "keep": work.keep}
+    if work.method == "rem_v1":
+        options["covariance"] = weighted()  # the paper's, as in the other implementations
 
     if work.method == "e_step":
         estimator = build_estimator("iwae", model, recognition, options)
@@ -45,7 +49,7 @@ def prepare(work: Work) -> Prepared:
                     recognition.distribution(params.eta, x),
                     num_particles=work.num_particles,
                     covariance=shrunk(),
-                    chunk_size=max(1, rows_in_flight() // work.batch_size),
+                    chunk_size=max(1, rows_in_flight(keep=1) // work.batch_size),
                     keep=work.keep,
                 )
                 return draws.r.log_evidence + jnp.sum(draws.r.covariance)

@@ -29,18 +29,24 @@ class Terms(NamedTuple):
     metrics: Metrics
 
 
-# Decoder passes in flight. On a CPU, enough rows to fill a matrix product and few enough that what
-# is done to them stays in the cache: 500 to 1,300 measured alike, more and fewer slower. An
-# accelerator starts nothing small for free; this many rows of 784 logits are 26 MB, half the cache
-# of a large one: reckoned, not measured.
-_ROWS_ON_CPU, _ROWS_ON_ACCELERATOR = 1024, 8192
+# Decoder passes in flight. On a CPU those that carry the gradient leave their logits in memory:
+# enough rows to fill a matrix product, few enough to stay in the cache (500 to 1,300 measured
+# alike, more and fewer slower). Those that are only scored leave nothing but sums, and what counts
+# is the work around each chunk (4,000 to 8,000 measured alike). An accelerator starts nothing small
+# for free; 8,192 rows of 784 logits are 26 MB, half the cache of a large one: reckoned only.
+_ROWS_WITH_GRADIENT, _ROWS_SCORED, _ROWS_ON_ACCELERATOR = 1024, 4096, 8192
 
 TermsOfBatch = Callable[[Params, Key[Array, ""], Batch], Terms]
 
 
-def rows_in_flight() -> int:
-    """How many particles, over all datapoints, are scored at a time."""
-    return _ROWS_ON_CPU if jax.default_backend() == "cpu" else _ROWS_ON_ACCELERATOR
+def rows_in_flight(keep: int | None) -> int:
+    """How many particles, over all datapoints, are in memory at a time: more with keep=M.
+
+    With keep=None each takes its gradient along.
+    """
+    if jax.default_backend() != "cpu":
+        return _ROWS_ON_ACCELERATOR
+    return _ROWS_WITH_GRADIENT if keep is None else _ROWS_SCORED
 
 
 def largest_divisor(batch_size: int, most: int) -> int:

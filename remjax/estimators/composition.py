@@ -66,7 +66,7 @@ def compose(
             same particles.
         covariance: of s(z), default `moments.tempered()`.
         chunk_size: particles per datapoint in memory at a time; by default as many as keep about
-            1,000 decoder passes in flight.
+            1,000 decoder passes in flight, or 4,000 with `keep`.
         keep: None, or how many particles carry the gradient (`particles.e_step`).
 
     Returns:
@@ -124,8 +124,9 @@ def _datapoints_at_a_time(choices: Choices, batch_size: int) -> int:
         # The gradient takes little, and takes least for the whole batch at once.
         return batch_size
     per_device = -(-choices.num_particles // particle_devices())
-    chunk = min(choices.chunk_size or rows_in_flight(), per_device)
-    return largest_divisor(batch_size, rows_in_flight() // chunk)
+    rows = rows_in_flight(choices.keep)
+    chunk = min(choices.chunk_size or rows, per_device)
+    return largest_divisor(batch_size, rows // chunk)
 
 
 def init_params(model: Model, recognition: Recognition, key: Key[Array, ""]) -> Params:
@@ -147,7 +148,7 @@ def terms_of_batch(
     For methods that combine datapoints or several such draws in a way of their own; the mean is
     `compose`. The gradient of `theta` reaches only theta and that of `eta` only eta.
     """
-    most = max(1, rows_in_flight() // batch.x.shape[0])
+    most = max(1, rows_in_flight(choices.keep) // batch.x.shape[0])
     chunk = choices.chunk_size or even_chunk_size(choices.num_particles, most)
     covariance = choices.covariance or tempered()
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import gradient_variance, roofline, scaling, time_to_quality
+from benchmarks import gradient_variance, roofline, scaling, step_time, time_to_quality
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers.processes import workers
 from benchmarks.peers.work import Work
@@ -39,6 +39,16 @@ def test_benchmark(module, arguments, columns, has_picture, tmp_path, run_binary
     assert rows
     assert all(columns <= set(row) for row in rows)
     assert not has_picture or (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_step_time(run_binary):
+    done = run_binary(
+        step_time, "--methods=rem_v1,iwae", "--batch_size=2", "--num_particles=8", "--keep=4",
+        "--repeats=1",
+    )  # fmt: skip
+    assert done.code == 0, done.stderr
+    for form in ("one-shot", "exact", "keep=4"):
+        assert done.stdout.count(form) == 2
 
 
 def test_peers(tmp_path, run_binary):
