@@ -50,6 +50,10 @@ def rws(
     Raises:
         InputError: for a share that is not between 0 and 1.
     """
+    if not 0.0 <= dream_share <= 1.0:
+        raise InputError(
+            f"dream_share is {dream_share}: give that of the dreams in eta's loss, from 0 to 1"
+        )
     awake = rem(
         model,
         recognition,
