@@ -14,7 +14,7 @@ NVIL has seen as many batches as there are draws, and its baseline is as it was 
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ import numpy as np
 from absl import flags
 from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
+from matplotlib.ticker import NullLocator
 
 from benchmarks.machine import machine
 from benchmarks.measure import median
@@ -70,37 +71,44 @@ def define_flags() -> None:
     )
 
 
-def measure(estimator: Estimator, params: Params, batch: Batch) -> dict[str, float]:
-    """Both ratios and the seconds of one gradient."""
+def measure(
+    estimator: Estimator, states: Mapping[str, Params], batch: Batch
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """Of each state, both ratios and the seconds of one gradient; it is compiled once for all."""
 
-    def loss(params: Params, state: PyTree, key: jax.Array) -> tuple[jax.Array, PyTree]:
-        estimate, state = estimator.estimate(params, state, key, batch)
-        return estimate.theta_loss + estimate.eta_loss, state
+    def loss(params: Params, memory: PyTree, key: jax.Array) -> tuple[jax.Array, PyTree]:
+        estimate, memory = estimator.estimate(params, memory, key, batch)
+        return estimate.theta_loss + estimate.eta_loss, memory
 
-    own, state = estimator.init(jax.random.key(1))
-    params = params._replace(baseline=own.baseline)
+    own, empty = estimator.init(jax.random.key(1))
     keys = jax.random.split(jax.random.key(0), 2 * FLAGS.draws)
-    gradient = jax.jit(jax.grad(loss, has_aux=True)).lower(params, state, keys[0]).compile()
-    if jax.tree.leaves(state):  # a memory is filled first
-        for key in keys[FLAGS.draws :]:
-            state = gradient(params, state, key)[1]
-    drawn: dict[str, list[np.ndarray]] = {"theta": [], "eta": []}
-    seconds = []
-    for key in keys[: FLAGS.draws]:
-        began = time.perf_counter()
-        value, _ = jax.block_until_ready(gradient(params, state, key))
-        seconds.append(time.perf_counter() - began)
+    gradient = jax.jit(jax.grad(loss, has_aux=True)).lower(own, empty, keys[0]).compile()
+    for name, fitted in states.items():
+        params, memory = fitted._replace(baseline=own.baseline), empty
+        if jax.tree.leaves(memory):  # it is filled first
+            for key in keys[FLAGS.draws :]:
+                memory = gradient(params, memory, key)[1]
+        drawn: dict[str, list[np.ndarray]] = {"theta": [], "eta": []}
+        seconds = []
+        for key in keys[: FLAGS.draws]:
+            began = time.perf_counter()
+            value, _ = jax.block_until_ready(gradient(params, memory, key))
+            seconds.append(time.perf_counter() - began)
+            for part, gradients in drawn.items():
+                gradients.append(np.asarray(ravel_pytree(getattr(value, part))[0]))
+        cost = median(seconds)
+        result = {"seconds": cost}
         for part, gradients in drawn.items():
-            gradients.append(np.asarray(ravel_pytree(getattr(value, part))[0]))
-    cost = median(seconds)
-    result = {"seconds": cost}
-    for part, gradients in drawn.items():
-        stacked = np.stack(gradients).astype(np.float64)
-        deviation = stacked.std(axis=0, ddof=1)
-        moving = deviation > _STILL
-        ratio = float(np.median(np.abs(stacked.mean(axis=0))[moving] / deviation[moving]))
-        result |= {f"{part}_snr": ratio, f"{part}_snr_per_second": ratio / cost**0.5}
-    return result
+            ratio = signal_to_noise(np.stack(gradients).astype(np.float64))
+            result |= {f"{part}_snr": ratio, f"{part}_snr_per_second": ratio / cost**0.5}
+        yield name, result
+
+
+def signal_to_noise(gradients: np.ndarray) -> float:
+    """The median over the coordinates that move of |mean| / standard deviation; rows are draws."""
+    deviation = gradients.std(axis=0, ddof=1)
+    moving = deviation > _STILL
+    return float(np.median(np.abs(gradients.mean(axis=0))[moving] / deviation[moving]))
 
 
 class Cell(NamedTuple):
@@ -132,6 +140,7 @@ def draw(path: PathLike, rows: Sequence[Row]) -> None:
     """Ratios against K: a column per part of the parameters, a line of panels per state."""
     states = list(dict.fromkeys(row["state"] for row in rows))
     methods = list(dict.fromkeys(row["method"] for row in rows))
+    counts = sorted({row["num_particles"] for row in rows})
     with drawing(path, 12, 4.2 * len(states)) as figure:
         panels = figure.subplots(len(states), 2, squeeze=False)
         for line, state in enumerate(states):
@@ -148,10 +157,12 @@ def draw(path: PathLike, rows: Sequence[Row]) -> None:
                         [row[f"{part}_snr"] for row in mine],
                         color=COLOURS[place % len(COLOURS)],
                         linestyle=_LINES[place // len(COLOURS) % len(_LINES)],
-                        marker=MARKERS[place % len(MARKERS)],
+                        marker=MARKERS[(place + place // len(COLOURS)) % len(MARKERS)],
                         label=method,
                     )
                 axes.set(xscale="log", yscale="log", title=f"{part}, {state}")
+                axes.set_xticks(counts, map(str, counts))
+                axes.xaxis.set_minor_locator(NullLocator())
             panels[line][0].set_ylabel("signal-to-noise ratio")
         for axes in panels[-1]:
             axes.set_xlabel("K, particles per image")
@@ -193,11 +204,11 @@ def on_model(name: str, dataset: Dataset) -> Iterator[Row]:
     index = jnp.arange(FLAGS.batch_size)
     batch = Batch(fixed(jax.random.key(0), 0, 0, index, jnp.asarray(dataset.train)[index]), index)
     wanted = cells(model, recognition, batch)
-    for state, params in states_of(model, recognition, dataset):
-        for method, count, keep, estimator in wanted:
+    states = dict(states_of(model, recognition, dataset)) if wanted else {}
+    for method, count, keep, estimator in wanted:
+        for state, figures in measure(estimator, states, batch):
             row = {"model": name, "state": state, "method": method}
-            row |= {"num_particles": count, "keep": keep}
-            yield row | measure(estimator, params, batch)
+            yield row | {"num_particles": count, "keep": keep} | figures
 
 
 def main() -> None:
@@ -223,6 +234,8 @@ def main() -> None:
                 temporary.write_text(json.dumps(rows, indent=1) + "\n")
     if not rows:
         raise InputError("no method fits: give other --methods, --particles or --models")
+    order = list(dict.fromkeys((row["model"], row["state"]) for row in rows))
+    rows.sort(key=lambda row: order.index((row["model"], row["state"])))
     shown = [row | {"milliseconds": 1e3 * row["seconds"]} for row in rows]
     columns = ["model", "state", "method", "num_particles", "keep", "milliseconds"]
     columns += [name for name in rows[0] if "snr" in name]

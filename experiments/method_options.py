@@ -9,21 +9,13 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-import jax.numpy as jnp
-
 from experiments.methods import COVARIANCES, METHODS, accepts, look_up
-from remjax.baselines import Baseline, tanh_baseline
+from remjax.baselines import no_baseline, tanh_baseline
 from remjax.estimators.nvil import local_signals, whole_signal
 from remjax.estimators.proposals import from_bernoulli, from_mixture, from_pooled, from_r, from_s
 from remjax.estimators.score_function import arithmetic_mean, geometric_mean
 
-
-def _nothing(_data_size: int, num_signals: int) -> Baseline:
-    """A baseline without parameters: it guesses zero."""
-    return Baseline(lambda _: (), lambda _, x: jnp.zeros(num_signals, x.dtype))
-
-
-BASELINES = {"tanh": tanh_baseline, "none": _nothing}
+BASELINES = {"tanh": tanh_baseline, "none": no_baseline}
 
 SIGNALS = {"local": local_signals, "whole": whole_signal}
 

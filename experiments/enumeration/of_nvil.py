@@ -37,7 +37,7 @@ def cases() -> list[Case]:
 def _remembered(num_signals: int) -> SignalStatistics:
     """What an NVIL that has run for a while remembers of each of its signals."""
     mean, variance = jnp.array([-3.0, 1.0]), jnp.array([4.0, 9.0])
-    return SignalStatistics(mean[:num_signals], variance[:num_signals], jnp.array(True))
+    return SignalStatistics(mean[:num_signals], variance[:num_signals], jnp.ones(()))
 
 
 def _guess(num_signals: int) -> Array:

@@ -184,4 +184,4 @@ def with_dreams(
         eta_loss = sleep if share == 1.0 else (1.0 - share) * awake.eta_loss + share * sleep
         return awake._replace(eta_loss=eta_loss), state
 
-    return Estimator(estimator.init, estimate)
+    return estimator._replace(estimate=estimate)
