@@ -73,20 +73,30 @@ class MethodOptions:
         "share", "share of the evidence lower bound, 0 (iwae) to 1 (vae) (default 0.5)"
     )
     analytic_kl: bool | None = _option(
-        "analytic_kl", "KL(r || prior) in closed form and not by particles"
+        "analytic_kl", "KL(r || prior) in closed form and not by particles (default off)"
     )
     stand_in: str | None = _option(
-        "stand_in", "mean of the other weights that replaces a particle's own", STAND_INS
+        "stand_in",
+        "mean of the other weights that replaces a particle's own (default geometric_mean)",
+        STAND_INS,
     )
     baseline: str | None = _option(
-        "baseline", "network of x that guesses the learning signal", BASELINES
+        "baseline", "network of x that guesses the learning signal (default tanh)", BASELINES
     )
     signals: str | None = _option(
-        "signals", "a learning signal for each stochastic layer, or one for all", SIGNALS
+        "signals",
+        "a learning signal for each stochastic layer, or one for all (default local)",
+        SIGNALS,
     )
-    centring: bool | None = _option("centring", "subtract the running mean of the signal")
-    scaling: bool | None = _option("scaling", "divide by the signal's running deviation above 1")
-    lagged: bool | None = _option("lagged", "statistics as they were before this batch: unbiased")
+    centring: bool | None = _option(
+        "centring", "subtract the running mean of the signal (default on)"
+    )
+    scaling: bool | None = _option(
+        "scaling", "divide by the signal's running deviation above 1 (default on)"
+    )
+    lagged: bool | None = _option(
+        "lagged", "statistics as they were before this batch: unbiased (default off)"
+    )
     decay: float | None = _option(
         "decay", "of the running statistics per update, 0 to below 1 (default 0.8)"
     )
