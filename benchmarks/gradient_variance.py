@@ -240,12 +240,12 @@ def main() -> None:
     columns = ["model", "state", "method", "num_particles", "keep", "milliseconds"]
     columns += [name for name in rows[0] if "snr" in name]
     table = f"{machine()}, {dataset.name}, B={FLAGS.batch_size}\n\n{markdown(shown, columns)}"
-    print(table)
     with replacing(out / "table.md") as temporary:
         temporary.write_text(table + "\n")
     for name in FLAGS.models:
         if mine := [row for row in rows if row["model"] == name]:
             draw(out / f"{name}.png", mine)
+    print(table)
 
 
 if __name__ == "__main__":
