@@ -23,9 +23,10 @@ from experiments.comparisons import method_comparison
 from experiments.methods import (
     COVARIANCES,
     SCHEDULES,
+    accepts,
     build_estimator,
-    decoder_passes,
     look_up,
+    particles_scored,
 )
 from experiments.networks import build_networks
 from experiments.tables import markdown
@@ -60,12 +61,16 @@ def run_cell(name: str, seed: int) -> Cell:
     model, recognition = build_networks(
         dataset, latent_sizes=(20,), hidden_sizes=((200, 200),), initialization=glorot
     )
-    num_particles = FLAGS.num_particles * 2 // decoder_passes(method)
-    options = {
-        "num_particles": num_particles,
-        "covariance": look_up(COVARIANCES, "methods", covariance)() if covariance else None,
-        "keep": FLAGS.keep if FLAGS.keep and method != "vae" else None,
-    }
+    options: dict[str, Any] = {"num_particles": FLAGS.num_particles}
+    if covariance:
+        options["covariance"] = look_up(COVARIANCES, "methods", covariance)()
+    if FLAGS.keep and accepts(method, "keep"):
+        options["keep"] = FLAGS.keep
+    first = build_estimator(method, model, recognition, options)
+    passes = particles_scored(first, dataset.train.shape[1])
+    # Twice what a method of one proposal scores, divided by what this one does.
+    num_particles = 2 * FLAGS.num_particles**2 // passes
+    options["num_particles"] = num_particles
     estimator = build_estimator(method, model, recognition, options)
     num_data = len(dataset.train)
     steps = num_data // FLAGS.batch_size
@@ -99,7 +104,7 @@ def run_cell(name: str, seed: int) -> Cell:
         "epochs": FLAGS.epochs,
         "schedule": FLAGS.schedule,
         "num_particles": num_particles,
-        "keep": options["keep"],
+        "keep": options.get("keep"),
         "test_log_likelihood": evaluation.mean,
         "test_ess": float(np.mean(evaluation.ess)),
         "pareto_k": float(np.median(evaluation.pareto_k)),

@@ -1,41 +1,47 @@
 """Signal-to-noise ratio of the gradients of theta and eta against K, and per second.
 
-    python -m benchmarks.gradient_variance --json=variance.json --picture=variance.png
+    python -m benchmarks.gradient_variance --out=benchmarks/results/gradient_variance
 
-For each method and K the gradients of both losses are drawn many times for one batch, at the start
-and after some training with IWAE. The signal-to-noise ratio of a coordinate is |mean| / standard
+For a model of Gaussian latents and one of bits, each method that fits it and each K, the gradients
+of both losses are drawn many times for one batch, at the start and after some training with RWS,
+which fits both. The signal-to-noise ratio of a coordinate is |mean| / standard
 deviation; the table has the median over the coordinates that move at all (Rainforth et al. 2018,
 Section 4: IWAE's eta falls like 1/sqrt(K), that of REM and RWS does not). `per second` is the
 ratio that averaging such gradients for a second would reach, snr / sqrt(seconds of one gradient).
+NVIL has seen as many batches as there are draws, and its baseline is as it was made: untrained.
 """
 
+import contextlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
 from jax.flatten_util import ravel_pytree
+from jaxtyping import PyTree
+from matplotlib.ticker import NullLocator
 
 from benchmarks.machine import machine
 from benchmarks.measure import median
 from experiments import command_line
-from experiments.methods import accepts, build_estimator
+from experiments.files import replacing, writing
+from experiments.methods import METHODS, MODELS, accepts, build_estimator, look_up
 from experiments.networks import build_networks
 from experiments.pictures import COLOURS, MARKERS, PathLike, drawing
 from experiments.tables import markdown
-from remjax.data import load
+from remjax.data import Dataset, load
 from remjax.data.binarization import fixed, per_minibatch
 from remjax.errors import InputError
-from remjax.estimators.importance_weighted import iwae
+from remjax.estimators.wake_sleep import rws
 from remjax.networks import glorot
 from remjax.optimizers import adam
 from remjax.training import init_train_state, make_epoch
-from remjax.types import Batch, Estimator, Params
+from remjax.types import Batch, Estimator, Model, Params, Recognition
 
 FLAGS = flags.FLAGS
 
@@ -43,64 +49,90 @@ Row = dict[str, Any]
 
 # Below this a coordinate is held still, by a pixel that is always black for instance.
 _STILL = 1e-12
+_LINES = ("-", "--", ":")
 
 
 def define_flags() -> None:
     """Which gradients, of what, and how often."""
-    flags.DEFINE_list("methods", ["iwae", "rws", "rem_v1", "rem_pooled"], "methods to measure")
+    flags.DEFINE_list("models", ["gaussian", "sigmoid_belief"], "models to measure on")
+    flags.DEFINE_list("methods", None, "methods to measure, where they fit; default all")
     flags.DEFINE_list("particles", ["1", "10", "100", "1000"], "values of K")
-    flags.DEFINE_list("keep", ["16", "64"], "values of M beside the exact form")
+    flags.DEFINE_list("keep", [], "values of M beside the exact form")
     flags.DEFINE_string("dataset", "digits", "digits or another data set of binary or grey images")
     flags.DEFINE_string("data_dir", None, "folder of its files")
     flags.DEFINE_integer("train_size", 5000, "images trained on at most", lower_bound=1)
-    flags.DEFINE_integer("train_steps", 1000, "steps of IWAE before the second half", lower_bound=0)
+    flags.DEFINE_integer("train_steps", 1000, "steps of RWS before the second half", lower_bound=0)
     flags.DEFINE_integer("batch_size", 20, "B, images", lower_bound=1)
     flags.DEFINE_integer("draws", 50, "gradients drawn for each cell", lower_bound=2)
     flags.DEFINE_integer("hidden_size", 200, "units in each tanh layer", lower_bound=1)
     flags.DEFINE_integer("latent_size", 20, "D, dimension of the latent", lower_bound=1)
-    flags.DEFINE_string("json", None, "file for the rows")
-    flags.DEFINE_string("picture", None, "PNG file for the picture")
+    flags.DEFINE_string(
+        "out", "benchmarks/results/gradient_variance", "folder of the rows, table and pictures"
+    )
 
 
-def measure(estimator: Estimator, params: Params, batch: Batch) -> dict[str, float]:
-    """Both ratios and the seconds of one gradient."""
+def measure(
+    estimator: Estimator, states: Mapping[str, Params], batch: Batch
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """Of each state, both ratios and the seconds of one gradient; it is compiled once for all."""
 
-    def loss(params: Params, key: jax.Array) -> jax.Array:
-        estimate, _ = estimator.estimate(params, (), key, batch)
-        return estimate.theta_loss + estimate.eta_loss
+    def loss(params: Params, memory: PyTree, key: jax.Array) -> tuple[jax.Array, PyTree]:
+        estimate, memory = estimator.estimate(params, memory, key, batch)
+        return estimate.theta_loss + estimate.eta_loss, memory
 
-    keys = jax.random.split(jax.random.key(0), FLAGS.draws)
-    gradient = jax.jit(jax.grad(loss)).lower(params, keys[0]).compile()
-    drawn: dict[str, list[np.ndarray]] = {"theta": [], "eta": []}
-    seconds = []
-    for key in keys:
-        began = time.perf_counter()
-        value = jax.block_until_ready(gradient(params, key))
-        seconds.append(time.perf_counter() - began)
+    own, empty = estimator.init(jax.random.key(1))
+    keys = jax.random.split(jax.random.key(0), 2 * FLAGS.draws)
+    gradient = jax.jit(jax.grad(loss, has_aux=True)).lower(own, empty, keys[0]).compile()
+    for name, fitted in states.items():
+        params, memory = fitted._replace(baseline=own.baseline), empty
+        if jax.tree.leaves(memory):  # it is filled first
+            for key in keys[FLAGS.draws :]:
+                memory = gradient(params, memory, key)[1]
+        drawn: dict[str, list[np.ndarray]] = {"theta": [], "eta": []}
+        seconds = []
+        for key in keys[: FLAGS.draws]:
+            began = time.perf_counter()
+            value, _ = jax.block_until_ready(gradient(params, memory, key))
+            seconds.append(time.perf_counter() - began)
+            for part, gradients in drawn.items():
+                gradients.append(np.asarray(ravel_pytree(getattr(value, part))[0]))
+        cost = median(seconds)
+        result = {"seconds": cost}
         for part, gradients in drawn.items():
-            gradients.append(np.asarray(ravel_pytree(getattr(value, part))[0]))
-    cost = median(seconds)
-    result = {"seconds": cost}
-    for part, gradients in drawn.items():
-        stacked = np.stack(gradients).astype(np.float64)
-        deviation = stacked.std(axis=0, ddof=1)
-        moving = deviation > _STILL
-        ratio = float(np.median(np.abs(stacked.mean(axis=0))[moving] / deviation[moving]))
-        result |= {f"{part}_snr": ratio, f"{part}_snr_per_second": ratio / cost**0.5}
-    return result
+            ratio = signal_to_noise(np.stack(gradients).astype(np.float64))
+            result |= {f"{part}_snr": ratio, f"{part}_snr_per_second": ratio / cost**0.5}
+        yield name, result
 
 
-def cells() -> list[tuple[str, int, int | None]]:
-    """(method, K, keep) of every cell."""
-    for flag in ("particles", "keep"):
-        texts = getattr(FLAGS, flag)
-        if not all(text.isdecimal() and int(text) for text in texts):
-            raise InputError(f"--{flag}={','.join(texts)}: give positive whole numbers")
+def signal_to_noise(gradients: np.ndarray) -> float:
+    """The median over the coordinates that move of |mean| / standard deviation; rows are draws."""
+    deviation = gradients.std(axis=0, ddof=1)
+    moving = deviation > _STILL
+    return float(np.median(np.abs(gradients.mean(axis=0))[moving] / deviation[moving]))
+
+
+class Cell(NamedTuple):
+    """One line of the table, but for the state; and its estimator."""
+
+    method: str
+    num_particles: int
+    keep: int | None
+    estimator: Estimator
+
+
+def cells(model: Model, recognition: Recognition, batch: Batch) -> list[Cell]:
+    """Every method with every K that fit the model and each other; the others are left out."""
     wanted = []
-    for method in FLAGS.methods:
+    for method in FLAGS.methods or METHODS:
         keeps = [None, *map(int, FLAGS.keep)] if accepts(method, "keep") else [None]
         for count in map(int, FLAGS.particles):
-            wanted += [(method, count, keep) for keep in keeps if keep is None or keep < count]
+            for keep in (keep for keep in keeps if keep is None or keep < count):
+                options = {"num_particles": count, "keep": keep}
+                with contextlib.suppress(InputError):
+                    estimator = build_estimator(method, model, recognition, options)
+                    params, state = estimator.init(jax.random.key(0))
+                    jax.eval_shape(estimator.estimate, params, state, jax.random.key(0), batch)
+                    wanted.append(Cell(method, count, keep, estimator))
     return wanted
 
 
@@ -108,7 +140,8 @@ def draw(path: PathLike, rows: Sequence[Row]) -> None:
     """Ratios against K: a column per part of the parameters, a line of panels per state."""
     states = list(dict.fromkeys(row["state"] for row in rows))
     methods = list(dict.fromkeys(row["method"] for row in rows))
-    with drawing(path, 10, 3.6 * len(states)) as figure:
+    counts = sorted({row["num_particles"] for row in rows})
+    with drawing(path, 12, 4.2 * len(states)) as figure:
         panels = figure.subplots(len(states), 2, squeeze=False)
         for line, state in enumerate(states):
             for axes, part in zip(panels[line], ("theta", "eta"), strict=True):
@@ -118,35 +151,31 @@ def draw(path: PathLike, rows: Sequence[Row]) -> None:
                         for row in rows
                         if (row["state"], row["method"], row["keep"]) == (state, method, None)
                     ]
+                    # As many lines as there are methods: a colour comes again in another style.
                     axes.plot(
                         [row["num_particles"] for row in mine],
                         [row[f"{part}_snr"] for row in mine],
                         color=COLOURS[place % len(COLOURS)],
-                        marker=MARKERS[place % len(MARKERS)],
+                        linestyle=_LINES[place // len(COLOURS) % len(_LINES)],
+                        marker=MARKERS[(place + place // len(COLOURS)) % len(MARKERS)],
                         label=method,
                     )
                 axes.set(xscale="log", yscale="log", title=f"{part}, {state}")
+                axes.set_xticks(counts, map(str, counts))
+                axes.xaxis.set_minor_locator(NullLocator())
             panels[line][0].set_ylabel("signal-to-noise ratio")
         for axes in panels[-1]:
             axes.set_xlabel("K, particles per image")
-        panels[0][0].legend()
+        figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside right upper")
 
 
-def main() -> None:
-    """Measure every cell in both states and print the table."""
-    wanted = cells()
-    dataset = load(FLAGS.dataset, data_dir=FLAGS.data_dir)
-    dataset = dataset._replace(train=dataset.train[: FLAGS.train_size])
-    if FLAGS.batch_size > len(dataset.train):
-        raise InputError(f"--batch_size={FLAGS.batch_size} is more than the training images")
-    model, recognition = build_networks(
-        dataset,
-        latent_sizes=(FLAGS.latent_size,),
-        hidden_sizes=((FLAGS.hidden_size,) * 2,),
-        initialization=glorot,
-    )
-    estimator, optimizer = iwae(model, recognition, num_particles=10), adam(1e-3)
+def states_of(
+    model: Model, recognition: Recognition, dataset: Dataset
+) -> Iterator[tuple[str, Params]]:
+    """The parameters at the start, and after training."""
+    estimator, optimizer = rws(model, recognition, num_particles=10), adam(1e-3)
     state = init_train_state(estimator, optimizer, jax.random.key(0), dataset.train.shape[1])
+    yield "at the start", jax.tree.map(jnp.copy, state.params)
     epoch = make_epoch(
         estimator,
         optimizer,
@@ -154,31 +183,69 @@ def main() -> None:
         batch_size=FLAGS.batch_size,
         binarization=per_minibatch,
     )
-    index = jnp.arange(FLAGS.batch_size)
     data = jnp.asarray(dataset.train)
-    batch = Batch(fixed(jax.random.key(0), 0, 0, index, data[index]), index)
-    states = {"at the start": jax.tree.map(jnp.copy, state.params)}
     steps, most = 0, len(dataset.train) // FLAGS.batch_size
     while steps < FLAGS.train_steps:
         count = min(most, FLAGS.train_steps - steps)
         state, steps = epoch(state, data, count), steps + count
     if steps:
-        states[f"after {steps} steps"] = state.params
-    rows: list[Row] = []
-    for name, params in states.items():
-        for method, count, keep in wanted:
-            options = {"num_particles": count, "keep": keep}
-            method_estimator = build_estimator(method, model, recognition, options)
-            row = {"state": name, "method": method, "num_particles": count, "keep": keep}
-            rows.append(row | measure(method_estimator, params, batch))
-            if FLAGS.json:
-                Path(FLAGS.json).write_text(json.dumps(rows, indent=1) + "\n")
+        yield f"after {steps} steps", state.params
+
+
+def on_model(name: str, dataset: Dataset) -> Iterator[Row]:
+    """The rows of one model, as they are measured."""
+    model, recognition = build_networks(
+        dataset,
+        look_up(MODELS, "models", name),
+        latent_sizes=(FLAGS.latent_size,),
+        hidden_sizes=((FLAGS.hidden_size,) * 2,),
+        initialization=glorot,
+    )
+    index = jnp.arange(FLAGS.batch_size)
+    batch = Batch(fixed(jax.random.key(0), 0, 0, index, jnp.asarray(dataset.train)[index]), index)
+    wanted = cells(model, recognition, batch)
+    states = dict(states_of(model, recognition, dataset)) if wanted else {}
+    for method, count, keep, estimator in wanted:
+        for state, figures in measure(estimator, states, batch):
+            row = {"model": name, "state": state, "method": method}
+            yield row | {"num_particles": count, "keep": keep} | figures
+
+
+def main() -> None:
+    """Measure every cell of both models; write after each, so that nothing is lost."""
+    for flag, table in (("models", MODELS), ("methods", METHODS)):
+        for name in getattr(FLAGS, flag) or ():
+            look_up(table, flag, name)
+    for flag in ("particles", "keep"):
+        texts = getattr(FLAGS, flag)
+        if not all(text.isdecimal() and int(text) for text in texts):
+            raise InputError(f"--{flag}={','.join(texts)}: give positive whole numbers")
+    dataset = load(FLAGS.dataset, data_dir=FLAGS.data_dir)
+    dataset = dataset._replace(train=dataset.train[: FLAGS.train_size])
+    if FLAGS.batch_size > len(dataset.train):
+        raise InputError(f"--batch_size={FLAGS.batch_size} is more than the training images")
+    out, rows = Path(FLAGS.out), list[Row]()
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    for name in FLAGS.models:
+        for row in on_model(name, dataset):
+            rows.append(row)
+            with replacing(out / "rows.json") as temporary:
+                temporary.write_text(json.dumps(rows, indent=1) + "\n")
+    if not rows:
+        raise InputError("no method fits: give other --methods, --particles or --models")
+    order = list(dict.fromkeys((row["model"], row["state"]) for row in rows))
+    rows.sort(key=lambda row: order.index((row["model"], row["state"])))
     shown = [row | {"milliseconds": 1e3 * row["seconds"]} for row in rows]
-    columns = ["state", "method", "num_particles", "keep", "milliseconds"]
+    columns = ["model", "state", "method", "num_particles", "keep", "milliseconds"]
     columns += [name for name in rows[0] if "snr" in name]
-    print(f"{machine()}, {dataset.name}, B={FLAGS.batch_size}\n\n{markdown(shown, columns)}")
-    if FLAGS.picture:
-        draw(FLAGS.picture, rows)
+    table = f"{machine()}, {dataset.name}, B={FLAGS.batch_size}\n\n{markdown(shown, columns)}"
+    with replacing(out / "table.md") as temporary:
+        temporary.write_text(table + "\n")
+    for name in FLAGS.models:
+        if mine := [row for row in rows if row["model"] == name]:
+            draw(out / f"{name}.png", mine)
+    print(table)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from absl import flags
 from jax import lax
 
@@ -24,8 +25,9 @@ from benchmarks.measure import median
 from benchmarks.peers import ours
 from benchmarks.peers.work import DATA_SIZE, HIDDEN_SIZE, LATENT_SIZE, Work
 from experiments import command_line
-from experiments.methods import decoder_passes
+from experiments.methods import build_estimator, particles_scored
 from experiments.tables import markdown
+from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
 
 FLAGS = flags.FLAGS
 
@@ -79,8 +81,13 @@ def step_needs(method: str, batch_size: int, num_particles: int) -> tuple[float,
     Every particle drawn is scored by one forward pass, and K of each image take part in the
     gradient, which is two more.
     """
+    sizes = {"latent_size": LATENT_SIZE, "hidden_sizes": (HIDDEN_SIZE, HIDDEN_SIZE)}
+    mean = np.full(DATA_SIZE, 0.5)
+    model = gaussian_model(bernoulli_likelihood(mean), **sizes)
+    recognition = gaussian_recognition(mean, **sizes)
+    estimator = build_estimator(method, model, recognition, {"num_particles": num_particles})
     products = LATENT_SIZE * HIDDEN_SIZE + HIDDEN_SIZE**2 + HIDDEN_SIZE * DATA_SIZE
-    passes = batch_size * num_particles * (decoder_passes(method) + 2)
+    passes = batch_size * (particles_scored(estimator, DATA_SIZE) + 2 * num_particles)
     return 2.0 * passes * products, 2.0 * 4 * passes * DATA_SIZE
 
 

@@ -9,9 +9,11 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import jax
+import jax.numpy as jnp
 import optax
 
-from experiments.networks import Networks, gaussian, sigmoid_belief
+from experiments.networks import Networks, gaussian, sigmoid_belief, uncertain_gaussian
 from experiments.presets import (
     Activity,
     averaged,
@@ -36,7 +38,7 @@ from remjax.evaluation import EvaluationProposal, from_recognition, two_stage
 from remjax.moments import Covariance, shrunk, tempered, unweighted, weighted
 from remjax.networks import Initialization, fan_in_uniform, glorot
 from remjax.optimizers import burda_schedule
-from remjax.types import Estimator, Model, Recognition
+from remjax.types import Batch, Estimator, Model, Recognition
 
 V = TypeVar("V")
 
@@ -67,11 +69,10 @@ METHODS: Mapping[str, Callable[..., Estimator]] = {
     "rem_v1_leaky": rem_v1_leaky,
 }
 
-_WITH_TWO_PROPOSALS = ("rws_defensive", "rem_v1_bernoulli", "rem_v2_bernoulli")
-
 MODELS: Mapping[str, Networks] = {
     "gaussian": gaussian,
     "sigmoid_belief": sigmoid_belief,
+    "uncertain_gaussian": uncertain_gaussian,
 }
 
 COVARIANCES: Mapping[str, Callable[[], Covariance]] = {
@@ -130,18 +131,15 @@ def accepts(method: str, option: str) -> bool:
     return option in keywords
 
 
-def applies(setting: str, method: str) -> bool:
-    """Whether a setting means something for the method; most do for all."""
-    return setting not in ("covariance", "keep", "chunk_size") or accepts(method, setting)
+def particles_scored(estimator: Estimator, data_size: int) -> int:
+    """Decoder passes without gradient per datapoint and step, as the estimator counts them."""
 
+    def scored(key: jax.Array) -> jax.Array:
+        params, state = estimator.init(key)
+        batch = Batch(jnp.zeros((1, data_size)), jnp.zeros(1, int))
+        return estimator.estimate(params, state, key, batch)[0].metrics["scored"]
 
-def decoder_passes(method: str) -> int:
-    """Particles scored per step and datapoint, in units of --num_particles.
-
-    Methods with a covariance draw K particles twice, from r and from s, and so do those named here.
-    """
-    twice = accepts(method, "covariance") or method in _WITH_TWO_PROPOSALS
-    return 2 if twice else 1
+    return int(jax.jit(scored)(jax.random.key(0)))
 
 
 def build_estimator(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from remjax.data import Dataset
+from remjax.errors import InputError
 from remjax.hierarchies import (
     deep_gaussian_model,
     deep_gaussian_recognition,
@@ -18,8 +19,9 @@ from remjax.models import (
     gaussian_model,
     gaussian_recognition,
 )
-from remjax.networks import Initialization
+from remjax.networks import Initialization, glorot
 from remjax.types import Model, Recognition
+from remjax.uncertain_weights import uncertain_gaussian_networks
 
 # (likelihood, what the encoder subtracts, sizes and initialisation) -> decoder and encoder.
 Networks = Callable[..., tuple[Model, Recognition]]
@@ -60,6 +62,30 @@ def sigmoid_belief(
     return (
         sigmoid_belief_network(likelihood, initialization=initialization, **sizes),
         sigmoid_belief_recognition(offset, initialization=initialization, **sizes),
+    )
+
+
+def uncertain_gaussian(
+    likelihood: Likelihood,
+    offset: np.ndarray,
+    *,
+    latent_sizes: Sequence[int],
+    hidden_sizes: Sequence[Sequence[int]],
+    initialization: Initialization,
+) -> tuple[Model, Recognition]:
+    """One Gaussian layer, and a Gaussian over each weight of both networks.
+
+    Raises:
+        InputError: for several layers, or another initialisation than glorot.
+    """
+    if len(latent_sizes) > 1:
+        raise InputError(
+            "--model=uncertain_gaussian has one stochastic layer: give one --latent_size"
+        )
+    if initialization is not glorot:
+        raise InputError("--model=uncertain_gaussian starts as --initialization=glorot: leave it")
+    return uncertain_gaussian_networks(
+        likelihood, offset, latent_size=latent_sizes[0], hidden_sizes=hidden_sizes[0]
     )
 
 

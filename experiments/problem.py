@@ -10,7 +10,6 @@ import numpy as np
 import optax
 
 from experiments.methods import (
-    COVARIANCES,
     EVALUATION_PROPOSALS,
     INITIALIZATIONS,
     MODELS,
@@ -18,7 +17,7 @@ from experiments.methods import (
     build_estimator,
     look_up,
 )
-from experiments.networks import build_networks
+from experiments.networks import build_networks, uncertain_gaussian
 from experiments.presets import SPLITS
 from experiments.settings import Settings
 from remjax.data import Dataset, load
@@ -26,6 +25,7 @@ from remjax.errors import InputError
 from remjax.optimizers import adam
 from remjax.sharding import DATA, PARTICLES, check_divides, make_mesh
 from remjax.types import Batch, Estimator, Model, Recognition
+from remjax.uncertain_weights import with_weight_divergence
 
 
 class Problem(NamedTuple):
@@ -56,28 +56,26 @@ def build(settings: Settings) -> Problem:
             f"{dataset.name}: lower it"
         )
     dataset = dataset._replace(train=train)
+    networks = look_up(MODELS, "model", settings.model)
     model, recognition = build_networks(
         dataset,
-        look_up(MODELS, "model", settings.model),
+        networks,
         latent_sizes=settings.latent_sizes,
         hidden_sizes=settings.hidden_sizes,
         initialization=look_up(INITIALIZATIONS, "initialization", settings.initialization),
         data_statistics=settings.data_statistics,
     )
-    covariance = settings.covariance
-    options = {
-        "num_particles": settings.num_particles,
-        "covariance": covariance and look_up(COVARIANCES, "covariance", covariance)(),
-        "keep": settings.keep,
-        "chunk_size": settings.chunk_size,
-    }
+    options = {"num_particles": settings.num_particles, **settings.for_estimator()}
+    estimator = build_estimator(settings.method, model, recognition, options)
+    if networks is uncertain_gaussian:
+        estimator = with_weight_divergence(estimator, num_data=len(train))
     steps_per_epoch = len(train) // settings.batch_size
     schedule = look_up(SCHEDULES, "schedule", settings.schedule)
     problem = Problem(
         dataset=dataset,
         model=model,
         recognition=recognition,
-        estimator=build_estimator(settings.method, model, recognition, options),
+        estimator=estimator,
         optimizer=adam(
             schedule(settings.learning_rate, steps_per_epoch),
             eps=settings.adam_epsilon,

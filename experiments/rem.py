@@ -16,7 +16,8 @@ from absl import flags
 
 from experiments import command_line
 from experiments.fitting import Stopped
-from experiments.methods import applies, look_up
+from experiments.method_options import applies
+from experiments.methods import look_up
 from experiments.presets import PRESETS, form_of
 from experiments.problem import build
 from experiments.progress import progress_bar

@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.method_options import MethodOptions
 from experiments.methods import (
     ACTIVITIES,
     BINARIZATIONS,
-    COVARIANCES,
     EVALUATION_PROPOSALS,
     INITIALIZATIONS,
     METHODS,
@@ -35,7 +35,7 @@ def _sizes(flag: str, text: str) -> tuple[int, ...]:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(MethodOptions):
     """What a run is: each field is a flag of `experiments.train` and a key of config.json."""
 
     method: str = _setting("rem_v1", f"how to fit: {', '.join(METHODS)}")
@@ -66,17 +66,6 @@ class Settings:
     initialization: str = _setting("glorot", f"of the layers: {', '.join(INITIALIZATIONS)}")
     data_statistics: bool = _setting(
         True, "start the output at the mean training image and subtract it from the input"
-    )
-    covariance: str | None = _setting(
-        None,
-        f"of s(z), for the REM methods: {', '.join(COVARIANCES)}; default tempered, but shrunk for "
-        "rem_mixture and rem_pooled",
-    )
-    keep: int | None = _setting(
-        None, "particles per image that carry the gradient; default all, exactly"
-    )
-    chunk_size: int | None = _setting(
-        None, "particles per image in memory at a time; default by the batch size"
     )
     binarization: str = _setting(
         "per_minibatch", f"when grey pixels become bits: {', '.join(BINARIZATIONS)}"
@@ -136,8 +125,7 @@ class Settings:
             ("eval_activity", ACTIVITIES),
         ):
             look_up(table, flag, getattr(self, flag))
-        if self.covariance is not None:
-            look_up(COVARIANCES, "covariance", self.covariance)
+        super().__post_init__()
         positive = (
             "train_size num_particles batch_size epochs num_replicas keep chunk_size learning_rate "
             "adam_epsilon max_gradient_norm eval_num_particles"

@@ -17,7 +17,8 @@ from absl import flags
 
 from experiments import command_line, hosts
 from experiments.fitting import Stopped
-from experiments.methods import applies, look_up
+from experiments.method_options import applies
+from experiments.methods import look_up
 from experiments.presets import PRESETS, form_of
 from experiments.problem import build
 from experiments.run_directory import start

@@ -208,9 +208,13 @@ class Bernoulli(Distribution):
         return True
 
     def sample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
-        """A draw, without any gradient."""
-        uniform = jax.random.uniform(key, self.logits.shape, self.logits.dtype)
-        return (uniform < lax.stop_gradient(self.mean)).astype(self.logits.dtype)
+        """A draw, without any gradient: one where a uniform number lies below the mean."""
+        bits = self.uniforms(key) < lax.stop_gradient(self.mean)
+        return bits.astype(self.logits.dtype)
+
+    def uniforms(self, key: Key[Array, ""]) -> Float[Array, " D"]:
+        """The numbers of [0, 1) that the bits of a draw, or of an antithetic pair, are made of."""
+        return jax.random.uniform(key, self.logits.shape, self.logits.dtype)
 
     def rsample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
         """Refused: a step has no gradient.

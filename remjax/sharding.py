@@ -156,6 +156,13 @@ def of_all_devices(tree: T) -> list[T]:
     return [jax.tree.map(lambda leaf, p=p: leaf[p], stacked) for p in range(particle_devices())]
 
 
+def mean_over_batch(tree: T) -> T:
+    """The mean of what the devices that share a batch have, on every one; no gradient passes."""
+    tree = lax.stop_gradient(tree)
+    shared = DATA in jax.sharding.get_abstract_mesh().manual_axes
+    return lax.pmean(tree, DATA) if shared else tree
+
+
 def sum_over_particles(tree: T) -> T:
     """The sum of what the devices that share the particles have, on every one."""
     return lax.psum(tree, PARTICLES) if particle_devices() > 1 else tree

@@ -209,7 +209,8 @@ def _train_step(
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         check_divides(mesh, batch.x.shape[0])
-        if mesh is not None and jax.tree.leaves(state.estimator_state):
+        own_memory = jax.tree.leaves(state.estimator_state) and not estimator.state_of_batch
+        if mesh is not None and own_memory:
             raise InputError(
                 "an estimator with a memory of its own runs on one device: use no mesh"
             )

@@ -120,7 +120,10 @@ class Estimator(NamedTuple):
     Attributes:
         init: key -> (params, state); the state is the method's own memory, empty for most.
         estimate: (params, state, key, batch) -> (Estimate, state).
+        state_of_batch: whether the state comes out the same on every device that shares a batch
+            (`sharding.mean_over_batch`): only then, or where it is empty, does a mesh serve.
     """
 
     init: Callable[[Key[Array, ""]], tuple[Params, PyTree]]
     estimate: Callable[[Params, Any, Key[Array, ""], Batch], tuple[Estimate, Any]]
+    state_of_batch: bool = False

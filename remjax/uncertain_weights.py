@@ -215,7 +215,7 @@ def with_weight_divergence(
             metrics=estimate.metrics | {"weight_divergence": of_theta + of_eta},
         ), state
 
-    return Estimator(estimator.init, estimate)
+    return estimator._replace(estimate=estimate)
 
 
 def _network(

@@ -24,6 +24,7 @@ from jax.sharding import Mesh
 
 from remjax.estimators.elbo import vae
 from remjax.estimators.importance_weighted import dreg, iwae
+from remjax.estimators.nvil import nvil
 from remjax.estimators.rem import rem_mixture, rem_pooled, rem_v1, rem_v2
 from remjax.estimators.score_function import vimco
 from remjax.estimators.wake_sleep import rws
@@ -55,6 +56,7 @@ CASES = {
     "rem_pooled": (rem_pooled, "data:4,particles:2", KEEP),
     "dreg": (dreg, "data:8", KEEP),
     "vimco": (vimco, "particles:8", None),
+    "nvil": (nvil, "data:4,particles:2", None),
 }
 
 
@@ -65,18 +67,21 @@ def mesh_of(name: str) -> Mesh:
 
 
 def losses_and_gradient(estimator: Estimator, mesh: Mesh | None):
-    """The two losses, the metrics and the gradient of the losses' sum."""
+    """The two losses, the metrics, the gradient of the losses' sum, and what is remembered."""
+    own, state = estimator.init(jax.random.key(3))
+    state = jax.tree.map(lambda leaf: leaf + 1.0, state)  # a memory that has begun
 
     def on_device(common, batch):
-        params, key = common
+        params, state, key = common
 
         def loss(params: Params):
-            estimate, _ = estimator.estimate(params, (), key, batch)
-            return estimate.theta_loss + estimate.eta_loss, estimate
+            estimate, new = estimator.estimate(params, state, key, batch)
+            return estimate.theta_loss + estimate.eta_loss, (estimate, new)
 
         return jax.grad(loss, has_aux=True)(params)
 
-    arguments = replicate(mesh, ((PARAMS, jax.random.key(2)), BATCH))
+    params = PARAMS._replace(baseline=own.baseline)
+    arguments = replicate(mesh, ((params, state, jax.random.key(2)), BATCH))
     return jax.device_get(jax.jit(mean_over(mesh, on_device))(*arguments))
 
 
@@ -89,7 +94,7 @@ def assert_close(values, expected, rtol=2e-5):
 def check_estimators(everything: bool) -> None:
     """Losses, metrics and gradients are those of one device."""
     for name, (method, mesh, keep) in CASES.items():
-        modes = (None,) if method in (vae, vimco) else (None, KEEP)
+        modes = (None,) if method in (vae, vimco, nvil) else (None, KEEP)
         for kept in modes if everything else (keep,):
             knobs = {} if kept is None else {"keep": kept}
             estimator = method(MODEL, RECOGNITION, num_particles=K, chunk_size=CHUNK, **knobs)

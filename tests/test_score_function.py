@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.enumeration.belief_network import DATA_SIZE, X, network
 from remjax.errors import InputError
 from remjax.estimators.disarm import Antithetic, disarm
 from remjax.estimators.groups import ciwae, miwae
@@ -22,7 +23,6 @@ from remjax.estimators.wake_sleep import rws, with_dreams
 from remjax.mixtures import Mixture
 from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
 from remjax.types import Batch
-from tests.sigmoid_belief import DATA_SIZE, X, network
 
 NET = network((2, 1))
 MEAN = np.full(DATA_SIZE, 0.5)

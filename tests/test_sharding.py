@@ -23,7 +23,7 @@ def test_eight_devices_give_what_one_gives():
     command = [sys.executable, "-m", "tests.many_devices"]
     done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
-    assert len(done.stdout.splitlines()) == 9
+    assert len(done.stdout.splitlines()) == 10
 
 
 @pytest.mark.parametrize(

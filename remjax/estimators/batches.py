@@ -21,7 +21,7 @@ class Terms(NamedTuple):
     Attributes:
         theta: what theta ascends; as many sums as the objective's summand has leaves.
         eta: what eta ascends, likewise.
-        metrics: log_evidence, ess and hyper_ess, as in `composition.compose`.
+        metrics: log_evidence, ess, hyper_ess and scored, as in `composition.compose`.
     """
 
     theta: PyTree[Float[Array, "*B"]]

@@ -17,6 +17,7 @@ import functools
 from typing import TypedDict
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
@@ -71,7 +72,7 @@ def compose(
 
     Returns:
         The estimator. Its metrics, averaged over the batch: log_evidence (nats) and ess of theta's
-        particles, hyper_ess of eta's.
+        particles, hyper_ess of eta's, and scored, how many particles the model scored.
 
     Raises:
         InputError: for counts below one, or keep above K.
@@ -177,6 +178,7 @@ def terms_of_batch(
             "log_evidence": for_theta.log_evidence,
             "ess": for_theta.ess,
             "hyper_ess": for_eta.ess,
+            "scored": jnp.asarray(float(draws.scored)),
         }
         return Terms(theta_term, eta_term, metrics)
 

@@ -86,11 +86,6 @@ def disarm(
     return Estimator(init, estimate)
 
 
-def uniforms(key: Key[Array, ""], probability: Float[Array, " D"]) -> Float[Array, " D"]:
-    """The uniform numbers of which the bits of a pair are made."""
-    return jax.random.uniform(key, probability.shape, probability.dtype)
-
-
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Antithetic(Distribution):
@@ -184,7 +179,7 @@ def antithetic_difference(posterior: Posterior, _joint: Joint, r: Distribution) 
 def _pair_of_bits(
     key: Key[Array, ""], bits: Bernoulli
 ) -> tuple[Bool[Array, " D"], Bool[Array, " D"]]:
-    u = uniforms(key, bits.mean)
+    u = bits.uniforms(key)
     return u < bits.mean, 1.0 - u < bits.mean
 
 

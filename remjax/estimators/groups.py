@@ -130,6 +130,7 @@ def over_groups(terms: Terms, theta_shares: Shares, eta_shares: Shares) -> Estim
         "log_evidence": log_mean_exp(log_evidence.T),
         "ess": _ess(for_theta, terms.metrics["ess"]),
         "hyper_ess": _ess(for_eta, terms.metrics["hyper_ess"]),
+        "scored": jnp.sum(terms.metrics["scored"], axis=0),
     }
     return Estimate(
         theta_loss=-jnp.mean(jnp.sum(for_theta * terms.theta, axis=0)),

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Key, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
-from remjax.baselines import Baseline, tanh_baseline
+from remjax.baselines import Baseline, no_baseline, tanh_baseline
 from remjax.chains import Chain
 from remjax.distributions import Distribution
 from remjax.errors import InputError
@@ -21,6 +21,7 @@ from remjax.estimators.composition import Choices, init_params, terms_of_batch
 from remjax.estimators.objectives import Ascent, evidence_lower_bound
 from remjax.estimators.proposals import from_r
 from remjax.particles import Particle, Posterior
+from remjax.sharding import mean_over_batch
 from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
 
 _Scalar = Float[Array, ""]
@@ -84,12 +85,12 @@ class SignalStatistics(NamedTuple):
     Attributes:
         mean: c [L], nats.
         variance: v [L], nats squared.
-        begun: whether any batch has been seen.
+        begun: 1 once a batch has been seen, before that 0.
     """
 
     mean: Float[Array, " L"]
     variance: Float[Array, " L"]
-    begun: Bool[Array, ""]
+    begun: _Scalar
 
 
 class _Sums(NamedTuple):
@@ -150,42 +151,43 @@ def nvil(
         chunk_size=chunk_size,
     )
     data_size, num_signals = _sizes(model, recognition, signals)
-    guess = None if baseline is None else baseline(data_size, num_signals)
+    guess = (baseline or no_baseline)(data_size, num_signals)
 
     def init(key: Key[Array, ""]) -> tuple[Params, SignalStatistics]:
         params = init_params(model, recognition, key)
-        if guess is not None:
-            params = params._replace(baseline=guess.init(jax.random.fold_in(key, 1)))
+        params = params._replace(baseline=guess.init(jax.random.fold_in(key, 1)))
         zeros = jnp.zeros(num_signals)
-        return params, SignalStatistics(zeros, zeros + 1.0, jnp.zeros((), bool))
+        return params, SignalStatistics(zeros, zeros + 1.0, jnp.zeros(()))
 
     def estimate(
         params: Params, state: SignalStatistics, key: Key[Array, ""], batch: Batch
     ) -> tuple[Estimate, SignalStatistics]:
         terms = terms_of_batch(model, recognition, choices, params, key, batch)
-        layers: tuple[_Sums, ...] = terms.eta
-        value, square, log_r, scored = (
-            jnp.stack(leaves, axis=1) for leaves in zip(*layers, strict=True)
-        )
-        if guess is None:
-            guessed = jnp.zeros_like(value)
-        else:
-            guessed = jax.vmap(guess.value, in_axes=(None, 0))(params.baseline, batch.x)
-        left = value - lax.stop_gradient(guessed)
-        new = _updated(state, left, square - jnp.square(value), decay)
+        sums = _Sums(*(jnp.stack(leaves, axis=1) for leaves in zip(*terms.eta, strict=True)))
+        guessed = jax.vmap(guess.value, in_axes=(None, 0))(params.baseline, batch.x)
+        left = sums.value - lax.stop_gradient(guessed)
+        new = _updated(state, left, sums.square - jnp.square(sums.value), decay)
         used = state if lagged else new
-        centre = used.mean if centring else 0.0
-        scale = jnp.maximum(1.0, jnp.sqrt(used.variance)) if scaling else 1.0
-        # The signals of the particles times their scores, minus what is common to a datapoint.
-        eta = (scored - (lax.stop_gradient(guessed) + centre) * log_r) / scale
-        learned = (left - centre) / scale * guessed
+        centre = used.mean if centring else jnp.zeros(num_signals)
+        scale = jnp.maximum(1.0, jnp.sqrt(used.variance)) if scaling else jnp.ones(num_signals)
         return Estimate(
             theta_loss=-jnp.mean(terms.theta),
-            eta_loss=-jnp.mean(jnp.sum(eta + learned, axis=1)),
+            eta_loss=-jnp.mean(jnp.sum(_ascended(sums, guessed, centre, scale), axis=1)),
             metrics=jax.tree.map(jnp.mean, terms.metrics),
         ), new
 
-    return Estimator(init, estimate)
+    return Estimator(init, estimate, state_of_batch=True)
+
+
+def _ascended(
+    sums: _Sums, guessed: Float[Array, "B L"], centre: Float[Array, " L"], scale: Float[Array, " L"]
+) -> Float[Array, "B L"]:
+    """What eta and the baseline ascend, one summand each."""
+    fixed = lax.stop_gradient(guessed)
+    # The signals of the particles times their scores, minus what is common to a datapoint.
+    eta = sums.scored - (fixed + centre) * sums.log_r
+    baseline = (sums.value - fixed - centre) * guessed
+    return (eta + baseline) / scale
 
 
 def _signal_sums(
@@ -211,14 +213,14 @@ def _updated(
     old: SignalStatistics, left: Float[Array, "B L"], within: Float[Array, "B L"], decay: float
 ) -> SignalStatistics:
     """The statistics with this batch: what is left of the mean signals, the spread of particles."""
-    mean = jnp.mean(left, axis=0)
-    variance = jnp.mean(jnp.square(left - mean), axis=0)
-    variance = variance + jnp.mean(jnp.maximum(within, 0.0), axis=0)
-    share = jnp.where(old.begun, decay, 0.0)
+    mean = mean_over_batch(jnp.mean(left, axis=0))
+    spread = jnp.square(left - mean) + jnp.maximum(within, 0.0)
+    variance = mean_over_batch(jnp.mean(spread, axis=0))
+    share = decay * old.begun
     return SignalStatistics(
         mean=share * old.mean + (1.0 - share) * mean,
         variance=share * old.variance + (1.0 - share) * variance,
-        begun=jnp.ones((), bool),
+        begun=jnp.ones(()),
     )
 
 

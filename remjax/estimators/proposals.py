@@ -33,6 +33,7 @@ class Draws:
         covariance: the choice of the covariance of s.
         chunk_size: particles in memory at a time.
         keep: particles that carry the gradient, or None for all.
+        scored: particles that the model has scored so far, those known already not again.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Draws:
         self.covariance = covariance
         self.chunk_size = chunk_size
         self.keep = keep
+        self.scored = 0
 
     def draw(
         self,
@@ -62,6 +64,8 @@ class Draws:
         **options: Any,
     ) -> Posterior:
         """An E-step from any proposal with this datapoint's settings and options of `e_step`."""
+        known = options.get("known")
+        self.scored += num_particles - (0 if known is None else known.shape[0])
         return e_step(
             key,
             self.joint,

@@ -50,6 +50,10 @@ def rws(
     Raises:
         InputError: for a share that is not between 0 and 1.
     """
+    if not 0.0 <= dream_share <= 1.0:
+        raise InputError(
+            f"dream_share is {dream_share}: give that of the dreams in eta's loss, from 0 to 1"
+        )
     awake = rem(
         model,
         recognition,
@@ -180,4 +184,4 @@ def with_dreams(
         eta_loss = sleep if share == 1.0 else (1.0 - share) * awake.eta_loss + share * sleep
         return awake._replace(eta_loss=eta_loss), state
 
-    return Estimator(estimator.init, estimate)
+    return estimator._replace(estimate=estimate)

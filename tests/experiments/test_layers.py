@@ -38,3 +38,18 @@ def test_digits_with_two_layers(run_binary, tiny, tmp_path, model, method, hidde
     assert len(result["active_units_per_layer"]) == 2
     assert result["kl_to_prior"] > 0
     assert (path / "pictures" / "reconstructions.png").exists()
+
+
+def test_digits_with_uncertain_weights(run_binary, tiny, tmp_path):
+    """The noise of the activations is a layer that no datapoint moves; the divergence is told."""
+    path = tmp_path / "run"
+    flags = ("--model=uncertain_gaussian", "--method=vr", "--alpha=0.5")
+    done = run_binary(train, *tiny, f"--run_dir={path}", *flags)
+    assert (done.code, done.stderr) == (0, "")
+    result = json.loads((path / "result.json").read_text())
+    assert -32 < result["test_log_likelihood"] < -20
+    assert result["active_units_per_layer"][0] == 0
+    lines = (path / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["weight_divergence"] > 100.0
+    assert json.loads(lines[-1])["scored"] == 4.0
+    assert json.loads((path / "config.json").read_text())["alpha"] == 0.5

@@ -1,12 +1,23 @@
 """Names of the command line find their functions, and only options that mean something pass."""
 
+import dataclasses
+import inspect
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import methods
+from experiments import method_options, methods
+from experiments.method_options import MethodOptions
+from experiments.networks import build_networks, gaussian, sigmoid_belief
 from remjax.data import Dataset
 from remjax.data.binarization import per_epoch, unchanged
 from remjax.errors import InputError
+from remjax.estimators.nvil import nvil
+from remjax.estimators.score_function import arithmetic_mean
+from remjax.networks import glorot
+from remjax.types import Batch
 
 
 def _dataset(*, binary=False, real_valued=False):
@@ -25,12 +36,88 @@ def test_nearest_names_are_told():
 def test_options_that_a_method_has():
     for method in methods.METHODS:
         assert methods.accepts(method, "num_particles")
-        assert methods.applies("latent_size", method)
+        assert method_options.applies("latent_size", method)
         of_bits = method.endswith("bernoulli")
         moment_matched = method.startswith("rem")
-        assert methods.applies("covariance", method) == (moment_matched and not of_bits)
-        twice = moment_matched or method == "rws_defensive"
-        assert methods.decoder_passes(method) == 1 + twice
+        assert method_options.applies("covariance", method) == (moment_matched and not of_bits)
+
+
+def test_every_option_is_that_of_some_method_and_says_so():
+    for field in dataclasses.fields(MethodOptions):
+        having = [name for name in methods.METHODS if methods.accepts(name, field.name)]
+        assert having
+        assert field.metadata["meaning"].endswith(f"; for {', '.join(having)}")
+
+
+def test_every_keyword_of_a_method_is_an_option():
+    """But for the parts that are no number and no name."""
+    for name, method in methods.METHODS.items():
+        keywords = set(inspect.signature(method).parameters) - {"options"}
+        keywords -= {"model", "recognition", "num_particles"}
+        assert keywords <= method_options.NAMES, name
+
+
+def test_options_reach_the_estimators_as_they_take_them():
+    given = MethodOptions(alpha=0.25, lagged=False, stand_in="arithmetic_mean")
+    assert given.for_estimator() == {
+        "alpha": 0.25,
+        "lagged": False,
+        "stand_in": arithmetic_mean,
+    }
+    with pytest.raises(InputError, match=r"--signals=all is not known: use one of local$"):
+        MethodOptions(signals="all")
+
+
+@pytest.mark.parametrize(
+    ("method", "layers", "scored"),
+    [
+        ("vae", (3,), 10),
+        ("miwae", (3,), 10),
+        ("rem_v1", (3,), 20),
+        ("rem_v2", (3, 2), 20),
+        ("rem_mixture", (3,), 20),
+        ("rem_pooled", (3,), 20),
+        ("rem_v1_leaky", (3,), 20),
+        ("rws_defensive", (3,), 20),
+        ("nvil", (3, 2), 10),
+        ("wake_sleep", (3,), 10),
+        ("disarm", (3,), 10),
+        ("disarm", (3, 2), 20),
+        ("rem_v2_bernoulli", (3, 2), 20),
+    ],
+)
+def test_particles_scored_per_datapoint(method, layers, scored):
+    """K = 10 for each set of particles, and for each layer of DisARM; known ones not again."""
+    of_bits = method in ("disarm", "nvil", "rem_v2_bernoulli")
+    model, recognition = build_networks(
+        _dataset(),
+        sigmoid_belief if of_bits else gaussian,
+        latent_sizes=layers,
+        hidden_sizes=((2,),) * len(layers),
+        initialization=glorot,
+    )
+    estimator = methods.build_estimator(method, model, recognition, {"num_particles": 10})
+    assert methods.particles_scored(estimator, 4) == scored
+
+
+def test_no_baseline_is_nvil_without_one():
+    model, recognition = build_networks(
+        _dataset(), sigmoid_belief, latent_sizes=(2,), hidden_sizes=((),), initialization=glorot
+    )
+    batch = Batch(jnp.eye(4), jnp.arange(4))
+
+    def gradient(**options):
+        estimator = nvil(model, recognition, num_particles=2, **options)
+        params, state = estimator.init(jax.random.key(0))
+
+        def loss(params):
+            estimate, _ = estimator.estimate(params, state, jax.random.key(1), batch)
+            return estimate.eta_loss
+
+        return jax.jit(jax.grad(loss))(params).eta
+
+    named = gradient(**MethodOptions(baseline="none").for_estimator())
+    jax.tree.map(np.testing.assert_array_equal, named, gradient(baseline=None))
 
 
 def test_option_that_a_method_lacks_is_named():

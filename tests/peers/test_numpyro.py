@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.enumeration.belief_network import gradient_of
 from remjax.estimators.importance_weighted import iwae
 from remjax.estimators.renyi import vr
 from remjax.types import Params
 from tests import linear_gaussian
 from tests.peers.same_noise import same_noise
-from tests.sigmoid_belief import gradient_of
 
 numpyro = pytest.importorskip("numpyro", reason="NumPyro is not installed: pip install '.[peers]'")
 

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.enumeration.belief_network import X, gradient_of, network
 from remjax.estimators.importance_weighted import iwae
 from remjax.estimators.score_function import vimco
 from remjax.types import Params
 from tests import linear_gaussian
 from tests.peers.same_noise import same_noise
-from tests.sigmoid_belief import X, gradient_of, network
 
 tfp = pytest.importorskip(
     "tensorflow_probability.substrates.jax", reason="TensorFlow Probability is not installed"

@@ -8,20 +8,25 @@ on every tuple in turn and its expected gradient is a finite sum.
 import dataclasses
 import functools
 import itertools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Array, Float, Int, PyTree
 
 from remjax.chains import Chain
 from remjax.distributions import Drawn
 from remjax.hierarchies import sigmoid_belief_network, sigmoid_belief_recognition
 from remjax.models import bernoulli_likelihood
-from remjax.types import Batch, Params, Recognition
+from remjax.types import Batch, Estimator, Params, Recognition
 
 DATA_SIZE = 3
 X = jnp.array([1.0, 0.0, 1.0])
+
+# K configurations: one array [K, D] per layer.
+Configurations = tuple[Float[Array, "K D"], ...]
 
 
 @jax.tree_util.register_dataclass
@@ -29,14 +34,16 @@ X = jnp.array([1.0, 0.0, 1.0])
 class Assigned(Chain):
     """A chain whose particle k is the one assigned to it, weighted by the chain as ever."""
 
-    assigned: tuple[jax.Array, ...]
+    assigned: Configurations
 
-    def particle(self, key, index):
+    def particle(self, key: Array, index: Array) -> Drawn:
+        """The one that was assigned to this index."""
         z = jax.tree.map(lambda layer: layer[index], self.assigned)
         return Drawn(z, key, lax.stop_gradient(self.log_prob(z)))
 
     @classmethod
-    def of(cls, chain, assigned):
+    def of(cls, chain: Chain, assigned: Configurations) -> "Assigned":
+        """The chain with these particles."""
         return cls(
             first=chain.first,
             conditionals=chain.conditionals,
@@ -46,9 +53,17 @@ class Assigned(Chain):
 
 
 class SigmoidBelief:
-    """A network of these layers with generic parameters, all its configurations and their laws."""
+    """A network of these layers with generic parameters, all its configurations and their laws.
 
-    def __init__(self, sizes):
+    Attributes:
+        model: p_theta(x, z), of three pixels.
+        recognition: r_eta(z | x).
+        params: theta and eta.
+        configurations: every value of the latents, C of them.
+        count: C.
+    """
+
+    def __init__(self, sizes: Sequence[int]) -> None:
         self.model = sigmoid_belief_network(
             bernoulli_likelihood(np.array([0.4, 0.5, 0.7])), latent_sizes=sizes
         )
@@ -64,23 +79,23 @@ class SigmoidBelief:
         self.configurations = tuple(jnp.asarray(layer) for layer in layers)
         self.count = len(bits)
 
-    def at(self, index):
+    def at(self, index: Int[Array, " K"]) -> Configurations:
         """The configurations of these numbers."""
         return jax.tree.map(lambda layer: layer[index], self.configurations)
 
-    def tuples(self, num_particles):
-        """Every tuple of configurations, by their numbers [T, K]."""
+    def tuples(self, num_particles: int) -> Int[np.ndarray, "T K"]:
+        """Every tuple of configurations, by their numbers."""
         return np.array(list(itertools.product(range(self.count), repeat=num_particles)))
 
-    def log_r(self, eta, x=X):
+    def log_r(self, eta: PyTree, x: Float[Array, " X"] = X) -> Float[Array, " C"]:
         """log r(z | x) of every configuration."""
         return jax.vmap(self.recognition.distribution(eta, x).log_prob)(self.configurations)
 
-    def log_joint(self, theta, x=X):
+    def log_joint(self, theta: PyTree, x: Float[Array, " X"] = X) -> Float[Array, " C"]:
         """log p(x, z) of every configuration."""
         return jax.vmap(self.model.joint(theta, x))(self.configurations)
 
-    def bound(self, params, num_particles):
+    def bound(self, params: Params, num_particles: int) -> Float[Array, ""]:
         """L_K, the expectation over every tuple, nats."""
         tuples = self.tuples(num_particles)
         log_r = self.log_r(params.eta)
@@ -89,10 +104,10 @@ class SigmoidBelief:
         estimate = jax.scipy.special.logsumexp(log_w, axis=1) - jnp.log(num_particles)
         return probability @ estimate
 
-    def assigning(self, assigned):
+    def assigning(self, assigned: Configurations) -> Recognition:
         """The recognition network whose particles are assigned."""
 
-        def distribution(eta, x):
+        def distribution(eta: PyTree, x: Float[Array, " X"]) -> Assigned:
             return Assigned.of(self.recognition.distribution(eta, x), assigned)
 
         return Recognition(self.recognition.init, distribution)
@@ -101,28 +116,14 @@ class SigmoidBelief:
 network = functools.cache(SigmoidBelief)
 
 
-def gradient_of(estimator, params, state=(), x=X):
+def gradient_of(
+    estimator: Estimator, params: Params, state: PyTree = (), x: Float[Array, " X"] = X
+) -> Params:
     """The gradient of both losses together, of one datapoint."""
 
-    def loss(params):
+    def loss(params: Params) -> Float[Array, ""]:
         batch = Batch(x[None], jnp.zeros(1, int))
         estimate, _ = estimator.estimate(params, state, jax.random.key(0), batch)
         return estimate.theta_loss + estimate.eta_loss
 
     return jax.grad(loss)(params)
-
-
-def expectation(probability, rows):
-    """sum_t probability_t rows_t in float64."""
-    probability = np.asarray(probability, np.float64)
-    np.testing.assert_allclose(probability.sum(), 1.0, atol=1e-5)
-    return jax.tree.map(
-        lambda leaf: np.tensordot(probability, np.asarray(leaf, np.float64), 1), rows
-    )
-
-
-def assert_equal(ours, claimed):
-    """Each element to 1e-5: what float32 leaves of sums over all tuples."""
-    pairs = zip(jax.tree.leaves(ours), jax.tree.leaves(claimed), strict=True)
-    for one, other in pairs:
-        np.testing.assert_allclose(one, other, atol=1e-5)

@@ -1,0 +1,1 @@
+"""Expected gradients of the estimators of bits, by summing over everything that can be drawn."""

@@ -1,0 +1,61 @@
+"""The expected gradient of every estimator of bits beside the gradient that it claims.
+
+    python -m experiments.enumeration --json=rows.json
+
+Sigmoid belief networks of two or three binary latents are so small that every tuple of particles,
+every dream and every antithetic pair can be summed over: an expected gradient is a finite sum, and
+so is the gradient that a method claims. The largest absolute difference between the two, over all
+parameters, is what float32 leaves of such sums (about 1e-6), or else an error.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from experiments import command_line
+from experiments.enumeration import of_nvil, of_pairs, of_proposals, of_recognition
+from experiments.enumeration.cases import Case, rows
+from experiments.files import replacing
+from experiments.methods import look_up
+from experiments.tables import markdown
+from remjax.errors import InputError
+
+FLAGS = flags.FLAGS
+
+CASES = [*of_recognition.cases(), *of_nvil.cases(), *of_proposals.cases(), *of_pairs.cases()]
+
+
+def define_flags() -> None:
+    """Which rows, and where they go."""
+    flags.DEFINE_list("methods", [], "methods to enumerate; default all")
+    flags.DEFINE_string("json", None, "file for the rows, a list of objects")
+
+
+def _chosen() -> list[Case]:
+    """The cases of --methods."""
+    names = dict.fromkeys(case.name for case in CASES)
+    for name in FLAGS.methods:
+        look_up(names, "methods", name)
+    return [case for case in CASES if not FLAGS.methods or case.name in FLAGS.methods]
+
+
+def main() -> None:
+    """Enumerate, print the table, write the rows."""
+    chosen = _chosen()
+    if FLAGS.json is not None and not Path(FLAGS.json).absolute().parent.is_dir():
+        raise InputError(f"--json={FLAGS.json} is in no folder that exists: make the folder first")
+    found: list[dict[str, Any]] = []
+    for case in chosen:
+        found += rows(case)
+    shown = [row | {"deviation": f"{row['deviation']:.1e}"} for row in found]
+    print(markdown(shown, list(found[0])))
+    if FLAGS.json is not None:
+        with replacing(FLAGS.json) as temporary:
+            temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    define_flags()
+    command_line.run(main)

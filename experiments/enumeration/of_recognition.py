@@ -1,0 +1,99 @@
+"""Methods whose particles all come from r: every tuple of them, and the dreams where it dreams."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from experiments.enumeration.belief_network import SigmoidBelief, gradient_of
+from experiments.enumeration.cases import ONE_LAYER, TWO_LAYERS, Case, Claim, Draws
+from experiments.enumeration.claims import (
+    BOUND,
+    HALF_ASLEEP,
+    LOWER_BOUND,
+    SLEEP,
+    WAKE,
+    every_image,
+)
+from remjax.estimators.score_function import arithmetic_mean, reinforce, rloo, vimco
+from remjax.estimators.wake_sleep import rws, wake_sleep
+from remjax.types import Estimator, Params
+
+
+def cases() -> list[Case]:
+    """Every method of this kind; three particles where the network has one layer of two bits."""
+    found = [_of_r("reinforce", reinforce, count, LOWER_BOUND) for count in (1, 2, 3)]
+    found += [_of_r("rloo", rloo, count, LOWER_BOUND) for count in (2, 3)]
+    found += [_of_r("vimco", vimco, count, BOUND) for count in (2, 3)]
+    name = "vimco(stand_in=arithmetic_mean)"
+    found += [_of_r(name, vimco, count, BOUND, stand_in=arithmetic_mean) for count in (2, 3)]
+    found += [_of_r("rws", rws, count, BOUND, WAKE) for count in (1, 2, 3)]
+    for name, method, theta, eta, options in (
+        ("rws(dream_share=1)", rws, BOUND, SLEEP, {"dream_share": 1.0}),
+        ("rws(dream_share=0.5)", rws, BOUND, HALF_ASLEEP, {"dream_share": 0.5}),
+        ("wake_sleep", wake_sleep, LOWER_BOUND, SLEEP, {}),
+    ):
+        found += [_dreaming(name, method, count, theta, eta, **options) for count in (1, 2)]
+    return found
+
+
+def _layers(num_particles: int) -> tuple[tuple[int, ...], ...]:
+    return (ONE_LAYER,) if num_particles > 2 else (TWO_LAYERS,)
+
+
+def _of_r(
+    name: str,
+    method: Callable[..., Estimator],
+    num_particles: int,
+    theta: Claim,
+    eta: Claim | None = None,
+    **options: Any,
+) -> Case:
+    def draws(net: SigmoidBelief, params: Params) -> Draws:
+        tuples = net.tuples(num_particles)
+
+        def on_tuple(numbers: Array) -> Params:
+            recognition = net.assigning(net.at(numbers))
+            estimator = method(net.model, recognition, num_particles=num_particles, **options)
+            return gradient_of(estimator, params)
+
+        return Draws(probability_of(net, params, tuples), jax.vmap(on_tuple)(tuples))
+
+    return Case(name, num_particles, theta, eta or theta, draws, _layers(num_particles))
+
+
+def probability_of(net: SigmoidBelief, params: Params, tuples: np.ndarray) -> Float[Array, " T"]:
+    """Of each tuple, its particles drawn from r."""
+    return jnp.exp(jnp.sum(net.log_r(params.eta)[tuples], axis=1))
+
+
+def _dreaming(
+    name: str,
+    method: Callable[..., Estimator],
+    num_particles: int,
+    theta: Claim,
+    eta: Claim,
+    **options: Any,
+) -> Case:
+    """Every tuple of particles with every dream (z, x), each of its own probability."""
+
+    def draws(net: SigmoidBelief, params: Params) -> Draws:
+        tuples, images = net.tuples(num_particles), every_image()
+        sizes = len(tuples), net.count, len(images)
+        awake, asleep, image = (place.ravel() for place in np.indices(sizes))
+
+        def on_draw(numbers: Array, asleep: Array, image: Array) -> Params:
+            model = net.model._replace(sample=lambda theta, key: (net.at(asleep), images[image]))
+            recognition = net.assigning(net.at(numbers))
+            estimator = method(model, recognition, num_particles=num_particles, **options)
+            return gradient_of(estimator, params)
+
+        log_joint = jax.vmap(lambda x: net.log_joint(params.theta, x), out_axes=1)(images)
+        probability = probability_of(net, params, tuples)[awake]
+        probability = probability * jnp.exp(log_joint[asleep, image])
+        return Draws(probability, jax.vmap(on_draw)(tuples[awake], asleep, image))
+
+    return Case(name, num_particles, theta, eta, draws)
