@@ -13,12 +13,13 @@ from absl import flags
 
 from experiments import command_line
 from experiments.annealed import annealed_figures
-from experiments.fitting import Stopped, each_replica, initial_state
+from experiments.fitting import Stopped
 from experiments.methods import EVALUATION_PROPOSALS
 from experiments.problem import build
 from experiments.run_directory import reopen
 from experiments.scoring import over_replicas, score
 from experiments.settings import Settings
+from experiments.starting import each_replica, initial_state
 from experiments.stopping import stop_on_signal
 from experiments.tables import upright
 from remjax import checkpoints

@@ -76,6 +76,40 @@ def score(
     }
 
 
+def make_test_curve(
+    problem: Problem, settings: Settings
+) -> Callable[[Sequence[Params]], dict[str, float]]:
+    """The log-likelihood of the test images during training, as `score` has it at the end.
+
+    Returns:
+        measure(parameters of each replica) -> metrics of an epoch: of one replica its mean over the
+        images, of several the mean and the standard deviation of theirs.
+    """
+    evaluate = make_log_likelihood(
+        problem.model,
+        problem.recognition,
+        num_particles=settings.eval_num_particles,
+        proposal=look_up(EVALUATION_PROPOSALS, "eval_proposal", settings.eval_proposal),
+        mesh=problem.mesh,
+    )
+    images = jnp.asarray(evaluation_images(problem, "test", settings.eval_size))
+
+    def measure(replicas: Sequence[Params]) -> dict[str, float]:
+        each = [
+            # On a device of this host alone, as `evaluate` takes them.
+            evaluate(
+                jax.tree.map(jnp.asarray, jax.device_get(params)),
+                jax.random.key(_KEY_PARTICLES),
+                images,
+            )
+            for params in replicas
+        ]
+        rows = [{"test_log_likelihood": one.mean} for one in each]
+        return rows[0] if len(rows) == 1 else mean_and_std(rows)
+
+    return measure
+
+
 def over_replicas(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The figures of several replicas as one: means and standard deviations over them."""
     measured = [name for name, value in each[0].items() if isinstance(value, float | int)]
@@ -108,6 +142,7 @@ def _latent_figures(
         "kl_to_prior": use.kl_to_prior,
         "active_units": use.active_units(),
         "active_units_per_layer": use.active_units_per_layer(),
+        "activity": [layer.tolist() for layer in jax.tree.leaves(use.activity)],
     }
 
 
