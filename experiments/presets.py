@@ -111,13 +111,17 @@ def release_split(dataset: Dataset) -> Dataset:
     )
 
 
+# Images that the release of IWAE puts aside for validation.
+SPLITS_OF_IWAE: Mapping[str, int] = {"mnist": 400, "omniglot": 1345, "binarized_mnist": 0}
+
+
 def iwae_release_split(dataset: Dataset) -> Dataset:
     """Train on 59,600 images of MNIST or 23,000 of OMNIGLOT, as the release of IWAE does.
 
     The last 400 images of MNIST are put aside, and the last 1,345 of OMNIGLOT after a permutation
     with seed 123. Fixed MNIST is used as published: its validation part is apart already.
     """
-    aside = {"mnist": 400, "omniglot": 1345, "binarized_mnist": 0}.get(dataset.name)
+    aside = SPLITS_OF_IWAE.get(dataset.name)
     if aside is None:
         raise InputError(
             f"--split=iwae_release knows mnist, omniglot and binarized_mnist, not {dataset.name}: "
@@ -220,6 +224,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "eval_proposal": "two_stage",
         "eval_num_particles": 1000,
     },
+    "review": {"batch_size": 100},
     "iwae_paper": _IWAE | {"schedule": "burda"},
     "iwae_release": _IWAE
     | {

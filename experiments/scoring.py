@@ -146,22 +146,29 @@ def _latent_figures(
     }
 
 
+def sample_means(problem: Problem, params: Params, keys: jax.Array) -> np.ndarray:
+    """For each key the mean image [., H, W] of a latent drawn from the model.
+
+    Its bits would add noise to the eye.
+    """
+
+    def mean_of_sample(key: jax.Array) -> jax.Array:
+        z, _ = problem.model.sample(params.theta, key)
+        return problem.model.mean(params.theta, z)
+
+    images = jax.jit(jax.vmap(mean_of_sample))(keys)
+    return np.reshape(images, (-1, *problem.dataset.image_shape))
+
+
 def draw(problem: Problem, settings: Settings, params: Params, run: RunDirectory) -> None:
     """Samples, reconstructions, learning curves and the effective sample size over time."""
     height, width = problem.dataset.image_shape
     model, recognition = problem.model, problem.recognition
     name = f"{settings.method} on {settings.dataset}"
     keys = jax.random.split(jax.random.key(settings.seed), 100)
-
-    def mean_of_sample(key: jax.Array) -> jax.Array:
-        # The mean image of a latent drawn from the model: its bits would add noise to the eye.
-        z, _ = model.sample(params.theta, key)
-        return model.mean(params.theta, z)
-
-    samples = jax.jit(jax.vmap(mean_of_sample))(keys)
     image_grid(
         run.picture("samples.png"),
-        np.reshape(samples, (-1, height, width)),
+        sample_means(problem, params, keys),
         title=f"Samples: {name}",
     )
     originals = evaluation_images(problem, "test", 20)

@@ -62,18 +62,20 @@ def settings_that_differ(result: Mapping[str, Any], paper: Mapping[str, Any]) ->
 
 
 class Ordering(NamedTuple):
-    """A claim that one kind of run is better than another.
+    """A claim that one kind of run is better than another, or as good.
 
     Attributes:
         claim: in words, as the paper has it.
         where: the cell of the paper: data set, layers, figure.
         better, worse: the runs' results.
+        equal: whether the claim is that they are equal.
     """
 
     claim: str
     where: str
     better: Mapping[str, Any]
     worse: Mapping[str, Any]
+    equal: bool = False
 
 
 def ordering_rows(orderings: Sequence[Ordering]) -> list[dict[str, Any]]:
@@ -81,7 +83,8 @@ def ordering_rows(orderings: Sequence[Ordering]) -> list[dict[str, Any]]:
 
     Seeds are paired: equal seeds share the order of the data, and where the networks are equal the
     first parameters; all runs share the test images and their bits. A difference within two
-    standard errors is `unclear`; so is that of one seed.
+    standard errors is `unclear`, or where equality is claimed `no difference seen`; one seed tells
+    nothing.
     """
     rows = []
     for ordering in orderings:
@@ -91,7 +94,9 @@ def ordering_rows(orderings: Sequence[Ordering]) -> list[dict[str, Any]]:
         mean, error = over_seeds([better[n] - worse[n] for n in range(count)])
         verdict = "unclear"
         if error is not None and abs(mean) > 2 * error:
-            verdict = "holds" if mean > 0 else "fails"
+            verdict = "holds" if mean > 0 and not ordering.equal else "fails"
+        elif error is not None and ordering.equal:
+            verdict = "no difference seen"
         rows.append(
             {
                 "claim": ordering.claim,
