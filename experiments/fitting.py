@@ -12,7 +12,7 @@ from experiments.methods import ORDERS, choose_binarization, look_up
 from experiments.problem import Problem
 from experiments.progress import progress_bar
 from experiments.run_directory import RunDirectory
-from experiments.scoring import make_test_curve
+from experiments.scoring import Evaluate, test_metrics
 from experiments.settings import Settings
 from experiments.starting import each_replica, initial_state
 from experiments.stopping import StopRequest
@@ -37,6 +37,7 @@ def fit(
     settings: Settings,
     run: RunDirectory | None,
     stop: StopRequest,
+    evaluate: Evaluate,
     tell: Callable[[str], None] = tqdm.write,
 ) -> TrainState:
     """Train until the last epoch, from the latest checkpoint if there is one.
@@ -49,6 +50,7 @@ def fit(
         settings: of the run.
         run: its directory; None on every host but the first.
         stop: any host may ask for it.
+        evaluate: for the test images during training, where the settings ask for it.
         tell: what becomes of the line about each epoch.
 
     Raises:
@@ -72,7 +74,6 @@ def fit(
         order=look_up(ORDERS, "order", settings.order),
         mesh=problem.mesh,
     )
-    measure = make_test_curve(problem, settings) if settings.eval_every else None
     if settings.num_replicas > 1:
         advance = train_replicas(advance)
     data = replicate(problem.mesh, problem.dataset.train)
@@ -102,8 +103,9 @@ def fit(
                     "seconds": clock.seconds,
                     "images_per_second": images,
                 }
-                if measure is not None and epoch % settings.eval_every == 0:
-                    metrics |= measure([one.params for one in each_replica(state, settings)])
+                if settings.eval_every and epoch % settings.eval_every == 0:
+                    replicas = [one.params for one in each_replica(state, settings)]
+                    metrics |= test_metrics(problem, settings, evaluate, replicas)
                 if run is not None:
                     run.log(metrics)
                     tell(_line(metrics, settings.epochs))

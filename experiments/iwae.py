@@ -22,7 +22,6 @@ from experiments.sweeps import Cell
 FLAGS = flags.FLAGS
 
 PRESETS = ("iwae_paper", "iwae_release")
-OBJECTIVES = ("vae", "iwae")
 
 
 class Scale(NamedTuple):
@@ -31,7 +30,9 @@ class Scale(NamedTuple):
     Attributes:
         settings: laid over the preset's.
         datasets: of Tables 1 and 3; the first is that of Table 2 and of the two latents.
-        particles: the values of k; from 1 to that of Table 2.
+        particles: the values of k for the IWAE; the last is that of Table 2.
+        vae_particles: those for the VAE; with one the objectives are the same algorithm.
+        maps: those of the posteriors over two latents.
         layers: the sizes for each number of stochastic layers.
         last_stage: i of the last 3^i epochs at 0.001 * 10^(-i/7), which Table 2 repeats.
     """
@@ -39,6 +40,8 @@ class Scale(NamedTuple):
     settings: Mapping[str, Any]
     datasets: tuple[str, ...]
     particles: tuple[int, ...]
+    vae_particles: tuple[int, ...]
+    maps: tuple[int, ...]
     layers: Mapping[int, Mapping[str, str]]
     last_stage: int
 
@@ -55,6 +58,8 @@ SCALES: Mapping[str, Scale] = {
     "full": Scale(
         {"epochs": 3280, "num_replicas": 3},
         ("mnist", "omniglot", "binarized_mnist"),
+        (5, 50),
+        (1, 5, 50),
         (1, 5, 50),
         _LAYERS,
         7,
@@ -69,6 +74,8 @@ SCALES: Mapping[str, Scale] = {
             "eval_size": 200,
         },
         ("mnist", "omniglot", "binarized_mnist"),
+        (5, 50),
+        (1, 5, 50),
         (1, 5, 50),
         _LAYERS,
         2,
@@ -83,7 +90,9 @@ SCALES: Mapping[str, Scale] = {
             "eval_size": 20,
         },
         ("digits",),
-        (1, 5),
+        (5,),
+        (1,),
+        (5,),
         {
             1: {"latent_size": "5", "hidden_size": "20"},
             2: {"latent_size": "6,3", "hidden_size": "20,10"},
@@ -113,25 +122,24 @@ def cells(root: Path, scale: Scale) -> Iterator[Cell]:
 
     for dataset in datasets:
         for layers, sizes in scale.layers.items():
-            for k in scale.particles:
-                # Of one particle both objectives are the same algorithm.
-                for method in OBJECTIVES if k > 1 else OBJECTIVES[:1]:
-                    chosen = _data(dataset) | {"num_particles": k} | sizes
-                    yield cell(table_cell(dataset, layers, method, k), method, chosen)
+            counts = {"vae": scale.vae_particles, "iwae": scale.particles}
+            for method, k in [(method, k) for method, ks in counts.items() for k in ks]:
+                chosen = _data(dataset) | {"num_particles": k} | sizes
+                yield cell(table_cell(dataset, layers, method, k), method, chosen)
     dataset, last = datasets[0], scale.last_stage
     stage = {
         "epochs": 3**last,
         "learning_rate": 1e-3 * 10.0 ** (-last / 7.0),
         "schedule": "constant",
     }
-    least, most = min(scale.particles), max(scale.particles)
-    for first, second in ((("vae", least), ("iwae", most)), (("iwae", most), ("vae", least))):
+    vae, iwae = ("vae", 1), ("iwae", max(scale.particles))
+    for first, second in ((vae, iwae), (iwae, vae)):
         origin = root / "cells" / table_cell(dataset, 1, *first)
         chosen = _data(dataset) | scale.layers[1] | {"num_particles": second[1]} | stage
         name = f"{dataset}-{first[0]}-then-{second[0]}"
         yield cell(name, second[0], chosen, {"init_from": str(origin)})
-    for k in scale.particles:
-        method = OBJECTIVES[k > 1]
+    for k in scale.maps:
+        method = "iwae" if k > 1 else "vae"
         chosen = _data(dataset) | scale.layers[1] | {"num_particles": k, "latent_size": "2"}
         yield cell(f"{dataset}-two-latents-{method}-k{k}", method, chosen)
 

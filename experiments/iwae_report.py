@@ -8,10 +8,9 @@ import jax
 import numpy as np
 
 from experiments.finished import FinishedRun, finished_run
-from experiments.pictures import image_grid
 from experiments.posteriors import posterior_pictures
 from experiments.scoring import sample_means
-from experiments.sweep_pictures import activity_histogram
+from experiments.sweep_pictures import activity_histogram, labelled_images
 from experiments.sweep_report import (
     DIFFERS,
     Ordering,
@@ -217,11 +216,10 @@ def _activity(result: Result) -> list[np.ndarray]:
 
 
 def _sample_picture(root: Path, results: Sequence[Result]) -> None:
-    """Samples of the runs side by side, a row of the picture for each."""
+    """Samples of each run, those of a row from the same keys."""
     keys = jax.random.split(jax.random.key(0), 20)
-    rows = []
+    samples = {}
     for result in results:
         run = finished_run(root / "cells" / result["cell"], result["data_dir"])
-        rows.append(sample_means(run.problem, run.params, keys))
-    title = "Samples, two rows each: " + "; ".join(map(_label, results))
-    image_grid(root / "samples.png", np.concatenate(rows), columns=10, title=title)
+        samples[_label(result)] = sample_means(run.problem, run.params, keys)
+    labelled_images(root / "samples.png", samples, title=f"Samples, {results[0]['dataset']}")

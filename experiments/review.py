@@ -163,6 +163,7 @@ SCALES: Mapping[str, Scale] = {
             "train_size": 300,
             "hidden_size": "20",
             "latent_size": "5",
+            "schedule": "constant",
             "eval_every": 2,
             "eval_num_particles": 20,
             "eval_size": 20,
@@ -172,10 +173,10 @@ SCALES: Mapping[str, Scale] = {
         {},
         (("20",), ("20",)),
         (("5",), ("5",)),
-        ((1,), (1, 5), (5,)),
+        ((1,), (5,), (5,)),
         {"sgd": 1e-3, "rmsprop": 1e-3},
         {1: {"latent_size": "5"}},
-        {"gaussian": ("vae", "rws"), "bits": ("nvil", "vimco")},
+        {"gaussian": ("vae", "iwae"), "bits": ("nvil", "vimco")},
     ),
 }
 

@@ -11,7 +11,7 @@ from experiments.fitting import Stopped, fit
 from experiments.hosts import gather
 from experiments.problem import build
 from experiments.run_directory import RunDirectory
-from experiments.scoring import draw, over_replicas, score
+from experiments.scoring import draw, make_evaluate, over_replicas, score
 from experiments.settings import Settings
 from experiments.starting import each_replica
 from experiments.stopping import StopRequest
@@ -46,14 +46,15 @@ def run_to_result(
         if gather(bool(stop)).any():
             raise Stopped
 
-    state = fit(problem, settings, run, stop, tell)
+    evaluate = make_evaluate(problem, settings)
+    state = fit(problem, settings, run, stop, evaluate, tell)
     check()
     # On a device of this host alone, for what the first host does by itself.
     params = [
         jax.tree.map(jnp.asarray, jax.device_get(one.params))
         for one in each_replica(state, settings)
     ]
-    each = [score(problem, settings, one, check) for one in params]
+    each = [score(problem, settings, evaluate, one, check) for one in params]
     if run is None:
         return {}
     draw(problem, settings, params[0], run)

@@ -36,24 +36,37 @@ def evaluation_images(problem: Problem, part: str, size: int | None) -> np.ndarr
     return np.asarray(fixed(key, 0, 0, jnp.arange(len(images)), jnp.asarray(images)))
 
 
-def score(
-    problem: Problem, settings: Settings, params: Params, check: Callable[[], None]
-) -> dict[str, Any]:
-    """The figures of result.json: log-likelihoods of train and test images, and the latents' use.
+# What `make_log_likelihood` returns.
+Evaluate = Callable[..., Evaluation]
 
-    Args:
-        problem: the run's parts.
-        settings: of the run; the evaluation's K, number of images and proposal.
-        params: what was fitted.
-        check: called between blocks of images; may raise to stop.
-    """
-    evaluate = make_log_likelihood(
+
+def make_evaluate(problem: Problem, settings: Settings) -> Evaluate:
+    """The evaluation that the settings ask for, compiled once for all replicas and epochs."""
+    return make_log_likelihood(
         problem.model,
         problem.recognition,
         num_particles=settings.eval_num_particles,
         proposal=look_up(EVALUATION_PROPOSALS, "eval_proposal", settings.eval_proposal),
         mesh=problem.mesh,
     )
+
+
+def score(
+    problem: Problem,
+    settings: Settings,
+    evaluate: Evaluate,
+    params: Params,
+    check: Callable[[], None],
+) -> dict[str, Any]:
+    """The figures of result.json: log-likelihoods of train and test images, and the latents' use.
+
+    Args:
+        problem: the run's parts.
+        settings: of the run; the evaluation's K, number of images and proposal.
+        evaluate: as `make_evaluate` makes it.
+        params: what was fitted.
+        check: called between blocks of images; may raise to stop.
+    """
     results: dict[str, Any] = {}
     for part in ("train", "test"):
         images = jnp.asarray(evaluation_images(problem, part, settings.eval_size))
@@ -76,38 +89,27 @@ def score(
     }
 
 
-def make_test_curve(
-    problem: Problem, settings: Settings
-) -> Callable[[Sequence[Params]], dict[str, float]]:
+def test_metrics(
+    problem: Problem, settings: Settings, evaluate: Evaluate, replicas: Sequence[Params]
+) -> dict[str, float]:
     """The log-likelihood of the test images during training, as `score` has it at the end.
 
+    Args:
+        problem: the run's parts.
+        settings: of the run; the number of images.
+        evaluate: as `make_evaluate` makes it.
+        replicas: the parameters of each.
+
     Returns:
-        measure(parameters of each replica) -> metrics of an epoch: of one replica its mean over the
-        images, of several the mean and the standard deviation of theirs.
+        Metrics of an epoch: of one replica the mean over the images, of several the mean and the
+        standard deviation of theirs.
     """
-    evaluate = make_log_likelihood(
-        problem.model,
-        problem.recognition,
-        num_particles=settings.eval_num_particles,
-        proposal=look_up(EVALUATION_PROPOSALS, "eval_proposal", settings.eval_proposal),
-        mesh=problem.mesh,
-    )
     images = jnp.asarray(evaluation_images(problem, "test", settings.eval_size))
-
-    def measure(replicas: Sequence[Params]) -> dict[str, float]:
-        each = [
-            # On a device of this host alone, as `evaluate` takes them.
-            evaluate(
-                jax.tree.map(jnp.asarray, jax.device_get(params)),
-                jax.random.key(_KEY_PARTICLES),
-                images,
-            )
-            for params in replicas
-        ]
-        rows = [{"test_log_likelihood": one.mean} for one in each]
-        return rows[0] if len(rows) == 1 else mean_and_std(rows)
-
-    return measure
+    key = jax.random.key(_KEY_PARTICLES)
+    # On a device of this host alone, as `evaluate` takes them.
+    params = [jax.tree.map(jnp.asarray, jax.device_get(one)) for one in replicas]
+    rows = [{"test_log_likelihood": evaluate(one, key, images).mean} for one in params]
+    return rows[0] if len(rows) == 1 else mean_and_std(rows)
 
 
 def over_replicas(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

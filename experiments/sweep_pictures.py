@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from experiments.pictures import COLOURS, MARKERS, PathLike, drawing
+from experiments.pictures import COLOURS, MARKERS, PathLike, drawing, tiled
 
 
 def activity_histogram(
@@ -43,6 +43,34 @@ def activity_histogram(
                 axes.legend(fontsize=9)
         figure.supxlabel(f"log10 of A_u; dashed: {threshold:g}, above it a latent is active")
         figure.supylabel("latents, all seeds")
+        if title:
+            figure.suptitle(title, x=0.01, ha="left")
+
+
+def labelled_images(
+    path: PathLike,
+    groups: Mapping[str, np.ndarray],
+    *,
+    columns: int = 10,
+    title: str | None = None,
+) -> None:
+    """Groups of images one below another, each under its name.
+
+    Args:
+      path: The file to write.
+      groups: Name -> images [N, H, W], brightness from 0 to 1; each group has as many.
+      columns: Images per row.
+      title: Stands above the groups.
+    """
+    canvases = {name: tiled(images, columns) for name, images in groups.items()}
+    height, width = next(iter(canvases.values())).shape
+    inches = 7.0
+    with drawing(path, inches, 0.4 + len(groups) * (0.3 + inches * height / width)) as figure:
+        panels = figure.subplots(len(groups), 1, squeeze=False)[:, 0]
+        for axes, (name, canvas) in zip(panels, canvases.items(), strict=True):
+            axes.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axes.set_axis_off()
+            axes.set_title(name, fontsize=10)
         if title:
             figure.suptitle(title, x=0.01, ha="left")
 

@@ -5,10 +5,12 @@ or killed goes on where it was; DIR/sweep.json says whose folder it is.
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 from absl import flags
 
 from experiments.files import read_json, write_json, writing
@@ -74,6 +76,8 @@ def common_settings(method: str, presets: Iterable[str], *layers: Mapping[str, A
     for layer in layers:
         chosen |= layer
     if FLAGS.seeds is not None:
+        if FLAGS.seeds < 1:
+            raise InputError(f"--seeds={FLAGS.seeds} cannot be: give a positive number")
         chosen["num_replicas"] = FLAGS.seeds
     if chosen["dataset"] in SMALL_DATASETS and (chosen.get("train_size") or 0) > 1_000:
         del chosen["train_size"]
@@ -120,6 +124,13 @@ def run_sweep(
         InputError: the folder is another's, or a cell cannot be.
     """
     _require_ours(root, sweep)
+    if jax.config.jax_compilation_cache_dir is None:
+        # Cells have much in common, their evaluation above all; a sweep that goes on has it all.
+        jax.config.update("jax_compilation_cache_dir", str(root / ".compiled"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    if FLAGS.scale == "smoke" and "XLA_FLAGS" not in os.environ:
+        # Programs that run for milliseconds are not worth polishing.
+        jax.config.update("jax_disable_most_optimizations", True)
     kinds = {
         (s.dataset, s.model, s.method, s.latent_size): s for s in (cell.settings for cell in cells)
     }
@@ -160,7 +171,9 @@ def _require_ours(root: Path, sweep: str) -> None:
     if root.exists() and not root.is_dir():
         raise InputError(f"{root} is a file: choose another --run_dir")
     if not (root / "sweep.json").is_file():
-        strangers = sorted(entry.name for entry in root.iterdir()) if root.is_dir() else []
+        entries = [entry.name for entry in root.iterdir()] if root.is_dir() else []
+        # Hidden files do not count: a process killed at its start leaves compiled programs.
+        strangers = sorted(name for name in entries if not name.startswith("."))
         if strangers:
             raise InputError(
                 f"{root} holds {strangers[0]} but no sweep: choose another --run_dir, new or empty"
