@@ -29,13 +29,14 @@ class Scale(NamedTuple):
     """How much of the protocol is run.
 
     Attributes:
-        settings: laid over everything else.
+        settings: laid over those of the families.
         dataset: of all figures but those of reweighted wake-sleep.
         binary_dataset: of those.
-        families: laid over the settings of a family (`FAMILIES`).
+        families: laid over both, for one family (`FAMILIES`).
         hidden: units of Figures 2 and 7.
         latents: of AEVB (Figure 3) and of NVIL (Figure 6).
-        samples: per image, L of Figure 4, k of Figure 8 and K of Figure 10.
+        samples: per image, L of Figure 4, k of Figure 8 for the VAE and for the IWAE, K of Figure
+            10.
         optimizers: of Figure 5, with their rates.
         layers: sizes of Figure 8 for each number of stochastic layers.
         fair: methods of the fair form of Figure 11, by the kind of latents.
@@ -47,7 +48,7 @@ class Scale(NamedTuple):
     families: Mapping[str, Mapping[str, Any]]
     hidden: tuple[Values, Values]
     latents: tuple[Values, Values]
-    samples: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+    samples: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]
     optimizers: Mapping[str, float]
     layers: Mapping[int, Mapping[str, str]]
     fair: Mapping[str, tuple[str, ...]]
@@ -130,27 +131,30 @@ SCALES: Mapping[str, Scale] = {
         {},
         (("100", "200", "400", "800"), ("100", "200", "400", "800")),
         (("2", "5", "10", "20", "50", "100", "200"), ("50", "100", "200", "500")),
-        ((1, 5, 10), (1, 5, 50), (2, 5, 10, 50, 100)),
+        ((1, 5, 10), (1, 5, 50), (1, 5, 50), (2, 5, 10, 50, 100)),
         {"sgd": 1e-3, "adagrad": 0.01, "rmsprop": 1e-3},
         _LAYERS,
         _FAIR,
     ),
     "cpu": Scale(
         {
-            "epochs": 10,
+            "epochs": 15,
             "num_replicas": 3,
             "keep": 5,
-            "train_size": 5_000,
-            "eval_every": 2,
+            "train_size": 10_000,
+            "eval_every": 3,
             "eval_num_particles": 200,
             "eval_size": 200,
         },
         "mnist",
         "binarized_mnist",
-        {"rws": {"optimizer": "adam", "learning_rate": 1e-3}},
+        {
+            "iwae": {"epochs": 10, "train_size": 5_000, "eval_every": None},
+            "rws": {"optimizer": "adam", "learning_rate": 1e-3},
+        },
         (("100", "400"), ("100", "400")),
         (("5", "20", "100"), ("50", "200")),
-        ((1, 5), (1, 5, 50), (2, 5, 25)),
+        ((1, 5), (1, 5), (1, 5, 50), (2, 5, 25)),
         {"sgd": 1e-3, "adagrad": 0.01, "rmsprop": 1e-3},
         _LAYERS,
         _FAIR,
@@ -173,7 +177,7 @@ SCALES: Mapping[str, Scale] = {
         {},
         (("20",), ("20",)),
         (("5",), ("5",)),
-        ((1,), (5,), (5,)),
+        ((1,), (5,), (5,), (5,)),
         {"sgd": 1e-3, "rmsprop": 1e-3},
         {1: {"latent_size": "5"}},
         {"gaussian": ("vae", "iwae"), "bits": ("nvil", "vimco")},
@@ -194,10 +198,8 @@ def points(scale: Scale) -> Iterator[Point]:
         figure: str, line: str, value: object, family: str, method: str, **changes: Any
     ) -> Point:
         dataset = scale.binary_dataset if family == "rws" else scale.dataset
-        of_family = dict(FAMILIES[family]) | dict(scale.families.get(family, {}))
-        # The scale's sizes are for all, its changes of a figure prevail.
-        chosen = of_family | {"dataset": dataset} | dict(scale.settings) | changes
-        settings = sweeps.common_settings(method, PRESETS, chosen)
+        layers = FAMILIES[family], scale.settings, scale.families.get(family, {}), changes
+        settings = sweeps.common_settings(method, PRESETS, {"dataset": dataset}, *layers)
         return Point(figure, line, str(value), family, settings)
 
     for size in scale.hidden[0]:
@@ -214,21 +216,21 @@ def points(scale: Scale) -> Iterator[Point]:
     for size in scale.hidden[1]:
         yield point("7", "NVIL", size, "nvil", "nvil", hidden_size=size)
     for layers, sizes in scale.layers.items():
-        for method in ("vae", "iwae"):
+        for method, counts in zip(("vae", "iwae"), scale.samples[1:3], strict=True):
             line = f"{method.upper()}, {layers} layer" + "s" * (layers > 1)
-            for count in scale.samples[1]:
+            for count in counts:
                 # Of one particle both are the same algorithm.
                 same = "vae" if count == 1 else method
                 yield point("8", line, count, "iwae", same, num_particles=count, **sizes)
     yield point("9", "RWS", 5, "rws", "rws")
-    for count in scale.samples[2]:
+    for count in scale.samples[3]:
         yield point("10", "RWS", count, "rws", "rws", num_particles=count)
     small = scale.dataset in sweeps.SMALL_DATASETS
     wide = [{}, {}] if small else [{"latent_size": "100"}, {"latent_size": "500"}]
     yield point("11", "AEVB", "as published", "aevb", "vae", **wide[0])
     chosen = {"optimizer": "sgd", "learning_rate": scale.optimizers["sgd"]}
     yield point("11", "NVIL", "as published", "nvil", "nvil", **chosen, **wide[1])
-    most = max(scale.samples[2])
+    most = max(scale.samples[3])
     yield point("11", "RWS", "as published", "rws", "rws", num_particles=most)
     for kind, methods in scale.fair.items():
         for method in methods:
