@@ -31,7 +31,8 @@ class Scale(NamedTuple):
         settings: laid over the preset's.
         datasets: of Tables 1 and 3; the first is that of Table 2 and of the two latents.
         particles: the values of k for the IWAE; the last is that of Table 2.
-        vae_particles: those for the VAE; with one the objectives are the same algorithm.
+        vae_particles: those for the VAE, for each number of stochastic layers; with one particle
+            the objectives are the same algorithm.
         maps: those of the posteriors over two latents.
         layers: the sizes for each number of stochastic layers.
         last_stage: i of the last 3^i epochs at 0.001 * 10^(-i/7), which Table 2 repeats.
@@ -40,7 +41,7 @@ class Scale(NamedTuple):
     settings: Mapping[str, Any]
     datasets: tuple[str, ...]
     particles: tuple[int, ...]
-    vae_particles: tuple[int, ...]
+    vae_particles: Mapping[int, tuple[int, ...]]
     maps: tuple[int, ...]
     layers: Mapping[int, Mapping[str, str]]
     last_stage: int
@@ -60,7 +61,7 @@ SCALES: Mapping[str, Scale] = {
         {"epochs": 3280, "num_replicas": 3},
         ("mnist", "omniglot", "binarized_mnist"),
         (5, 50),
-        (1, 5, 50),
+        {1: (1, 5, 50), 2: (1, 5, 50)},
         (1, 5, 50),
         _LAYERS,
         7,
@@ -76,7 +77,7 @@ SCALES: Mapping[str, Scale] = {
         },
         ("mnist", "omniglot", "binarized_mnist"),
         (5, 50),
-        (1, 5),
+        {1: (1, 5), 2: (1, 5)},
         (1, 5, 50),
         _LAYERS,
         2,
@@ -92,7 +93,7 @@ SCALES: Mapping[str, Scale] = {
         },
         ("digits",),
         (5,),
-        (1,),
+        {1: (1,), 2: ()},
         (5,),
         {
             1: {"latent_size": "5", "hidden_size": "20"},
@@ -123,7 +124,7 @@ def cells(root: Path, scale: Scale) -> Iterator[Cell]:
 
     for dataset in datasets:
         for layers, sizes in scale.layers.items():
-            counts = {"vae": scale.vae_particles, "iwae": scale.particles}
+            counts = {"vae": scale.vae_particles[layers], "iwae": scale.particles}
             for method, k in [(method, k) for method, ks in counts.items() for k in ks]:
                 chosen = _data(dataset) | {"num_particles": k} | sizes
                 yield cell(table_cell(dataset, layers, method, k), method, chosen)

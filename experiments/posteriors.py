@@ -114,4 +114,5 @@ def posterior_pictures(path: PathLike, runs: Mapping[str, FinishedRun], *, image
                 bottom.imshow(np.reshape(maps.reconstruction, shape), cmap="gray", vmin=0, vmax=1)
         for axes, label in zip(panels[:, 0], labels, strict=True):
             axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
-        figure.suptitle("Posteriors over two latents", x=0.01, ha="left")
+        title = "Posteriors over two latents; in the corner the width of both squares"
+        figure.suptitle(title, x=0.01, ha="left")
