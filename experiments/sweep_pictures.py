@@ -138,7 +138,8 @@ def over_epochs(
             axes.plot(epochs, means, color=colour, marker=marker, markersize=4, label=name)
             axes.fill_between(epochs, means - half, means + half, color=colour, alpha=0.2, lw=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set(xlabel="epoch", ylabel="test log-likelihood (nats per image)")
+        bands = "bands: \N{PLUS-MINUS SIGN}2 standard errors over seeds"
+        axes.set(xlabel=f"epoch\n{bands}", ylabel="test log-likelihood (nats per image)")
         if title:
             axes.set_title(title)
         if curves:

@@ -59,8 +59,8 @@ def define_flags(scales: Mapping[str, Any], preset: str, presets: Iterable[str])
 def common_settings(method: str, presets: Iterable[str], *layers: Mapping[str, Any]) -> Settings:
     """The settings of a cell: the preset's, then each layer over those before, then the flags'.
 
-    What the method does not have is left out; no more can be kept than there are particles, and the
-    smallest data sets are used whole.
+    What the method does not have is left out; where no more particles are drawn than would carry
+    the gradient, all do; and the smallest data sets are used whole.
 
     Args:
         method: as the papers name it; a preset may run another form of it.
@@ -82,8 +82,8 @@ def common_settings(method: str, presets: Iterable[str], *layers: Mapping[str, A
     if chosen["dataset"] in SMALL_DATASETS and (chosen.get("train_size") or 0) > 1_000:
         del chosen["train_size"]
     chosen = {key: value for key, value in chosen.items() if applies(key, name)}
-    if chosen.get("keep"):
-        chosen["keep"] = min(chosen["keep"], chosen["num_particles"])
+    if (chosen.get("keep") or 0) >= chosen["num_particles"]:
+        del chosen["keep"]
     return Settings.from_mapping(chosen | {"method": name})
 
 
