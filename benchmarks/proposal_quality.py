@@ -12,12 +12,12 @@ import jax.numpy as jnp
 from absl import flags
 
 from experiments import command_line
-from experiments.fitting import initial_state
 from experiments.methods import COVARIANCES
 from experiments.problem import Problem, build
 from experiments.run_directory import reopen
 from experiments.scoring import evaluation_images
 from experiments.settings import Settings
+from experiments.starting import initial_state
 from experiments.tables import markdown
 from remjax import checkpoints
 from remjax.errors import InputError

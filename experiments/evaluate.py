@@ -13,12 +13,13 @@ from absl import flags
 
 from experiments import command_line
 from experiments.annealed import annealed_figures
-from experiments.fitting import Stopped, each_replica, initial_state
+from experiments.fitting import Stopped
 from experiments.methods import EVALUATION_PROPOSALS
 from experiments.problem import build
 from experiments.run_directory import reopen
-from experiments.scoring import over_replicas, score
+from experiments.scoring import make_evaluate, over_replicas, score
 from experiments.settings import Settings
+from experiments.starting import each_replica, initial_state
 from experiments.stopping import stop_on_signal
 from experiments.tables import upright
 from remjax import checkpoints
@@ -80,14 +81,14 @@ def main() -> None:
                 raise Stopped
 
         try:
-            each = []
+            each, evaluate = [], make_evaluate(problem, settings)
             for one in each_replica(state, settings):
                 annealed = {}
                 if annealing is not None:
                     annealed = annealed_figures(
                         problem, settings, one.params, check, annealing, FLAGS.ais_simulated
                     )
-                each.append(annealed | score(problem, settings, one.params, check))
+                each.append(annealed | score(problem, settings, evaluate, one.params, check))
         except Stopped:
             print(f"stopped by {stop.signal_name}; nothing was added to the result")
             return

@@ -1,21 +1,26 @@
 """The training loop of a run on disk: interrupted at any moment, it goes on to the same numbers."""
 
 import time
+from collections.abc import Callable
 
 import jax
+from tqdm import tqdm
 
+from experiments.continuation import continued
 from experiments.hosts import from_first, gather, on_first
-from experiments.methods import choose_binarization
+from experiments.methods import ORDERS, choose_binarization, look_up
 from experiments.problem import Problem
 from experiments.progress import progress_bar
 from experiments.run_directory import RunDirectory
+from experiments.scoring import Evaluate, test_metrics
 from experiments.settings import Settings
+from experiments.starting import each_replica, initial_state
 from experiments.stopping import StopRequest
 from experiments.tables import mean_and_std
 from remjax import checkpoints
-from remjax.replicas import replica, stack_replicas, train_replicas
+from remjax.replicas import train_replicas
 from remjax.sharding import replicate
-from remjax.training import TrainState, init_train_state, make_epoch, metric_means
+from remjax.training import TrainState, make_epoch, metric_means
 
 # A compiled call lasts about this long: signals, the bar and the clock are seen between calls.
 _SECONDS_PER_CALL = 1.0
@@ -27,29 +32,13 @@ class Stopped(Exception):
     """Someone asked the run to stop; everything done so far is saved."""
 
 
-def initial_state(problem: Problem, settings: Settings) -> TrainState:
-    """The state before the first update, of one run or of all replicas."""
-    states = [
-        init_train_state(
-            problem.estimator,
-            problem.optimizer,
-            jax.random.key(settings.seed + number),
-            problem.dataset.train.shape[1],
-        )
-        for number in range(settings.num_replicas)
-    ]
-    return states[0] if settings.num_replicas == 1 else stack_replicas(states)
-
-
-def each_replica(state: TrainState, settings: Settings) -> list[TrainState]:
-    """The state of each replica; of a run without replicas, its own."""
-    if settings.num_replicas == 1:
-        return [state]
-    return [replica(state, number) for number in range(settings.num_replicas)]
-
-
 def fit(
-    problem: Problem, settings: Settings, run: RunDirectory | None, stop: StopRequest
+    problem: Problem,
+    settings: Settings,
+    run: RunDirectory | None,
+    stop: StopRequest,
+    evaluate: Evaluate,
+    tell: Callable[[str], None] = tqdm.write,
 ) -> TrainState:
     """Train until the last epoch, from the latest checkpoint if there is one.
 
@@ -61,6 +50,8 @@ def fit(
         settings: of the run.
         run: its directory; None on every host but the first.
         stop: any host may ask for it.
+        evaluate: for the test images during training, where the settings ask for it.
+        tell: what becomes of the line about each epoch.
 
     Raises:
         Stopped: someone asked for it; the state is saved.
@@ -68,7 +59,7 @@ def fit(
     """
     state = initial_state(problem, settings)
     steps_per_epoch, last = problem.steps_per_epoch, settings.epochs * problem.steps_per_epoch
-    found = on_first(lambda: _resumed(run, state, steps_per_epoch))
+    found = on_first(lambda: _resumed(run, state, settings, steps_per_epoch))
     state, seconds_before = found or (state, 0.0)
     state = replicate(problem.mesh, from_first(state))
     step = int(state.step)
@@ -80,6 +71,7 @@ def fit(
         num_data=len(problem.dataset.train),
         batch_size=settings.batch_size,
         binarization=choose_binarization(problem.dataset, settings.binarization),
+        order=look_up(ORDERS, "order", settings.order),
         mesh=problem.mesh,
     )
     if settings.num_replicas > 1:
@@ -111,9 +103,12 @@ def fit(
                     "seconds": clock.seconds,
                     "images_per_second": images,
                 }
+                if settings.eval_every and epoch % settings.eval_every == 0:
+                    replicas = [one.params for one in each_replica(state, settings)]
+                    metrics |= test_metrics(problem, settings, evaluate, replicas)
                 if run is not None:
                     run.log(metrics)
-                    bar.write(_line(metrics, settings.epochs))
+                    tell(_line(metrics, settings.epochs))
             if step % steps_per_epoch == 0 or stopping or due:
                 on_first(lambda step=step, state=state: _save(run, step, state))
                 clock.checkpoint_saved()
@@ -123,11 +118,13 @@ def fit(
 
 
 def _resumed(
-    run: RunDirectory, state: TrainState, steps_per_epoch: int
+    run: RunDirectory, state: TrainState, settings: Settings, steps_per_epoch: int
 ) -> tuple[TrainState, float]:
-    """The state of the latest checkpoint, or else the one given, and the seconds until then."""
+    """The state of the latest checkpoint, or else the one to begin with; the seconds until then."""
     if checkpoints.latest_step(run.checkpoints) is not None:
         state = checkpoints.restore(run.checkpoints, state)
+    elif settings.init_from is not None:
+        state = continued(state, settings)
     run.rewind(int(state.step) // steps_per_epoch)
     before = run.metrics()
     return state, before[-1]["seconds"] if before else 0.0

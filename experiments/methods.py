@@ -19,10 +19,12 @@ from experiments.presets import (
     averaged,
     iwae_release,
     rem_v1_leaky,
+    rounded_burda_schedule,
     unweighted_with_ridge,
 )
 from remjax.data import Dataset
 from remjax.data.binarization import Binarization, fixed, per_epoch, per_minibatch, unchanged
+from remjax.data.orders import Order, as_stored, shuffled
 from remjax.errors import InputError
 from remjax.estimators.disarm import disarm
 from remjax.estimators.elbo import vae
@@ -89,8 +91,14 @@ BINARIZATIONS: Mapping[str, Binarization] = {
     "per_minibatch": per_minibatch,
 }
 
+ORDERS: Mapping[str, Order] = {
+    "shuffled": shuffled,
+    "as_stored": as_stored,
+}
+
 SCHEDULES: Mapping[str, Callable[[float, int], optax.Schedule]] = {
     "burda": burda_schedule,
+    "burda_rounded": rounded_burda_schedule,
     "constant": lambda learning_rate, _: optax.constant_schedule(learning_rate),
 }
 

@@ -68,7 +68,7 @@ def image_grid(
       title: Stands above the images.
     """
     columns = columns or math.ceil(math.sqrt(len(images)))
-    canvas = _tiled(np.asarray(images), columns)
+    canvas = tiled(np.asarray(images), columns)
     scale = min(12, max(1, round(900 / canvas.shape[1])))  # whole: all pixels are equally large
     width, height = (scale * size / _DPI for size in canvas.shape[::-1])
     strip = 0.4 if title else 0.0
@@ -189,7 +189,7 @@ def _line(
         axes.plot(*zip(*points, strict=True), color=COLOURS[style], marker=marker, label=label)
 
 
-def _tiled(images: np.ndarray, columns: int) -> np.ndarray:
+def tiled(images: np.ndarray, columns: int) -> np.ndarray:
     """Puts images `[N, H, W]` into one, row by row, with white lines between them."""
     number, height, width = images.shape
     rows = math.ceil(number / columns)

@@ -3,7 +3,8 @@
 Read off the code of Dieng & Paisley 2019: an unweighted covariance with an absolute ridge, a
 pathwise leak of v1's theta loss into the encoder, a constant learning rate with Adam in its
 epsilon-hat form, an evaluation in two stages, and a test set that is part of the training set. Of
-Burda et al. 2015: activity measured at one draw, on 500 training images.
+Burda et al. 2015: activity measured at one draw, on 500 training images; Adam with a slower first
+moment and second moments that start at one; fewer training images in a fixed order; rounded rates.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.data import Dataset
@@ -109,6 +111,44 @@ def release_split(dataset: Dataset) -> Dataset:
     )
 
 
+# Images that the release of IWAE puts aside for validation.
+SPLITS_OF_IWAE: Mapping[str, int] = {"mnist": 400, "omniglot": 1345, "binarized_mnist": 0}
+
+
+def iwae_release_split(dataset: Dataset) -> Dataset:
+    """Train on 59,600 images of MNIST or 23,000 of OMNIGLOT, as the release of IWAE does.
+
+    The last 400 images of MNIST are put aside, and the last 1,345 of OMNIGLOT after a permutation
+    with seed 123. Fixed MNIST is used as published: its validation part is apart already.
+    """
+    aside = SPLITS_OF_IWAE.get(dataset.name)
+    if aside is None:
+        raise InputError(
+            f"--split=iwae_release knows mnist, omniglot and binarized_mnist, not {dataset.name}: "
+            "use --split=published"
+        )
+    if aside == 0:
+        return dataset
+    train = dataset.train
+    if dataset.name == "omniglot":
+        train = train[np.random.RandomState(123).permutation(len(train))]
+    return dataset._replace(
+        train=train[:-aside],
+        valid=train[-aside:],
+        source=f"{dataset.source}; trained on {len(train) - aside} as in IWAE's release",
+    )
+
+
+def rounded_burda_schedule(learning_rate: float, steps_per_epoch: int) -> optax.Schedule:
+    """`burda_schedule` with each rate rounded to two digits, as in the release of IWAE.
+
+    At 0.001: 0.001, 0.00072, 0.00052, 0.00037, 0.00027, 0.00019, 0.00014, 0.0001.
+    """
+    rates = [float(f"{learning_rate * 10.0 ** (-i / 7.0):.1e}") for i in range(8)]
+    ends = [steps_per_epoch * (3**i - 1) // 2 for i in range(1, 8)]
+    return optax.join_schedules([optax.constant_schedule(rate) for rate in rates], ends)
+
+
 # (use, recognition, params, key, training images) -> the use with its activity measured so.
 Activity = Callable[[LatentUse, Recognition, Params, Key[Array, ""], Images], LatentUse]
 
@@ -142,6 +182,20 @@ def iwae_release(
 SPLITS: Mapping[str, Callable[[Dataset], Dataset]] = {
     "published": published_split,
     "rem_release": release_split,
+    "iwae_release": iwae_release_split,
+}
+
+_IWAE: Mapping[str, Any] = {
+    "learning_rate": 1e-3,
+    # 1e-4 for a loss summed over the batch of 20.
+    "adam_epsilon": 5e-6,
+    "initialization": "glorot",
+    "batch_size": 20,
+    "latent_size": "50",
+    "hidden_size": "200",
+    "eval_proposal": "recognition",
+    "eval_num_particles": 5000,
+    "eval_size": 0,
 }
 
 # Settings of a whole experiment; what a preset does not name keeps its default.
@@ -169,6 +223,18 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "covariance": "unweighted_with_ridge",
         "eval_proposal": "two_stage",
         "eval_num_particles": 1000,
+    },
+    "review": {"batch_size": 100},
+    "iwae_paper": _IWAE | {"schedule": "burda"},
+    "iwae_release": _IWAE
+    | {
+        "schedule": "burda_rounded",
+        "epsilon_hat": True,
+        "adam_b1": 0.99,
+        "adam_initial_nu": 1.0,
+        "order": "as_stored",
+        "split": "iwae_release",
+        "eval_activity": "iwae_release",
     },
 }
 

@@ -18,11 +18,11 @@ from experiments.methods import (
     look_up,
 )
 from experiments.networks import build_networks, uncertain_gaussian
+from experiments.optimizers import OPTIMIZERS
 from experiments.presets import SPLITS
 from experiments.settings import Settings
 from remjax.data import Dataset, load
 from remjax.errors import InputError
-from remjax.optimizers import adam
 from remjax.sharding import DATA, PARTICLES, check_divides, make_mesh
 from remjax.types import Batch, Estimator, Model, Recognition
 from remjax.uncertain_weights import with_weight_divergence
@@ -76,11 +76,10 @@ def build(settings: Settings) -> Problem:
         model=model,
         recognition=recognition,
         estimator=estimator,
-        optimizer=adam(
+        optimizer=look_up(OPTIMIZERS, "optimizer", settings.optimizer)(
             schedule(settings.learning_rate, steps_per_epoch),
-            eps=settings.adam_epsilon,
-            epsilon_hat=settings.epsilon_hat,
             max_gradient_norm=settings.max_gradient_norm or math.inf,
+            **_of_adam(settings),
         ),
         steps_per_epoch=steps_per_epoch,
         mesh=mesh,
@@ -104,6 +103,18 @@ def _refuse_what_does_not_fit(problem: Problem, settings: Settings) -> None:
         proposal(key, joint, problem.recognition.distribution(params.eta, x), 1, 1)
 
     jax.eval_shape(once, jax.random.key(0), jnp.zeros(problem.dataset.train.shape[1]))
+
+
+def _of_adam(settings: Settings) -> dict[str, float]:
+    """The options that Adam has and the other optimizers have not."""
+    if settings.optimizer != "adam":
+        return {}
+    return {
+        "b1": settings.adam_b1,
+        "eps": settings.adam_epsilon,
+        "epsilon_hat": settings.epsilon_hat,
+        "initial_nu": settings.adam_initial_nu,
+    }
 
 
 def _mesh(text: str | None) -> jax.sharding.Mesh | None:

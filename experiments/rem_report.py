@@ -4,10 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.comparisons import kl_against_particles, method_comparison, table_picture
-from experiments.files import replacing
+from experiments.comparisons import kl_against_particles, method_comparison
 from experiments.methods import accepts
-from experiments.tables import markdown, shown
+from experiments.sweep_report import (
+    DIFFERS,
+    likelihood_columns,
+    settings_that_differ,
+    write_table,
+)
 
 # Methods of Figure 2.
 KL_METHODS = ("vae", "iwae", "rem_v1")
@@ -41,29 +45,15 @@ def comparison_rows(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
         method = result["method"].removesuffix("_leaky")
         paper = PAPER.get((result["dataset"], method), (None, None))
         for part, value in zip(("train", "test"), paper, strict=True):
-            ours = -result[f"{part}_log_likelihood"]
-            rows.append(
-                {
-                    "data set": result["dataset"],
-                    "method": result["method"],
-                    "part": part,
-                    "paper": value,
-                    "ours": ours,
-                    "stderr": result[f"{part}_log_likelihood_stderr"],
-                    "difference": None if value is None else ours - value,
-                    "what differs in the setting": what_differs(result),
-                }
-            )
+            named = {"data set": result["dataset"], "method": result["method"], "part": part}
+            columns = likelihood_columns(result, part, value)
+            rows.append(named | columns | {DIFFERS: what_differs(result)})
     return rows
 
 
 def what_differs(result: Mapping[str, Any]) -> str:
     """Every setting that is not the paper's, as `name ours (paper's)`."""
-    told = [
-        f"{name} {result[name] or 'all'} ({value or 'all'})"
-        for name, value in PAPER_SETTINGS.items()
-        if (result[name] or "all") != (value or "all")
-    ]
+    told = settings_that_differ(result, PAPER_SETTINGS)
     if accepts(result["method"], "covariance") and result["covariance"] != "weighted":
         told.append(f"covariance {result['covariance'] or 'robust default'} (weighted)")
     if result["eval_proposal"] == "recognition":
@@ -89,14 +79,8 @@ def write_report(root: Path, results: list[dict[str, Any]], num_particles: int) 
         The table without its last column, which is too wide for a terminal.
     """
     main_cells = [result for result in results if result["num_particles"] == num_particles]
-    rows = comparison_rows(main_cells)
-    columns = list(rows[0])
-    with replacing(root / "table.md") as path:
-        path.write_text(markdown(rows, columns) + "\n", encoding="utf-8")
-    short = columns[:-1]
-    text_rows = [[shown(row[column]) for column in short] for row in rows]
     title = "Negative log-likelihood, nats per image"
-    table_picture(root / "table.png", short, text_rows, title=title)
+    table = write_table(root, "table", comparison_rows(main_cells), title=title)
     method_comparison(root / "log_likelihoods.png", _by_dataset(main_cells))
     lines: dict[str, dict[int, float]] = {}
     for result in results:
@@ -106,7 +90,7 @@ def write_report(root: Path, results: list[dict[str, Any]], num_particles: int) 
             points[result["num_particles"]] = result["kl_to_prior"]
     if lines:
         kl_against_particles(root / "kl_against_particles.png", lines)
-    return markdown(rows, short)
+    return table
 
 
 def _by_dataset(results: list[dict[str, Any]]) -> dict[str, dict[str, tuple[float, float]]]:

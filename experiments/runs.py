@@ -1,21 +1,27 @@
 """A run from its settings to its result: train, evaluate, draw."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from tqdm import tqdm
 
-from experiments.fitting import Stopped, each_replica, fit
+from experiments.fitting import Stopped, fit
 from experiments.hosts import gather
 from experiments.problem import build
 from experiments.run_directory import RunDirectory
-from experiments.scoring import draw, over_replicas, score
+from experiments.scoring import draw, make_evaluate, over_replicas, score
 from experiments.settings import Settings
+from experiments.starting import each_replica
 from experiments.stopping import StopRequest
 
 
 def run_to_result(
-    settings: Settings, run: RunDirectory | None, stop: StopRequest
+    settings: Settings,
+    run: RunDirectory | None,
+    stop: StopRequest,
+    tell: Callable[[str], None] = tqdm.write,
 ) -> dict[str, Any]:
     """Train (on), evaluate, draw and write result.json; a run that has a result is left as it is.
 
@@ -23,6 +29,7 @@ def run_to_result(
         settings: of the run.
         run: its directory; None on every host but the first.
         stop: any host may ask for it.
+        tell: what becomes of the line about each epoch; by default it is printed.
 
     Returns:
         The result; empty on every host but the first.
@@ -39,14 +46,15 @@ def run_to_result(
         if gather(bool(stop)).any():
             raise Stopped
 
-    state = fit(problem, settings, run, stop)
+    evaluate = make_evaluate(problem, settings)
+    state = fit(problem, settings, run, stop, evaluate, tell)
     check()
     # On a device of this host alone, for what the first host does by itself.
     params = [
         jax.tree.map(jnp.asarray, jax.device_get(one.params))
         for one in each_replica(state, settings)
     ]
-    each = [score(problem, settings, one, check) for one in params]
+    each = [score(problem, settings, evaluate, one, check) for one in params]
     if run is None:
         return {}
     draw(problem, settings, params[0], run)

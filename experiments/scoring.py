@@ -36,24 +36,37 @@ def evaluation_images(problem: Problem, part: str, size: int | None) -> np.ndarr
     return np.asarray(fixed(key, 0, 0, jnp.arange(len(images)), jnp.asarray(images)))
 
 
-def score(
-    problem: Problem, settings: Settings, params: Params, check: Callable[[], None]
-) -> dict[str, Any]:
-    """The figures of result.json: log-likelihoods of train and test images, and the latents' use.
+# What `make_log_likelihood` returns.
+Evaluate = Callable[..., Evaluation]
 
-    Args:
-        problem: the run's parts.
-        settings: of the run; the evaluation's K, number of images and proposal.
-        params: what was fitted.
-        check: called between blocks of images; may raise to stop.
-    """
-    evaluate = make_log_likelihood(
+
+def make_evaluate(problem: Problem, settings: Settings) -> Evaluate:
+    """The evaluation that the settings ask for, compiled once for all replicas and epochs."""
+    return make_log_likelihood(
         problem.model,
         problem.recognition,
         num_particles=settings.eval_num_particles,
         proposal=look_up(EVALUATION_PROPOSALS, "eval_proposal", settings.eval_proposal),
         mesh=problem.mesh,
     )
+
+
+def score(
+    problem: Problem,
+    settings: Settings,
+    evaluate: Evaluate,
+    params: Params,
+    check: Callable[[], None],
+) -> dict[str, Any]:
+    """The figures of result.json: log-likelihoods of train and test images, and the latents' use.
+
+    Args:
+        problem: the run's parts.
+        settings: of the run; the evaluation's K, number of images and proposal.
+        evaluate: as `make_evaluate` makes it.
+        params: what was fitted.
+        check: called between blocks of images; may raise to stop.
+    """
     results: dict[str, Any] = {}
     for part in ("train", "test"):
         images = jnp.asarray(evaluation_images(problem, part, settings.eval_size))
@@ -74,6 +87,29 @@ def score(
         "eval_num_particles": settings.eval_num_particles,
         "eval_proposal": settings.eval_proposal,
     }
+
+
+def test_metrics(
+    problem: Problem, settings: Settings, evaluate: Evaluate, replicas: Sequence[Params]
+) -> dict[str, float]:
+    """The log-likelihood of the test images during training, as `score` has it at the end.
+
+    Args:
+        problem: the run's parts.
+        settings: of the run; the number of images.
+        evaluate: as `make_evaluate` makes it.
+        replicas: the parameters of each.
+
+    Returns:
+        Metrics of an epoch: of one replica the mean over the images, of several the mean and the
+        standard deviation of theirs.
+    """
+    images = jnp.asarray(evaluation_images(problem, "test", settings.eval_size))
+    key = jax.random.key(_KEY_PARTICLES)
+    # On a device of this host alone, as `evaluate` takes them.
+    params = [jax.tree.map(jnp.asarray, jax.device_get(one)) for one in replicas]
+    rows = [{"test_log_likelihood": evaluate(one, key, images).mean} for one in params]
+    return rows[0] if len(rows) == 1 else mean_and_std(rows)
 
 
 def over_replicas(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -108,7 +144,22 @@ def _latent_figures(
         "kl_to_prior": use.kl_to_prior,
         "active_units": use.active_units(),
         "active_units_per_layer": use.active_units_per_layer(),
+        "activity": [layer.tolist() for layer in jax.tree.leaves(use.activity)],
     }
+
+
+def sample_means(problem: Problem, params: Params, keys: jax.Array) -> np.ndarray:
+    """For each key the mean image [., H, W] of a latent drawn from the model.
+
+    Its bits would add noise to the eye.
+    """
+
+    def mean_of_sample(key: jax.Array) -> jax.Array:
+        z, _ = problem.model.sample(params.theta, key)
+        return problem.model.mean(params.theta, z)
+
+    images = jax.jit(jax.vmap(mean_of_sample))(keys)
+    return np.reshape(images, (-1, *problem.dataset.image_shape))
 
 
 def draw(problem: Problem, settings: Settings, params: Params, run: RunDirectory) -> None:
@@ -117,16 +168,9 @@ def draw(problem: Problem, settings: Settings, params: Params, run: RunDirectory
     model, recognition = problem.model, problem.recognition
     name = f"{settings.method} on {settings.dataset}"
     keys = jax.random.split(jax.random.key(settings.seed), 100)
-
-    def mean_of_sample(key: jax.Array) -> jax.Array:
-        # The mean image of a latent drawn from the model: its bits would add noise to the eye.
-        z, _ = model.sample(params.theta, key)
-        return model.mean(params.theta, z)
-
-    samples = jax.jit(jax.vmap(mean_of_sample))(keys)
     image_grid(
         run.picture("samples.png"),
-        np.reshape(samples, (-1, height, width)),
+        sample_means(problem, params, keys),
         title=f"Samples: {name}",
     )
     originals = evaluation_images(problem, "test", 20)

@@ -1,6 +1,7 @@
 """The settings of one training run: their names, defaults, meaning, and what is possible."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,9 +13,11 @@ from experiments.methods import (
     INITIALIZATIONS,
     METHODS,
     MODELS,
+    ORDERS,
     SCHEDULES,
     look_up,
 )
+from experiments.optimizers import OPTIMIZERS
 from experiments.presets import SPLITS
 from remjax.data import NAMES
 from remjax.errors import InputError
@@ -70,12 +73,24 @@ class Settings(MethodOptions):
     binarization: str = _setting(
         "per_minibatch", f"when grey pixels become bits: {', '.join(BINARIZATIONS)}"
     )
-    learning_rate: float = _setting(1e-3, "first rate of Adam")
+    order: str = _setting("shuffled", f"of the images in an epoch: {', '.join(ORDERS)}")
+    optimizer: str = _setting("adam", f"what moves the parameters: {', '.join(OPTIMIZERS)}")
+    learning_rate: float = _setting(1e-3, "first rate of the optimizer")
     schedule: str = _setting("burda", f"of the learning rate: {', '.join(SCHEDULES)}")
     adam_epsilon: float = _setting(5e-6, "epsilon of Adam, for a loss averaged over the batch")
     epsilon_hat: bool = _setting(False, "Adam in its epsilon-hat form, as in the papers' codes")
+    adam_b1: float = _setting(0.9, "decay of the first moment of Adam")
+    adam_initial_nu: float = _setting(
+        0.0, "second moments of Adam at the start, for --epsilon_hat; 1 in the release of IWAE"
+    )
+    init_from: str | None = _setting(
+        None, "folder of a finished run whose parameters and optimizer state this one starts from"
+    )
     max_gradient_norm: float | None = _setting(
         None, "clip the gradient of theta and that of eta to this norm; default no clipping"
+    )
+    eval_every: int | None = _setting(
+        None, "evaluate the test images after every so many epochs too; default at the end only"
     )
     eval_num_particles: int = _setting(5000, "K of the evaluation")
     eval_size: int | None = _setting(
@@ -120,6 +135,8 @@ class Settings(MethodOptions):
             ("split", SPLITS),
             ("initialization", INITIALIZATIONS),
             ("binarization", BINARIZATIONS),
+            ("order", ORDERS),
+            ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
             ("eval_proposal", EVALUATION_PROPOSALS),
             ("eval_activity", ACTIVITIES),
@@ -128,7 +145,7 @@ class Settings(MethodOptions):
         super().__post_init__()
         positive = (
             "train_size num_particles batch_size epochs num_replicas keep chunk_size learning_rate "
-            "adam_epsilon max_gradient_norm eval_num_particles"
+            "adam_epsilon max_gradient_norm eval_every eval_num_particles"
         )
         for flag in positive.split():
             value = getattr(self, flag)
@@ -136,6 +153,7 @@ class Settings(MethodOptions):
                 raise InputError(f"--{flag}={value} cannot be: give a positive number")
             if value is not None and value >= 2**31:  # a compiled program counts in 32 bits
                 raise InputError(f"--{flag}={value} is too large: give less than 2^31")
+        self._check_optimizer()
         if self.hidden_layers < 0:
             raise InputError(f"--hidden_layers={self.hidden_layers} cannot be: give 0 or more")
         _ = self.hidden_sizes  # refuses sizes that cannot be
@@ -148,6 +166,25 @@ class Settings(MethodOptions):
             raise InputError(
                 f"--keep={self.keep} is more than --num_particles={self.num_particles}: "
                 "lower it, or leave it out to keep all particles"
+            )
+
+    def _check_optimizer(self) -> None:
+        if self.optimizer != "adam":
+            for field in dataclasses.fields(self):
+                of_adam = field.name.startswith("adam_") or field.name == "epsilon_hat"
+                if of_adam and getattr(self, field.name) != field.default:
+                    raise InputError(
+                        f"--{field.name} does nothing for --optimizer={self.optimizer}: "
+                        "leave it out"
+                    )
+        if not 0 <= self.adam_b1 < 1:
+            raise InputError(f"--adam_b1={self.adam_b1} cannot be: give a number from 0 to below 1")
+        if not 0 <= self.adam_initial_nu < math.inf:
+            raise InputError(f"--adam_initial_nu={self.adam_initial_nu} cannot be: give 0 or more")
+        if self.adam_initial_nu and not self.epsilon_hat:
+            raise InputError(
+                f"--adam_initial_nu={self.adam_initial_nu} needs the epsilon-hat form of Adam: "
+                "add --epsilon_hat"
             )
 
 

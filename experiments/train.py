@@ -16,6 +16,7 @@ import typing
 from absl import flags
 
 from experiments import command_line, hosts
+from experiments.continuation import require_fit
 from experiments.fitting import Stopped
 from experiments.method_options import applies
 from experiments.methods import look_up
@@ -76,6 +77,7 @@ def main() -> None:
     config = dataclasses.asdict(settings)
     hosts.join()
     problem = build(settings)  # what cannot be is refused before anything is written
+    require_fit(problem, settings)
     run = hosts.on_first(
         lambda: start(FLAGS.run_dir, config, resume=FLAGS.resume, may_change=MAY_CHANGE)
     )

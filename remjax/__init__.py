@@ -88,7 +88,7 @@ from remjax.moments import (
     weighted_covariance,
     weighted_mean,
 )
-from remjax.optimizers import adam, burda_schedule, scale_by_adam_epsilon_hat
+from remjax.optimizers import adam, burda_schedule, each_part, scale_by_adam_epsilon_hat
 from remjax.particles import Particle, Posterior, e_step, log_weights, particle_sum
 from remjax.replicas import replica, stack_replicas, train_replicas
 from remjax.sharding import make_mesh, replicate
@@ -152,6 +152,7 @@ __all__ = [
     "disarm",
     "dreg",
     "e_step",
+    "each_part",
     "effective_sample_size",
     "evidence_lower_bound",
     "exclusive_kl",

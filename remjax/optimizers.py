@@ -98,16 +98,37 @@ def adam(
     Raises:
         InputError: for a rate, epsilon or norm that is not positive.
     """
-    for name, value in (("eps", eps), ("max_gradient_norm", max_gradient_norm)):
-        if not value > 0.0:
-            raise InputError(f"{name} is {value}: give a positive number")
-    if not callable(learning_rate) and not learning_rate > 0.0:
-        raise InputError(f"learning_rate is {learning_rate}: give a positive number")
+    if not eps > 0.0:
+        raise InputError(f"eps is {eps}: give a positive number")
     scaling = (
         scale_by_adam_epsilon_hat(b1, b2, eps, initial_nu)
         if epsilon_hat
         else optax.scale_by_adam(b1, b2, eps)
     )
+    return each_part(scaling, learning_rate, max_gradient_norm=max_gradient_norm)
+
+
+def each_part(
+    scaling: optax.GradientTransformation,
+    learning_rate: float | optax.Schedule,
+    *,
+    max_gradient_norm: float = math.inf,
+) -> optax.GradientTransformation:
+    """An optimiser for each part of `Params` by itself, after clipping that part's gradient.
+
+    Args:
+        scaling: what stands between gradient and rate, as `optax.scale_by_rms()`, or
+            `optax.identity()` for plain gradient descent.
+        learning_rate: a rate or a schedule of the number of updates.
+        max_gradient_norm: of the gradient of each part, in nats per unit of the parameters.
+
+    Raises:
+        InputError: for a rate or norm that is not positive.
+    """
+    if not max_gradient_norm > 0.0:
+        raise InputError(f"max_gradient_norm is {max_gradient_norm}: give a positive number")
+    if not callable(learning_rate) and not learning_rate > 0.0:
+        raise InputError(f"learning_rate is {learning_rate}: give a positive number")
     clipping = [optax.clip_by_global_norm(max_gradient_norm)] * math.isfinite(max_gradient_norm)
     one_part = optax.chain(*clipping, scaling, optax.scale_by_learning_rate(learning_rate))
     parts = Params._fields

@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from remjax.data.binarization import Binarization, unchanged
+from remjax.data.orders import Order, shuffled
 from remjax.errors import InputError
 from remjax.sharding import check_divides, mean_over, replicated
 from remjax.types import Batch, Estimator, Metrics, Params
@@ -119,12 +120,14 @@ def make_epoch(
     num_data: int,
     batch_size: int,
     binarization: Binarization = unchanged,
+    order: Order = shuffled,
     mesh: Mesh | None = None,
 ) -> jax.stages.Wrapped:
     """Many updates in one compiled program: up to a whole epoch, or any part of it.
 
-    Each epoch goes through the data in a fresh order; the last num_data % batch_size datapoints of
-    that order wait for another epoch. How an epoch is cut into calls changes no number.
+    Each epoch goes through the data in its order, by default a fresh one; the last
+    num_data % batch_size datapoints of that order wait for another epoch. How an epoch is cut into
+    calls changes no number.
 
     Args:
         estimator: what to fit.
@@ -132,6 +135,7 @@ def make_epoch(
         num_data: N.
         batch_size: B.
         binarization: applied to each batch, inside the program.
+        order: of the datapoints in an epoch (`data.orders`).
         mesh: as in `make_train_step`; every device holds all the data.
 
     Returns:
@@ -153,22 +157,22 @@ def make_epoch(
         key_order, key_bits = jax.random.split(jax.random.fold_in(state.key, 0))
 
         def order_of(epoch: Int[Array, ""]) -> Int[Array, " N"]:
-            return jax.random.permutation(jax.random.fold_in(key_order, epoch), num_data)
+            return order(key_order, epoch, num_data)
 
         def body(
             _: Int[Array, ""], carry: tuple[TrainState, Int[Array, " N"]]
         ) -> tuple[TrainState, Int[Array, " N"]]:
-            state, order = carry
+            state, places = carry
             epoch, place = jnp.divmod(state.step, steps_per_epoch)
-            order = lax.cond(place == 0, lambda: order_of(epoch), lambda: order)
+            places = lax.cond(place == 0, lambda: order_of(epoch), lambda: places)
             sums, counts = jax.tree.map(
                 lambda total: jnp.where(place == 0, 0.0, total),
                 (state.metric_sums, state.metric_counts),
             )
             state = state._replace(metric_sums=sums, metric_counts=counts)
-            index = lax.dynamic_slice_in_dim(order, place * batch_size, batch_size)
+            index = lax.dynamic_slice_in_dim(places, place * batch_size, batch_size)
             x = binarization(key_bits, epoch, state.step, index, data[index])
-            return train_step(state, Batch(x, index))[0], order
+            return train_step(state, Batch(x, index))[0], places
 
         start = (state, order_of(state.step // steps_per_epoch))
         return lax.fori_loop(0, num_steps, body, start)[0]

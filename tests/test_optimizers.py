@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from remjax.errors import InputError
-from remjax.optimizers import adam, burda_schedule, scale_by_adam_epsilon_hat
+from remjax.optimizers import adam, burda_schedule, each_part, scale_by_adam_epsilon_hat
 from remjax.types import Params
 
 
@@ -111,3 +111,21 @@ def test_a_schedule_counts_updates():
 def test_settings_that_make_no_sense(arguments, named):
     with pytest.raises(InputError, match=named):
         adam(**arguments)
+
+
+def test_clipping_of_one_part_leaves_the_other():
+    optimizer = each_part(optax.identity(), 0.5, max_gradient_norm=1.0)
+    params = Params(jnp.zeros(2), jnp.zeros(2))
+    gradient = Params(jnp.array([3.0, 4.0]), jnp.array([0.1, 0.2]))
+    updates, _ = optimizer.update(gradient, optimizer.init(params), params)
+    np.testing.assert_allclose(updates.theta, [-0.3, -0.4], rtol=1e-6)
+    np.testing.assert_allclose(updates.eta, [-0.05, -0.1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"learning_rate": 0.0}, "learning_rate is 0.0"), ({"max_gradient_norm": -1.0}, "give a pos")],
+)
+def test_rates_and_norms_must_be_positive(options, words):
+    with pytest.raises(InputError, match=words):
+        each_part(optax.identity(), **({"learning_rate": 1.0} | options))

@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from remjax.data.binarization import per_minibatch
+from remjax.data.orders import as_stored
 from remjax.errors import InputError
 from remjax.estimators.wake_sleep import rws
 from remjax.optimizers import adam
@@ -111,13 +112,19 @@ class Counts:
         return Estimator(lambda key: (Params(jnp.zeros(N), jnp.zeros(1)), jnp.zeros(())), estimate)
 
     @classmethod
-    def after(cls, data, counts):
+    def after(cls, data, counts, **options):
         """The state after so many steps, one call for each of the counts."""
-        run = make_epoch(cls.estimator(), cls.optimizer, num_data=N, batch_size=B)
+        run = make_epoch(cls.estimator(), cls.optimizer, num_data=N, batch_size=B, **options)
         state = init_train_state(cls.estimator(), cls.optimizer, jax.random.key(1), data_size=1)
         for count in counts:
             state = run(state, data, count)
         return state
+
+
+def test_data_in_their_stored_order():
+    """The last datapoint waits in every epoch, and each batch begins where it always does."""
+    state = Counts.after(jnp.arange(float(N))[:, None], [3] * 4, order=as_stored)
+    np.testing.assert_array_equal(metric_means(state)["first"], np.mean([0, B, 2 * B]))
 
 
 def test_every_datapoint_at_most_once_an_epoch_and_in_a_fresh_order():

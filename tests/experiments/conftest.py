@@ -16,9 +16,9 @@ import pytest
 from absl import flags
 
 from experiments import command_line, train
-from experiments.fitting import initial_state
 from experiments.problem import build
 from experiments.settings import Settings
+from experiments.starting import initial_state
 from remjax import checkpoints
 
 # The smallest run that has every part of a real one: 4 updates in each of 3 epochs.

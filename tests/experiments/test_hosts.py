@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from experiments import train
-from experiments.fitting import initial_state
 from experiments.problem import build
 from experiments.settings import Settings
+from experiments.starting import initial_state
 from remjax import checkpoints
 
 _ROOT = Path(__file__).parents[2]

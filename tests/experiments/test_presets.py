@@ -9,8 +9,10 @@ from jax.tree_util import Partial
 from experiments.presets import (
     PRESETS,
     iwae_release,
+    iwae_release_split,
     release_split,
     rem_v1_leaky,
+    rounded_burda_schedule,
     unweighted_with_ridge,
 )
 from experiments.settings import Settings
@@ -43,6 +45,34 @@ def test_release_trains_on_what_it_scores():
     assert "trained on train + valid" in split.source
     with pytest.raises(InputError, match="--split=rem_release needs a validation part"):
         release_split(_dataset(0))
+
+
+def _numbered(name, count):
+    images = np.arange(count, dtype=np.float32)[:, None] / count
+    return Dataset(name, images, images[:0], images[:2], (1, 1), False, False, "file")
+
+
+def test_split_of_the_iwae_release():
+    mnist = iwae_release_split(_numbered("mnist", 60_000))
+    assert (len(mnist.train), len(mnist.valid)) == (59_600, 400)
+    np.testing.assert_array_equal(mnist.valid, _numbered("mnist", 60_000).train[-400:])
+    omniglot = iwae_release_split(_numbered("omniglot", 24_345))
+    assert (len(omniglot.train), len(omniglot.valid)) == (23_000, 1_345)
+    both = np.concatenate([omniglot.train, omniglot.valid])[:, 0] * 24_345
+    assert sorted(np.rint(both)) == list(range(24_345))
+    assert "trained on 23000" in omniglot.source
+    # Every 20th would be one in 20 of the last 1,345 as well: permuted, not cut off.
+    assert np.mean(omniglot.valid) == pytest.approx(0.5, abs=4 * 0.29 / 1_345**0.5)
+    fixed = _numbered("binarized_mnist", 9)
+    assert iwae_release_split(fixed) is fixed
+
+
+def test_rounded_rates_of_the_iwae_release():
+    schedule = rounded_burda_schedule(1e-3, 10)
+    ends = [10 * (3**i - 1) // 2 for i in range(9)]
+    rates = [1e-3, 7.2e-4, 5.2e-4, 3.7e-4, 2.7e-4, 1.9e-4, 1.4e-4, 1.0e-4]
+    for rate, first, after in zip(rates, ends, ends[1:], strict=False):
+        np.testing.assert_allclose([schedule(first), schedule(after - 1)], rate, rtol=1e-6)
 
 
 def test_ridge_is_a_millionth_on_the_diagonal():

@@ -142,7 +142,7 @@ def test_stopped_run_comes_to_the_same_bits(
         assert not (tmp_path / "result.json").exists()
     monkeypatch.undo()
 
-    def stopped_score(problem, settings, params, check):
+    def stopped_score(problem, settings, evaluation, params, check):
         os.kill(os.getpid(), signal.SIGTERM)
         check()
 

@@ -1,0 +1,38 @@
+"""The table from --optimizer to what moves the parameters: each part of `Params` by itself."""
+
+import math
+from collections.abc import Callable, Mapping
+
+import optax
+
+from remjax.optimizers import adam, each_part
+
+
+def sgd(
+    learning_rate: optax.Schedule, *, max_gradient_norm: float = math.inf
+) -> optax.GradientTransformation:
+    """Plain gradient descent of the mean loss."""
+    return each_part(optax.identity(), learning_rate, max_gradient_norm=max_gradient_norm)
+
+
+def adagrad(
+    learning_rate: optax.Schedule, *, max_gradient_norm: float = math.inf
+) -> optax.GradientTransformation:
+    """AdaGrad (Duchi et al. 2011): g / sqrt(sum of g^2 so far); optax starts the sum at 0.1."""
+    return each_part(optax.scale_by_rss(), learning_rate, max_gradient_norm=max_gradient_norm)
+
+
+def rmsprop(
+    learning_rate: optax.Schedule, *, max_gradient_norm: float = math.inf
+) -> optax.GradientTransformation:
+    """RMSProp (Tieleman & Hinton 2012): g / sqrt(running mean of g^2), of decay 0.95."""
+    scaling = optax.scale_by_rms(decay=0.95)
+    return each_part(scaling, learning_rate, max_gradient_norm=max_gradient_norm)
+
+
+OPTIMIZERS: Mapping[str, Callable[..., optax.GradientTransformation]] = {
+    "adam": adam,
+    "sgd": sgd,
+    "adagrad": adagrad,
+    "rmsprop": rmsprop,
+}

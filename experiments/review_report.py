@@ -1,0 +1,230 @@
+"""The report of a sweep over the review's figures: tables, orderings, a picture for each figure."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments.run_directory import reopen
+from experiments.settings import Settings
+from experiments.sweep_pictures import against_setting, over_epochs
+from experiments.sweep_report import (
+    DIFFERS,
+    Ordering,
+    likelihood_columns,
+    of_each_seed,
+    ordering_rows,
+    over_seeds,
+    settings_that_differ,
+    write_table,
+)
+from experiments.sweeps import Result
+
+
+class Figure(NamedTuple):
+    """What a figure of the paper shows.
+
+    Attributes:
+        title: of the picture.
+        setting: what varies along its axis; None where that is the epoch.
+    """
+
+    title: str
+    setting: str | None
+
+
+FIGURES: Mapping[str, Figure] = {
+    "2": Figure("Figure 2: AEVB against hidden units", "hidden units"),
+    "3": Figure("Figure 3: AEVB against latents", "latents"),
+    "4": Figure("Figure 4: AEVB against samples per image", "samples per image, L"),
+    "5": Figure("Figure 5: NVIL by optimizer", None),
+    "6": Figure("Figure 6: NVIL against latents", "latents"),
+    "7": Figure("Figure 7: NVIL against hidden units", "hidden units"),
+    "8": Figure("Figure 8: VAE and IWAE against samples", "samples per image, k"),
+    "9": Figure("Figure 9: RWS over epochs", None),
+    "10": Figure("Figure 10: RWS against samples", "samples per image, K"),
+    "11": Figure("Figure 11 as published: each method in its own setting", None),
+    "11_fair_gaussian": Figure("Figure 11, fair: one decoder, Gaussian latents, K=5", None),
+    "11_fair_bits": Figure("Figure 11, fair: one decoder, binary latents, K=5", None),
+}
+
+# What the paper states of each family's settings, by which "what differs" is told.
+_DATA = {"train_size": None, "keep": None}
+STATED: Mapping[str, Mapping[str, Any]] = {
+    "aevb": {"batch_size": 100, "learning_rate": 0.01, **_DATA},
+    "nvil": {"epochs": 1500, "batch_size": 100, **_DATA},
+    "iwae": {"epochs": 3280, "batch_size": 20, **_DATA},
+    "rws": {"batch_size": 25, "optimizer": "sgd", **_DATA},
+    "fair_gaussian": _DATA,
+    "fair_bits": _DATA,
+}
+OPEN: Mapping[str, str] = {
+    "aevb": "optimizer, layers and epochs are not stated",
+    "nvil": "rates of AdaGrad and RMSProp are not stated",
+    "iwae": "",
+    "rws": "sizes, rate and epochs are not stated",
+    "fair_gaussian": "one decoder, optimizer, K and evaluation for all; not in the paper",
+    "fair_bits": "one decoder, optimizer, K and evaluation for all; not in the paper",
+}
+
+
+class Point(NamedTuple):
+    """A run as a figure shows it.
+
+    Attributes:
+        figure: a key of FIGURES.
+        line: the line of the figure that it belongs to.
+        value: of what varies.
+        family: whose settings it has.
+        settings: of the run.
+    """
+
+    figure: str
+    line: str
+    value: str
+    family: str
+    settings: Settings
+
+    @property
+    def name(self) -> str:
+        """The folder of its run, if no earlier figure shows that run."""
+        words = [f"figure_{self.figure}", self.settings.method, self.line, self.value]
+        text = "-".join(words).lower().replace(",", "").replace(" ", "_")
+        return text
+
+
+def comparison_rows(
+    points: Sequence[Point], found: Mapping[Settings, Result]
+) -> list[dict[str, Any]]:
+    """Rows "paper | ours | difference | what differs"; the paper has curves and no numbers."""
+    rows = []
+    for point in points:
+        result = found[point.settings]
+        told = settings_that_differ(result, STATED[point.family])
+        told += [OPEN[point.family]] * bool(OPEN[point.family])
+        if result["dataset"] == "digits":
+            told.append("digits 8x8 and small networks, not in the paper")
+        rows.append(
+            {
+                "figure": point.figure,
+                "line": point.line,
+                "value": point.value,
+                "data set": result["dataset"],
+                "epochs": result["epochs"],
+                "optimizer": result["optimizer"],
+                "K": result["num_particles"],
+            }
+            | likelihood_columns(result, "test", None)
+            | {DIFFERS: "; ".join(told) or "nothing"}
+        )
+    return rows
+
+
+def orderings(points: Sequence[Point], found: Mapping[Settings, Result]) -> list[Ordering]:
+    """The claims of the paper's text for which there are runs."""
+    at = {(p.figure, p.line, p.value): found[p.settings] for p in points}
+    claims: list[Ordering] = []
+
+    def claim(words: str, better: tuple, worse: tuple, *, equal: bool = False) -> None:
+        if better in at and worse in at and better != worse:
+            where = f"figure {better[0]}"
+            claims.append(Ordering(words, where, at[better], at[worse], equal))
+
+    def ends(figure: str, line: str) -> tuple[tuple, tuple]:
+        shown = [key for key in at if key[:2] == (figure, line)] or [(figure, line, "")]
+        by_value = sorted(shown, key=lambda key: int(key[2] or 0))
+        return by_value[-1], by_value[0]
+
+    most, least = ends("3", "AEVB")
+    claim(f"AEVB: {most[2]} latents above {least[2]}", most, least)
+    most, least = ends("4", "AEVB")
+    claim(f"AEVB: L={most[2]} as L={least[2]}", most, least, equal=True)
+    for better, worse in (("rmsprop", "adagrad"), ("adagrad", "sgd")):
+        claim(f"NVIL: {better} above {worse}", ("5", "NVIL", better), ("5", "NVIL", worse))
+    for figure, what in (("6", "latents"), ("7", "hidden units")):
+        most, least = ends(figure, "NVIL")
+        words = f"NVIL: {most[2]} {what} as {least[2]}"
+        claim(words, most, least, equal=True)
+    for layers in ("1 layer", "2 layers"):
+        line = f"IWAE, {layers}"
+        counts = sorted(int(key[2]) for key in at if key[:2] == ("8", line))
+        for more, fewer in zip(counts[1:], counts[:-1], strict=True):
+            words = f"{line}: k={more} above k={fewer}"
+            claim(words, ("8", line, str(more)), ("8", line, str(fewer)))
+        for k in counts[1:]:
+            words = f"IWAE above VAE, {layers}, k={k}"
+            claim(words, ("8", line, str(k)), ("8", f"VAE, {layers}", str(k)))
+    for figure, line, value in at:
+        if figure == "8" and line.endswith("2 layers"):
+            method = line.partition(",")[0]
+            words = f"{method}, k={value}: two layers above one"
+            claim(words, (figure, line, value), (figure, f"{method}, 1 layer", value))
+    most, least = ends("10", "RWS")
+    claim(f"RWS: K={most[2]} above K={least[2]}", most, least)
+    for other in ("AEVB", "NVIL"):
+        pair = ("11", "RWS", "as published"), ("11", other, "as published")
+        claim(f"RWS above {other}, as published", *pair)
+    fair = (("rws", "nvil"), ("vimco", "nvil"), ("rws", "vae"), ("iwae", "vae"), ("rws", "iwae"))
+    for kind in ("gaussian", "bits"):
+        figure = f"11_fair_{kind}"
+        for better, worse in fair:
+            words = f"{better} above {worse}, fair"
+            claim(words, (figure, better, "fair"), (figure, worse, "fair"))
+    return claims
+
+
+def write_report(root: Path, points: Sequence[Point], found: Mapping[Settings, Result]) -> str:
+    """Writes the tables and the pictures of a finished sweep.
+
+    Args:
+        root: where to.
+        points: what the figures show, in order.
+        found: configuration and result of each run.
+
+    Returns:
+        The tables without their last column, which is too wide for a terminal.
+    """
+    title = "Negative log-likelihood of the test images, nats per image"
+    table = write_table(root, "table", comparison_rows(points, found), title=title)
+    told = ordering_rows(orderings(points, found))
+    parts = [table]
+    if told:
+        title = "Where the paper's orderings hold: gain in test log-likelihood"
+        note = "unclear: within two standard errors over seeds, or one seed"
+        parts.append(f"{write_table(root, 'orderings', told, title=title, note=note)}\n{note}")
+    for name, figure in FIGURES.items():
+        shown = [point for point in points if point.figure == name]
+        if not shown:
+            continue
+        path = root / f"figure_{name}.png"
+        if figure.setting is None:
+            several = len({point.line for point in shown}) > 1
+            curves = {
+                point.line if several else f"{point.line}, {point.value}": _curve(
+                    root, found[point.settings]
+                )
+                for point in shown
+            }
+            over_epochs(path, curves, title=figure.title)
+        else:
+            lines: dict[str, dict[str, tuple[float, float | None]]] = {}
+            for point in shown:
+                values = of_each_seed(found[point.settings], "test_log_likelihood")
+                lines.setdefault(point.line, {})[point.value] = over_seeds(values)
+            against_setting(path, lines, setting=figure.setting, title=figure.title)
+    return "\n\n".join(parts)
+
+
+def _curve(root: Path, result: Result) -> list[tuple[int, float, float | None]]:
+    """(epoch, mean over seeds, standard error) of the test log-likelihood during training."""
+    with reopen(root / "cells" / result["cell"]) as run:
+        metrics = run.metrics()
+    seeds = result["num_replicas"]
+    return [
+        (
+            row["epoch"],
+            row["test_log_likelihood"],
+            row["test_log_likelihood_std"] / seeds**0.5 if seeds > 1 else None,
+        )
+        for row in metrics
+        if row.get("test_log_likelihood") is not None
+    ]
