@@ -51,7 +51,7 @@ CASES = [
     (["--method=remv1"], "--method=remv1 is not known: use one of rem_v1, rem_v2"),
     (["--method=xyz"], "--method=xyz is not known: use one of vae, iwae, dreg"),
     (["--dataset=mnsit"], "--dataset=mnsit is not known: use one of mnist"),
-    (["--preset=rem"], "--preset=rem is not known: use one of rem_paper, rem_release"),
+    (["--preset=rem"], "--preset=rem is not known: use one of rem_paper, review, rem_release"),
     (["--covariance=shrink"], "--covariance=shrink is not known: use one of shrunk"),
     (["--schedule=linear"], "--schedule=linear is not known: use one of burda, burda_rounded"),
     (["--binarization=none"], "use one of fixed, per_epoch, per_minibatch"),

@@ -29,7 +29,7 @@ def test_nearest_names_are_told():
     assert methods.look_up({"vae": 1}, "method", "vae") == 1
     with pytest.raises(InputError, match=r"--method=rm_v1 is not known: use one of rem_v1, rem_v2"):
         methods.look_up(methods.METHODS, "method", "rm_v1")
-    with pytest.raises(InputError, match=r"use one of burda, constant$"):
+    with pytest.raises(InputError, match=r"use one of burda, burda_rounded, constant$"):
         methods.look_up(methods.SCHEDULES, "schedule", "zzz")
 
 
