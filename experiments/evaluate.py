@@ -66,6 +66,9 @@ def main() -> None:
         raise InputError("--run_dir is missing: name the folder of a run")
     annealing = _annealing()
     with reopen(FLAGS.run_dir) as run, stop_on_signal() as stop:
+        # A result is what tells a finished run from one that was stopped.
+        if "test_log_likelihood" not in run.result():
+            raise InputError(f"{run.path} is not finished: go on with experiments.train --resume")
         changes = {
             name: FLAGS[name].value
             for name in ("data_dir", "eval_num_particles", "eval_size", "eval_proposal")

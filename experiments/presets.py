@@ -208,6 +208,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "batch_size": 20,
         "latent_size": "20",
         "hidden_size": "200",
+        "covariance": "shrunk",
         "eval_proposal": "recognition",
     },
     "rem_release": {

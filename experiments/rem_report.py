@@ -54,6 +54,10 @@ def comparison_rows(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def what_differs(result: Mapping[str, Any]) -> str:
     """Every setting that is not the paper's, as `name ours (paper's)`."""
     told = settings_that_differ(result, PAPER_SETTINGS)
+    if result["method"] == "rem_v2" and result["hyperproposal"] != "r":
+        told.append("eta learns from s, Algorithm 2 (from r, Table 2)")
+    if result["data_statistics"]:
+        told.append("the output starts at the mean image (at no bias)")
     if accepts(result["method"], "covariance") and result["covariance"] != "weighted":
         told.append(f"covariance {result['covariance'] or 'robust default'} (weighted)")
     if result["eval_proposal"] == "recognition":

@@ -49,12 +49,16 @@ class RunDirectory(contextlib.AbstractContextManager["RunDirectory"]):
         path = self.path / "metrics.jsonl"
         if not path.exists():
             return []
-        # What follows the last end of line is the half of a line that a kill left.
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
         try:
-            return [json.loads(line) for line in lines]
-        except ValueError as error:
+            # What follows the last end of line is the half of a line that a kill left.
+            lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+            metrics = [json.loads(line) for line in lines]
+        except (OSError, ValueError) as error:
             raise InputError(f"{path}: {error}; remove the damaged line, or train again") from error
+        for number, line in enumerate(metrics, start=1):
+            if not isinstance(line, dict) or not isinstance(line.get("epoch"), int):
+                raise InputError(f"{path}: line {number} is no epoch; remove it, or train again")
+        return metrics
 
     def rewind(self, epoch: int) -> None:
         """Drops the metrics of the epochs after `epoch`.

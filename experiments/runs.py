@@ -15,6 +15,7 @@ from experiments.scoring import draw, make_evaluate, over_replicas, score
 from experiments.settings import Settings
 from experiments.starting import each_replica
 from experiments.stopping import StopRequest
+from remjax.errors import InputError
 
 
 def run_to_result(
@@ -63,7 +64,10 @@ def run_to_result(
         seeds = [{"seed": settings.seed + number} for number in range(len(each))]
         replicas = [seed | one for seed, one in zip(seeds, each, strict=True)]
         figures = over_replicas(each) | {"replicas": replicas}
-    last = run.metrics()[-1]
+    metrics = run.metrics()
+    if not metrics:
+        raise InputError(f"{run.path}/metrics.jsonl is gone: restore the file, or train again")
+    last = metrics[-1]
     names = ("method", "dataset", "epochs", "num_particles", "seed", "num_replicas")
     run.update_result(
         {name: getattr(settings, name) for name in names}

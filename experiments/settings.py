@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import typing
 from collections.abc import Mapping
 from typing import Any
 
@@ -122,9 +123,18 @@ class Settings(MethodOptions):
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "Settings":
-        """The settings among these values; names that are no settings are left out."""
-        names = {field.name for field in dataclasses.fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in names})
+        """The settings among these values; names that are no settings are left out.
+
+        Raises:
+            InputError: for a value of another kind, as in a config.json changed by hand.
+        """
+        kinds = {f.name: typing.get_args(f.type) or (f.type,) for f in dataclasses.fields(cls)}
+        chosen = {name: value for name, value in values.items() if name in kinds}
+        for name, value in chosen.items():
+            fits = type(value) in kinds[name] or (type(value) is int and float in kinds[name])
+            if not fits:
+                raise InputError(f"the setting {name} cannot be {value!r}: give it as --{name} is")
+        return cls(**chosen)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be, in one line that names the flag."""

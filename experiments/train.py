@@ -33,8 +33,8 @@ FLAGS = flags.FLAGS
 
 COLUMNS = [
     "method", "dataset", "epochs", "num_particles", "train_log_likelihood", "test_log_likelihood",
-    "test_log_likelihood_stderr", "ess", "kl_to_prior", "active_units", "active_units_per_layer",
-    "seconds",
+    "test_log_likelihood_stderr", "ess", "test_pareto_k", "kl_to_prior", "active_units",
+    "active_units_per_layer", "seconds",
 ]  # fmt: skip
 
 

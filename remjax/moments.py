@@ -266,9 +266,11 @@ def scale_tril(
     """
     dimension = covariance.shape[0]
     limits = jnp.finfo(covariance.dtype)
+    # Beyond the range of floats the fallback is the largest diagonal that they can hold.
+    covariance = jnp.clip(covariance, -limits.max, limits.max)
     variance = jnp.maximum(jnp.diagonal(covariance), 0.0)
     if floor is not None:
-        variance = variance + jnp.square(floor)
+        variance = jnp.minimum(variance + jnp.square(floor), limits.max)
     scale = jnp.sqrt(jnp.maximum(variance, limits.tiny / limits.eps))
     unit = covariance / scale[:, None] / scale[None, :]
     unit = jnp.where(jnp.eye(dimension, dtype=bool), 1.0, unit)

@@ -2,7 +2,8 @@
 
 log_w_k = log p(x, z_k) - log q(z_k), in nats. Particles with log_w = -inf are impossible and weigh
 nothing. A datapoint all of whose particles are impossible has a defined answer everywhere: weights
-zero, log-evidence -inf, effective sample size 0. NaN in gives NaN out: it is never hidden.
+zero, log-evidence -inf, effective sample size 0. A log-weight of NaN or +inf, which no density
+gives, makes NaN: it is never hidden.
 """
 
 import math
@@ -70,8 +71,9 @@ def resample_systematic(
 ) -> Int[Array, " M"]:
     """Indices drawn by one uniform and a comb: particle k comes floor or ceil of M weights_k times.
 
-    The expected count of particle k is M weights_k exactly (Kitagawa 1996). Sorted. Consumes the
-    key. Uniform over the particles where every log_w is -inf.
+    The expected count of particle k is M weights_k (Kitagawa 1996), both but for rounding, which in
+    float32 shows where M is in the hundred thousands. Sorted. Consumes the key. Uniform over the
+    particles where every log_w is -inf.
     """
     positions = (jnp.arange(num_samples) + jax.random.uniform(key)) / num_samples
     return _positions_to_indices(positions, log_w)
@@ -100,7 +102,8 @@ def pareto_k(log_w: Float[Array, "*batch K"]) -> Float[Array, "*batch"]:
 
     Returns:
         k-hat, dimensionless; +inf where fewer than five tail weights above the cutoff leave nothing
-        to fit (K below 21, or the weight all on a few particles). Carries no gradient.
+        to fit (K below 21, all weights equal, or the weight all on a few particles; the effective
+        sample size tells these apart). Carries no gradient.
     """
     return jnp.vectorize(_pareto_k, signature="(k)->()")(lax.stop_gradient(log_w))
 

@@ -157,6 +157,7 @@ def hostile_covariances(dimension):
     ]
     symmetric = factor + factor.T
     indefinite = [symmetric, 1e12 * symmetric, -np.eye(dimension), -1e-12 * factor @ factor.T]
+    indefinite.append(np.full((dimension, dimension), np.inf))  # as the squares of 1e20 are
     return np.stack(semidefinite), np.stack(indefinite)
 
 

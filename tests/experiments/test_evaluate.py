@@ -83,6 +83,24 @@ def test_bad_input_is_one_line(run_binary, run, arguments, words):
     assert _result(run) == before
 
 
+def test_run_that_is_not_finished_is_left_to_go_on(run_binary, run):
+    (run / "result.json").unlink()
+    done = run_binary(evaluate, f"--run_dir={run}")
+    assert (done.code, done.stderr.count("\n")) == (2, 1)
+    assert "is not finished: go on with experiments.train --resume" in done.stderr
+    assert not (run / "result.json").exists()
+
+
+@pytest.mark.parametrize("change", [{"epochs": "three"}, {"method": 7}, {"latent_size": 3}])
+def test_configuration_of_another_kind_is_one_line(run_binary, run, change):
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | change))
+    done = run_binary(evaluate, f"--run_dir={run}")
+    assert (done.code, done.stderr.count("\n")) == (2, 1)
+    (name,) = change
+    assert f"the setting {name} cannot be" in done.stderr
+
+
 def test_run_without_a_checkpoint_is_one_line(run_binary, run):
     shutil.rmtree(run / "checkpoints")
     done = run_binary(evaluate, f"--run_dir={run}")

@@ -77,6 +77,8 @@ def paper_result():
         "method": "rem_v1",
         "covariance": "weighted",
         "eval_proposal": "two_stage",
+        "hyperproposal": None,
+        "data_statistics": False,
         "split": "published",
         "source": "",
         "train_log_likelihood": -88.0,
@@ -92,6 +94,11 @@ def test_what_differs(paper_result):
     ours = {"epochs": 12, "keep": 16, "eval_size": 500, "covariance": None}
     assert rem_report.what_differs(paper_result | ours) == (
         "epochs 12 (200); keep 16 (all); eval_size 500 (all); covariance robust default (weighted)"
+    )
+    told = rem_report.what_differs(paper_result | {"method": "rem_v2", "data_statistics": True})
+    assert told == (
+        "eta learns from s, Algorithm 2 (from r, Table 2); "
+        "the output starts at the mean image (at no bias)"
     )
     told = rem_report.what_differs(
         paper_result | {"dataset": "binarized_mnist", "eval_proposal": "recognition"}

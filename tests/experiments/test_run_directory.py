@@ -190,6 +190,10 @@ def test_damaged_files_are_named(tmp_path):
     with run_directory.reopen(tmp_path) as run:
         with pytest.raises(InputError, match=r"metrics.jsonl: .*; remove the damaged line"):
             run.metrics()
+        for damage, words in ((b'{"epoch": 1}\n3\n', "line 2 is no epoch"), (b"\xff\n", "remove")):
+            (tmp_path / "metrics.jsonl").write_bytes(damage)
+            with pytest.raises(InputError, match=words):
+                run.metrics()
         (tmp_path / "result.json").write_text("[]")
         with pytest.raises(InputError, match=r"result.json is not a JSON object"):
             run.result()
