@@ -62,7 +62,7 @@ def define_flags() -> None:
 
 def main() -> None:
     """Read the run back, score it, add to its result."""
-    if FLAGS.run_dir is None:
+    if not FLAGS.run_dir:
         raise InputError("--run_dir is missing: name the folder of a run")
     annealing = _annealing()
     with reopen(FLAGS.run_dir) as run, stop_on_signal() as stop:

@@ -102,7 +102,7 @@ def sweep_folder(default: str) -> Path:
     Raises:
         InputError: the flag is missing; `default` is the name that the message proposes.
     """
-    if FLAGS.run_dir is None:
+    if not FLAGS.run_dir:
         raise InputError(f"--run_dir is missing: name a folder, as --run_dir=runs/{default}")
     return Path(FLAGS.run_dir)
 

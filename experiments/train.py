@@ -71,7 +71,7 @@ def settings_from_flags() -> Settings:
 
 def main() -> None:
     """Run what the flags ask for."""
-    if FLAGS.run_dir is None:
+    if not FLAGS.run_dir:
         raise InputError("--run_dir is missing: name a folder for the run, as --run_dir=runs/first")
     settings = settings_from_flags()
     config = dataclasses.asdict(settings)
