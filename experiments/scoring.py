@@ -24,6 +24,7 @@ from remjax.types import Params
 _KEY_BITS = 1_000_001
 _KEY_PARTICLES = 1_000_002
 _KEY_LATENTS = 1_000_003
+_BLOCK = 1_000
 
 
 def evaluation_images(problem: Problem, part: str, size: int | None) -> np.ndarray:
@@ -32,8 +33,13 @@ def evaluation_images(problem: Problem, part: str, size: int | None) -> np.ndarr
     images = evenly_spaced(images, size and min(size, len(images)), "eval_size")
     if problem.dataset.binary or problem.dataset.real_valued:
         return images
-    key = jax.random.key(_KEY_BITS)
-    return np.asarray(fixed(key, 0, 0, jnp.arange(len(images)), jnp.asarray(images)))
+    bits = np.empty_like(images)
+    # The random numbers of all images at once would take several times their memory.
+    for start in range(0, len(images), _BLOCK):
+        some = images[start : start + _BLOCK]
+        index = start + jnp.arange(len(some))
+        bits[start : start + _BLOCK] = fixed(jax.random.key(_KEY_BITS), 0, 0, index, some)
+    return bits
 
 
 # What `make_log_likelihood` returns.
@@ -69,7 +75,7 @@ def score(
     """
     results: dict[str, Any] = {}
     for part in ("train", "test"):
-        images = jnp.asarray(evaluation_images(problem, part, settings.eval_size))
+        images = evaluation_images(problem, part, settings.eval_size)
         with progress_bar(
             total=len(images), unit="image", desc=f"evaluate {part}", leave=False
         ) as bar:
@@ -104,7 +110,7 @@ def test_metrics(
         Metrics of an epoch: of one replica the mean over the images, of several the mean and the
         standard deviation of theirs.
     """
-    images = jnp.asarray(evaluation_images(problem, "test", settings.eval_size))
+    images = evaluation_images(problem, "test", settings.eval_size)
     key = jax.random.key(_KEY_PARTICLES)
     # On a device of this host alone, as `evaluate` takes them.
     params = [jax.tree.map(jnp.asarray, jax.device_get(one)) for one in replicas]
@@ -133,7 +139,7 @@ def _figures(part: str, evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _latent_figures(
-    problem: Problem, settings: Settings, params: Params, images: jax.Array
+    problem: Problem, settings: Settings, params: Params, images: np.ndarray
 ) -> dict[str, Any]:
     key, recognition = jax.random.key(_KEY_LATENTS), problem.recognition
     use = latent_use(problem.model, recognition, params, key, images)
