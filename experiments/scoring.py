@@ -36,7 +36,7 @@ def evaluation_images(problem: Problem, part: str, size: int | None) -> np.ndarr
     bits = np.empty_like(images)
     # The random numbers of all images at once would take several times their memory.
     for start in range(0, len(images), _BLOCK):
-        some = images[start : start + _BLOCK]
+        some = jnp.asarray(images[start : start + _BLOCK])
         index = start + jnp.arange(len(some))
         bits[start : start + _BLOCK] = fixed(jax.random.key(_KEY_BITS), 0, 0, index, some)
     return bits
