@@ -22,8 +22,8 @@ from experiments.tables import markdown
 from remjax import checkpoints
 from remjax.errors import InputError
 from remjax.estimators.proposals import Draws
-from remjax.moments import Covariance
-from remjax.particles import Posterior
+from remjax.matching import Covariance
+from remjax.posterior import Posterior
 from remjax.types import Params
 
 FLAGS = flags.FLAGS

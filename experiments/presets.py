@@ -25,8 +25,9 @@ from remjax.estimators.proposals import from_r
 from remjax.estimators.rem import rem_v1
 from remjax.evaluation import Images
 from remjax.latents import LatentUse
-from remjax.moments import Covariance, Moments, unweighted
-from remjax.particles import Particle, Posterior
+from remjax.matching import Covariance, unweighted
+from remjax.moments import Moments
+from remjax.posterior import Particle, Posterior
 from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
 
 

@@ -68,16 +68,8 @@ from remjax.hierarchies import (
     sigmoid_belief_recognition,
 )
 from remjax.latents import LatentUse, active_units, activity, latent_use
-from remjax.mixtures import Balanced, Mixture, Stratified
-from remjax.models import (
-    bernoulli_likelihood,
-    gaussian_likelihood,
-    gaussian_model,
-    gaussian_recognition,
-)
-from remjax.moments import (
+from remjax.matching import (
     Covariance,
-    Moments,
     bernoulli_match,
     moment_match,
     scale_tril,
@@ -85,11 +77,18 @@ from remjax.moments import (
     tempered,
     unweighted,
     weighted,
-    weighted_covariance,
-    weighted_mean,
 )
+from remjax.mixtures import Balanced, Mixture, Stratified
+from remjax.models import (
+    bernoulli_likelihood,
+    gaussian_likelihood,
+    gaussian_model,
+    gaussian_recognition,
+)
+from remjax.moments import Moments, weighted_covariance, weighted_mean
 from remjax.optimizers import adam, burda_schedule, each_part, scale_by_adam_epsilon_hat
-from remjax.particles import Particle, Posterior, e_step, log_weights, particle_sum
+from remjax.particles import e_step, log_weights, particle_sum
+from remjax.posterior import Particle, Posterior
 from remjax.replicas import replica, stack_replicas, train_replicas
 from remjax.sharding import make_mesh, replicate
 from remjax.training import (

@@ -30,7 +30,8 @@ from remjax.estimators.score_function import vimco
 from remjax.estimators.wake_sleep import rws
 from remjax.evaluation import make_log_likelihood
 from remjax.optimizers import adam
-from remjax.particles import Posterior, e_step
+from remjax.particles import e_step
+from remjax.posterior import Posterior
 from remjax.sharding import make_mesh, mean_over, replicate
 from remjax.training import init_train_state, make_epoch, make_train_step
 from remjax.types import Batch, Estimator, Params

@@ -12,7 +12,7 @@ from remjax.chains import Chain, Unflattened
 from remjax.distributions import Bernoulli, DiagonalGaussian, FullGaussian
 from remjax.errors import InputError
 from remjax.estimators.proposals import Draws
-from remjax.moments import weighted
+from remjax.matching import weighted
 from remjax.types import Joint
 
 RNG = np.random.default_rng(0)

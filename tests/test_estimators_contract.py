@@ -19,8 +19,8 @@ from remjax.estimators.renyi import vr
 from remjax.estimators.score_function import arithmetic_mean, reinforce, rloo, vimco
 from remjax.estimators.wake_sleep import rws, rws_defensive, rws_dreg, wake_sleep
 from remjax.hierarchies import sigmoid_belief_network, sigmoid_belief_recognition
+from remjax.matching import tempered, unweighted, weighted
 from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
-from remjax.moments import tempered, unweighted, weighted
 from remjax.types import Batch
 
 DATA_SIZE, BATCH = 12, 3

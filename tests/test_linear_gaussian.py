@@ -11,7 +11,7 @@ from remjax.estimators.objectives import expected_complete_log_likelihood
 from remjax.estimators.proposals import from_r
 from remjax.estimators.rem import rem_mixture, rem_pooled, rem_v1, rem_v2
 from remjax.estimators.wake_sleep import rws
-from remjax.moments import unweighted, weighted
+from remjax.matching import unweighted, weighted
 from remjax.particles import e_step
 from remjax.types import Batch
 from tests import linear_gaussian

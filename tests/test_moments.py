@@ -1,6 +1,4 @@
-"""Moments against NumPy float64, merging, the covariances of s, a Cholesky that never fails."""
-
-import functools
+"""Moments against NumPy float64, and merging."""
 
 import jax
 import jax.numpy as jnp
@@ -10,38 +8,14 @@ import scipy.special
 
 from remjax.moments import (
     merge_moments,
-    moment_match,
     no_moments,
-    particle_moments,
-    scale_tril,
-    shrunk,
-    tempered,
-    unweighted,
-    weighted,
     weighted_covariance,
     weighted_mean,
 )
+from tests.weighted_particles import moments_of, oracle
 
 POWERS = (1.0, 0.5, 0.0)
-CHOICES = {"weighted": weighted, "unweighted": unweighted, "shrunk": shrunk, "tempered": tempered}
 RNG = np.random.default_rng(0)
-
-
-def oracle(log_w, particles, power):
-    """(log total, ess, mean, covariance) under w^power in float64."""
-    tempered_log_w = np.zeros_like(log_w) if power == 0.0 else power * log_w
-    largest = tempered_log_w.max()
-    w = np.exp(tempered_log_w - largest)
-    mean = w @ particles / w.sum()
-    centred = particles - mean
-    covariance = np.einsum("k,kd,ke->de", w / w.sum(), centred, centred)
-    return np.log(w.sum()) + largest, w.sum() ** 2 / np.sum(w**2), mean, covariance
-
-
-def moments_of(log_w, particles, powers=POWERS, exists=None):
-    exists = np.ones(len(log_w)) if exists is None else exists
-    arrays = (jnp.asarray(a, jnp.float32) for a in (log_w, particles, exists))
-    return particle_moments(*arrays, powers)
 
 
 def assert_moments(moments, log_w, particles, powers=POWERS):
@@ -65,9 +39,9 @@ def test_moments_and_merging_against_float64(offset, nats):
     log_w = np.float32(RNG.normal(nats, 2.0, 50)).astype(float)
     log_w[7] = -np.inf
     particles = np.float32(offset + RNG.normal(size=(50, 3))).astype(float)
-    whole = moments_of(log_w, particles)
+    whole = moments_of(log_w, particles, POWERS)
     assert_moments(whole, log_w, particles)
-    a, b, c = (moments_of(log_w[i], particles[i]) for i in np.split(np.arange(50), [5, 30]))
+    a, b, c = (moments_of(log_w[i], particles[i], POWERS) for i in np.split(np.arange(50), [5, 30]))
     left = merge_moments(merge_moments(a, b), c)
     assert_moments(left, log_w, particles)
     assert_moments(merge_moments(a, merge_moments(b, c)), log_w, particles)
@@ -86,13 +60,13 @@ def test_plain_functions_are_the_same_moments():
 def test_padding_counts_for_nothing():
     log_w, particles = RNG.normal(size=6), RNG.normal(size=(6, 2))
     padded = moments_of(
-        np.r_[log_w, 3.0], np.r_[particles, [[9.0, 9.0]]], exists=[1, 1, 1, 1, 1, 1, 0]
+        np.r_[log_w, 3.0], np.r_[particles, [[9.0, 9.0]]], POWERS, exists=[1, 1, 1, 1, 1, 1, 0]
     )
     assert_moments(padded, log_w, particles)
 
 
 def test_impossible_particles_and_nan():
-    nothing = moments_of(np.full(4, -np.inf), RNG.normal(size=(4, 2)))
+    nothing = moments_of(np.full(4, -np.inf), RNG.normal(size=(4, 2)), POWERS)
     np.testing.assert_array_equal(nothing.log_total[:2], [-np.inf, -np.inf])
     np.testing.assert_array_equal(nothing.ess, [0.0, 0.0, 4.0])
     log_w, particles = RNG.normal(size=5), RNG.normal(size=(5, 2))
@@ -102,119 +76,3 @@ def test_impossible_particles_and_nan():
     spoilt = merge_moments(moments_of([np.nan, 0.0], np.ones((2, 2)), (1.0, 0.5)), some)
     for field in (spoilt.log_total, spoilt.ess, spoilt.mean, spoilt.covariance, *spoilt):
         assert np.all(np.isnan(field))
-
-
-# The choices of the covariance of s
-
-
-def test_covariance_choices_against_float64():
-    log_w, particles = RNG.normal(0, 2, 30), RNG.normal(size=(30, 3))
-    variance = np.array([1.0, 4.0, 9.0])
-    _, ess, mean, covariance = oracle(log_w, particles, 1.0)
-    centred = particles - mean
-    intensity = 3 / (ess + 3)
-    expected = {
-        "weighted": covariance,
-        "unweighted": centred.T @ centred / 29,
-        "shrunk": (1 - intensity) * covariance + intensity * np.diag(variance),
-    }
-    for name, value in expected.items():
-        choice = CHOICES[name]()
-        sigma = choice.match(moments_of(log_w, particles, choice.powers), jnp.asarray(variance), 30)
-        np.testing.assert_allclose(sigma, value, rtol=1e-4, atol=1e-5, err_msg=name)
-
-
-@pytest.mark.parametrize(("spread", "size"), [(0.1, 30), (2.0, 30), (200.0, 30), (1.0, 4)])
-def test_tempered_takes_the_first_power_with_enough_particles(spread, size):
-    log_w, particles = spread * RNG.normal(size=size), RNG.normal(size=(size, 3))
-    choice = tempered()
-    enough = [p for p in choice.powers if oracle(log_w, particles, p)[1] >= 6] or [0.0]
-    expected = oracle(log_w, particles, enough[0])[3]
-    sigma = choice.match(moments_of(log_w, particles, choice.powers), jnp.ones(3), size)
-    np.testing.assert_allclose(sigma, expected, rtol=1e-3, atol=1e-5)
-
-
-# Cholesky factors that never fail
-
-
-def hostile_covariances(dimension):
-    """Positive semidefinite: scales from 1e-6 to 1e6, mixed, deficient in rank; then indefinite."""
-    rng = np.random.default_rng(dimension)
-    mixed = 10.0 ** np.linspace(-6, 6, dimension)
-    few = rng.normal(size=(max(1, dimension // 2), dimension))
-    factor = rng.normal(size=(dimension, dimension))
-    semidefinite = [
-        1e-12 * np.eye(dimension),
-        1e12 * np.eye(dimension),
-        np.zeros((dimension, dimension)),
-        np.ones((dimension, dimension)),  # rank one
-        np.outer(mixed, mixed),  # rank one, mixed scales
-        few.T @ few,  # fewer particles than dimensions
-        1e12 * few.T @ few,
-        1e-12 * few.T @ few,
-        factor @ factor.T,
-        mixed[:, None] * (factor @ factor.T) * mixed,
-    ]
-    symmetric = factor + factor.T
-    indefinite = [symmetric, 1e12 * symmetric, -np.eye(dimension), -1e-12 * factor @ factor.T]
-    indefinite.append(np.full((dimension, dimension), np.inf))  # as the squares of 1e20 are
-    return np.stack(semidefinite), np.stack(indefinite)
-
-
-@pytest.mark.parametrize("dimension", [1, 2, 5, 20, 100])
-def test_scale_tril_never_fails(dimension):
-    semidefinite, indefinite = hostile_covariances(dimension)
-    batch = jnp.asarray(np.concatenate([semidefinite, indefinite]), jnp.float32)
-    with jax.debug_nans(True):
-        factors = np.asarray(jax.jit(jax.vmap(scale_tril))(batch), np.float64)
-    assert np.all(np.isfinite(factors))
-    np.testing.assert_array_equal(factors, np.tril(factors))
-    assert np.all(np.diagonal(factors, axis1=1, axis2=2) > 0.0)
-    # Close to a covariance that is one, in units of its own scales: the ridge and float32.
-    sigma = np.asarray(batch[: len(semidefinite)], np.float64)
-    scale = np.sqrt(np.maximum(np.diagonal(sigma, axis1=1, axis2=2), 1e-24))
-    error = factors[: len(semidefinite)] @ factors[: len(semidefinite)].swapaxes(1, 2) - sigma
-    relative = np.abs(error) / scale[:, :, None] / scale[:, None, :]
-    assert relative.max() < 5 * dimension * (dimension + 1) * np.finfo(np.float32).eps
-
-
-def test_floor_is_added_to_the_diagonal():
-    sigma, floor = np.array([[4.0, 1.0], [1.0, 1.0]]), np.array([3.0, 0.5])
-    factor = np.asarray(scale_tril(jnp.asarray(sigma), jnp.asarray(floor)))
-    np.testing.assert_allclose(factor @ factor.T, sigma + np.diag(floor**2), rtol=1e-4)
-    only_floor = np.asarray(scale_tril(jnp.zeros((2, 2)), jnp.asarray(floor)))
-    np.testing.assert_allclose(np.diagonal(only_floor), floor, rtol=1e-4)
-
-
-@functools.partial(jax.jit, static_argnames="choice")
-@functools.partial(jax.vmap, in_axes=(0, 0, 0, None))
-def matched(log_w, particles, variance, choice):
-    chosen = CHOICES[choice]()
-    moments = particle_moments(log_w, particles, jnp.ones(len(log_w)), chosen.powers)
-    s = moment_match(moments, variance, len(log_w), chosen)
-    return s.loc, s.scale_tril, s.log_prob(s.loc + s.scale_tril @ jnp.ones(len(variance)))
-
-
-@pytest.mark.parametrize("choice", CHOICES)
-@pytest.mark.parametrize("size", [1, 3])
-def test_moment_match_at_the_edges(choice, size):
-    """One particle or fewer than D = 4; duplicates; tiny, huge and mixed scales; none possible."""
-    rng = np.random.default_rng(1)
-    scales = np.stack([1e-6 * np.ones(4), 1e6 * np.ones(4), 10.0 ** np.array([-6, 0, 3, 6])])
-    scales = np.concatenate([scales, np.ones((5, 4))])
-    particles = rng.normal(size=(8, size, 4)) * scales[:, None, :]
-    particles[3] = particles[3, :1]  # duplicates
-    log_w = rng.normal(size=(8, size))
-    log_w[4] = -np.inf
-    log_w[5, 1:] = -np.inf  # all the weight on one
-    log_w[6] = np.linspace(-1e4, 0, size)
-    arrays = (jnp.asarray(a, jnp.float32) for a in (log_w, particles, scales**2))
-    with jax.debug_nans(True):
-        loc, factor, log_prob = matched(*arrays, choice)
-    for value in (loc, factor, log_prob):
-        assert np.all(np.isfinite(value))
-    deviation = np.sqrt(np.sum(np.square(factor), axis=-1))
-    assert np.all(deviation >= 0.99e-3 * scales)
-    uninformed = range(8) if size == 1 else [4]
-    for row in uninformed:  # nothing known: the proposal's variance
-        np.testing.assert_allclose(deviation[row], scales[row], rtol=1e-3)

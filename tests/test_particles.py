@@ -12,7 +12,8 @@ from remjax.chunks import balanced_chunks
 from remjax.distributions import DiagonalGaussian
 from remjax.errors import InputError
 from remjax.mixtures import Balanced
-from remjax.particles import Particle, e_step, log_weights, particle_sum
+from remjax.particles import e_step, log_weights, particle_sum
+from remjax.posterior import Particle
 from tests import linear_gaussian
 
 K = 10

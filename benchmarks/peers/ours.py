@@ -18,8 +18,8 @@ from benchmarks.peers.work import (
 from experiments.methods import build_estimator
 from remjax.estimators.batches import rows_in_flight
 from remjax.estimators.proposals import Draws
+from remjax.matching import shrunk, weighted
 from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
-from remjax.moments import shrunk, weighted
 from remjax.optimizers import adam
 from remjax.training import init_train_state, make_epoch, make_train_step
 from remjax.types import Batch

@@ -16,8 +16,8 @@ from remjax.distributions import Distribution, Drawn
 from remjax.estimators.proposals import Draws as ParticlesOf
 from remjax.estimators.proposals import Proposal, from_bernoulli, from_defensive, from_r
 from remjax.estimators.rem import rem
-from remjax.moments import weighted
-from remjax.particles import Posterior
+from remjax.matching import weighted
+from remjax.posterior import Posterior
 from remjax.types import Params
 
 _DEFENCE = 0.2

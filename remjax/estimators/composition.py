@@ -25,8 +25,9 @@ from remjax.chunks import check_counts, even_chunk_size
 from remjax.estimators.batches import Terms, batch_mean, largest_divisor, rows_in_flight
 from remjax.estimators.objectives import Ascent, Hyperobjective, Objective, Summand
 from remjax.estimators.proposals import Draws, Proposal
-from remjax.moments import Covariance, tempered
-from remjax.particles import Particle, Posterior, particle_sum
+from remjax.matching import Covariance, tempered
+from remjax.particles import particle_sum
+from remjax.posterior import Particle, Posterior
 from remjax.sharding import particle_devices
 from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
 
@@ -65,7 +66,7 @@ def compose(
         hyperobjective: what eta ascends.
         hyperproposal: whose particles eta ascends it on; the same function as `proposal` means the
             same particles.
-        covariance: of s(z), default `moments.tempered()`.
+        covariance: of s(z), default `matching.tempered()`.
         chunk_size: particles per datapoint in memory at a time; by default as many as keep about
             1,000 decoder passes in flight, or 4,000 with `keep`.
         keep: None, or how many particles carry the gradient (`particles.e_step`).

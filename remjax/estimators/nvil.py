@@ -20,7 +20,7 @@ from remjax.errors import InputError
 from remjax.estimators.composition import Choices, init_params, terms_of_batch
 from remjax.estimators.objectives import Ascent, evidence_lower_bound
 from remjax.estimators.proposals import from_r
-from remjax.particles import Particle, Posterior
+from remjax.posterior import Particle, Posterior
 from remjax.sharding import mean_over_batch
 from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PyTree
 
 from remjax.distributions import Distribution
 from remjax.errors import InputError
-from remjax.particles import Particle, Posterior
+from remjax.posterior import Particle, Posterior
 from remjax.types import Joint
 
 # A summand gives a scalar; those whose sums are put together over the batch give a pytree of them.

@@ -12,9 +12,10 @@ from jaxtyping import Array, Key
 from remjax.chains import Unflattened
 from remjax.distributions import Distribution
 from remjax.errors import InputError
+from remjax.matching import Covariance, bernoulli_match, moment_match
 from remjax.mixtures import Balanced, Mixture, Stratified
-from remjax.moments import Covariance, bernoulli_match, moment_match
-from remjax.particles import Posterior, e_step
+from remjax.particles import e_step
+from remjax.posterior import Posterior
 from remjax.types import Joint
 
 # Scores of r's particles that the mixture uses again: above this many, memory would grow with K, so

@@ -5,7 +5,7 @@ from typing import Unpack
 from remjax.estimators.composition import ParticleOptions, compose
 from remjax.estimators.objectives import expected_complete_log_likelihood, inclusive_kl
 from remjax.estimators.proposals import Proposal, from_mixture, from_pooled, from_r, from_s
-from remjax.moments import Covariance, shrunk
+from remjax.matching import Covariance, shrunk
 from remjax.types import Estimator, Model, Recognition
 
 
@@ -38,7 +38,7 @@ def rem(
         num_particles: K, drawn from r, and again from s where it is used.
         proposal: `from_r`, `from_s`, `from_mixture` or your own.
         hyperproposal: likewise.
-        covariance: of s(z): `moments.tempered()` (default), `shrunk()`, `weighted()`,
+        covariance: of s(z): `matching.tempered()` (default), `shrunk()`, `weighted()`,
             `unweighted()`.
         chunk_size: particles per datapoint in memory at a time.
         keep: particles that carry the gradient of theta. None keeps all.

@@ -9,7 +9,7 @@ from typing import Unpack
 from remjax.estimators.composition import ParticleOptions
 from remjax.estimators.proposals import from_bernoulli, from_r
 from remjax.estimators.rem import rem
-from remjax.moments import weighted
+from remjax.matching import weighted
 from remjax.types import Estimator, Model, Recognition
 
 

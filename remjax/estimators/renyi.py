@@ -9,7 +9,7 @@ from remjax.errors import InputError
 from remjax.estimators.composition import compose
 from remjax.estimators.objectives import Ascent, Hyperobjective, Objective
 from remjax.estimators.proposals import Draws, Proposal
-from remjax.particles import Particle, Posterior
+from remjax.posterior import Particle, Posterior
 from remjax.types import Estimator, Joint, Model, Recognition
 
 

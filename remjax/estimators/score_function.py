@@ -21,7 +21,7 @@ from remjax.estimators.objectives import (
     expected_complete_log_likelihood,
 )
 from remjax.estimators.proposals import from_r
-from remjax.particles import Particle, Posterior
+from remjax.posterior import Particle, Posterior
 from remjax.types import Estimator, Joint, Model, Recognition
 
 # (all particles, one of them) -> what multiplies the gradient of its log r, nats.

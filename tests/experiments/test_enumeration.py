@@ -15,7 +15,7 @@ from remjax.estimators.proposals import from_bernoulli, from_defensive, from_r
 from remjax.estimators.rem import rem
 from remjax.estimators.rem_discrete import rem_v1_bernoulli, rem_v2_bernoulli
 from remjax.estimators.wake_sleep import rws_defensive
-from remjax.moments import weighted
+from remjax.matching import weighted
 
 
 @pytest.mark.parametrize(

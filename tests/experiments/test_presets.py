@@ -22,8 +22,9 @@ from remjax.distributions import DiagonalGaussian
 from remjax.errors import InputError
 from remjax.estimators.rem import rem_v1
 from remjax.latents import LatentUse
+from remjax.matching import unweighted
 from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
-from remjax.moments import particle_moments, unweighted
+from remjax.moments import particle_moments
 from remjax.types import Batch, Params, Recognition
 
 

@@ -1,0 +1,171 @@
+"""The law s(z) that matches the moments of weighted particles: a Gaussian, or independent bits.
+
+The covariance of s decides whether REM works: when the effective sample size is below the dimension
+the weighted moments know little of the posterior. So the covariance is a named choice, a
+`Covariance`: the powers of the weights whose moments it needs, and the function that makes a
+covariance of them.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from remjax.distributions import Bernoulli, FullGaussian
+from remjax.moments import Moments
+
+
+class Covariance(NamedTuple):
+    """A choice of the covariance of s(z).
+
+    Attributes:
+        powers: the powers of the weights whose moments are needed; the first is 1.
+        match: (moments under those powers, variance of the proposal [D], K) -> covariance [D, D].
+    """
+
+    powers: tuple[float, ...]
+    match: Callable[[Moments, Float[Array, " D"], int], Float[Array, "D D"]]
+
+
+def weighted() -> Covariance:
+    """The weighted covariance (Dieng & Paisley 2019, Eq. 18)."""
+    return Covariance((1.0,), lambda moments, _variance, _num_particles: moments.covariance[0])
+
+
+def unweighted() -> Covariance:
+    """The plain scatter around the weighted mean, times K / (K - 1), as the authors' code has it.
+
+    It copies the spread of the proposal and not of the posterior: its expectation is Cov(r) +
+    (mean_r - mu)(mean_r - mu)^T. With one particle there is no scatter.
+    """
+
+    def match(
+        moments: Moments, _variance: Float[Array, " D"], num_particles: int
+    ) -> Float[Array, "D D"]:
+        shift = moments.mean[1] - moments.mean[0]
+        scatter = moments.covariance[1] + jnp.outer(shift, shift)
+        return scatter * (num_particles / max(num_particles - 1, 1))
+
+    return Covariance((1.0, 0.0), match)
+
+
+def shrunk() -> Covariance:
+    """The weighted covariance shrunk toward the proposal's: (1 - g) Sigma + g diag(variance).
+
+    The intensity g = D / (ESS + D) goes to one as the effective sample size falls below the
+    dimension, where Sigma is singular, and to zero as the particles come to know the posterior.
+    """
+
+    def match(
+        moments: Moments, variance: Float[Array, " D"], _num_particles: int
+    ) -> Float[Array, "D D"]:
+        dimension = variance.shape[0]
+        intensity = dimension / (moments.ess[0] + dimension)
+        return (1.0 - intensity) * moments.covariance[0] + intensity * jnp.diag(variance)
+
+    return Covariance((1.0,), match)
+
+
+def tempered(
+    powers: tuple[float, ...] = (1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.12, 0.06, 0.0),
+) -> Covariance:
+    """The covariance under the least tempered weights w^power whose ESS reaches 2 D.
+
+    Where no power does (K < 2 D), the plain covariance, power 0, serves.
+
+    Args:
+        powers: the ladder, from 1 down to 0.
+    """
+
+    def match(
+        moments: Moments, variance: Float[Array, " D"], _num_particles: int
+    ) -> Float[Array, "D D"]:
+        enough = (moments.ess >= 2.0 * variance.shape[0]).at[-1].set(True)
+        rung = jnp.argmax(enough)
+        return moments.covariance[rung]
+
+    return Covariance(powers, match)
+
+
+def scale_tril(
+    covariance: Float[Array, "D D"], floor: Float[Array, " D"] | None = None
+) -> Float[Array, "D D"]:
+    """A Cholesky factor that exists and is finite for every finite covariance.
+
+    The matrix is scaled to a unit diagonal, C_ij = Sigma_ij / sqrt(Sigma_ii Sigma_jj), a ridge of
+    4 D (D + 1) rounding errors is added, and the factor is scaled back. By Demmel's theorem
+    (Higham 2002, Theorem 10.7) the factorisation of a matrix so scaled cannot break down once its
+    smallest eigenvalue exceeds about D (D + 1) rounding errors, whatever the scale and rank of
+    Sigma: 1e-6 and 1e6, duplicates, K below D.
+
+    Args:
+        covariance: symmetric, positive semidefinite up to rounding.
+        floor: added standard deviation per coordinate (its square goes on the diagonal). Without
+            it, a coordinate of zero variance gets the smallest one whose square float32 can hold.
+
+    Returns:
+        Lower triangular L with L L^T close to the covariance; positive diagonal. A covariance that
+        is not positive semidefinite falls back to its diagonal. Not for differentiation.
+    """
+    dimension = covariance.shape[0]
+    limits = jnp.finfo(covariance.dtype)
+    # Beyond the range of floats the fallback is the largest diagonal that they can hold.
+    covariance = jnp.clip(covariance, -limits.max, limits.max)
+    variance = jnp.maximum(jnp.diagonal(covariance), 0.0)
+    if floor is not None:
+        variance = jnp.minimum(variance + jnp.square(floor), limits.max)
+    scale = jnp.sqrt(jnp.maximum(variance, limits.tiny / limits.eps))
+    unit = covariance / scale[:, None] / scale[None, :]
+    unit = jnp.where(jnp.eye(dimension, dtype=bool), 1.0, unit)
+    ridge = 4.0 * dimension * (dimension + 1) * limits.eps
+    factor = jnp.linalg.cholesky(unit + ridge * jnp.eye(dimension), symmetrize_input=False)
+    factor = jnp.where(jnp.all(jnp.isfinite(factor)), factor, jnp.eye(dimension))
+    return scale[:, None] * factor
+
+
+def moment_match(
+    moments: Moments, variance: Float[Array, " D"], num_particles: int, covariance: Covariance
+) -> FullGaussian:
+    """The Gaussian s(z) = N(mu, Sigma) that matches the moments (Dieng & Paisley 2019, Eqs. 16-18).
+
+    The constant epsilon that the paper puts on the diagonal is a thousandth of the proposal's
+    standard deviation, so that it means the same at every scale of the latents. Where the weights
+    left no information (one particle, or none possible) s has the proposal's variance.
+
+    Args:
+        moments: streamed under `covariance.powers`.
+        variance: of the proposal that drew the particles.
+        num_particles: K.
+        covariance: the choice of Sigma.
+
+    Returns:
+        s(z). Carries no gradient: s has no parameters of its own.
+    """
+    sigma = covariance.match(moments, variance, num_particles)
+    informed = (num_particles > 1) & (moments.total[0] > 0.0)
+    sigma = jnp.where(informed, sigma, jnp.diag(variance))
+    factor = scale_tril(sigma, floor=1e-3 * jnp.sqrt(variance))
+    return jax.lax.stop_gradient(FullGaussian(moments.mean[0], factor))
+
+
+def bernoulli_match(moments: Moments, plain: Float[Array, " D"]) -> Bernoulli:
+    """Independent bits s(z) with the weighted means of binary particles, kept off 0 and 1.
+
+    means = (1 - g) mu + g plain, with g = D / (ESS + D) as in `shrunk`: the fewer particles have
+    weight, the more the bits stay with their proposal's. Then they are clipped to 0.01..0.99, for
+    a bit that never varies finds no other value again.
+
+    Args:
+        moments: streamed; the first row is that of the weights themselves.
+        plain: the means of the bits under the proposal that drew the particles.
+
+    Returns:
+        s(z). Carries no gradient: s has no parameters of its own.
+    """
+    dimension = plain.shape[0]
+    intensity = dimension / (moments.ess[0] + dimension)
+    mean = (1.0 - intensity) * moments.mean[0] + intensity * plain
+    mean = jnp.clip(mean, 0.01, 0.99)
+    return jax.lax.stop_gradient(Bernoulli(jnp.log(mean) - jnp.log1p(-mean)))
