@@ -56,6 +56,10 @@ def shrunk() -> Covariance:
 
     The intensity g = D / (ESS + D) goes to one as the effective sample size falls below the
     dimension, where Sigma is singular, and to zero as the particles come to know the posterior.
+
+    Only the covariance is shrunk, and the mean stays that of the weights. With very few particles
+    (K = 5, D = 20) s is then as wide as r around a single one of them, and r, fitted to s, grows
+    without bound in `rem_v1`: take `tempered` there.
     """
 
     def match(
