@@ -70,6 +70,7 @@ from remjax.hierarchies import (
 from remjax.latents import LatentUse, active_units, activity, latent_use
 from remjax.matching import (
     Covariance,
+    MeanVariance,
     bernoulli_match,
     moment_match,
     scale_tril,
@@ -127,6 +128,7 @@ __all__ = [
     "InputError",
     "Joint",
     "LatentUse",
+    "MeanVariance",
     "Mixture",
     "Model",
     "Moments",

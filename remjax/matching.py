@@ -3,7 +3,7 @@
 The covariance of s decides whether REM works: when the effective sample size is below the dimension
 the weighted moments know little of the posterior. So the covariance is a named choice, a
 `Covariance`: the powers of the weights whose moments it needs, and the function that makes a
-covariance of them.
+covariance of them, and the mean that goes with it.
 """
 
 from collections.abc import Callable
@@ -17,57 +17,79 @@ from remjax.distributions import Bernoulli, FullGaussian
 from remjax.moments import Moments
 
 
+class MeanVariance(NamedTuple):
+    """What a covariance may take of the proposal: the moments of each coordinate of z.
+
+    Attributes:
+        mean: of each coordinate.
+        variance: of each coordinate.
+    """
+
+    mean: Float[Array, " D"]
+    variance: Float[Array, " D"]
+
+
 class Covariance(NamedTuple):
-    """A choice of the covariance of s(z).
+    """A choice of the covariance of s(z), with the mean that it is taken around.
 
     Attributes:
         powers: the powers of the weights whose moments are needed; the first is 1.
-        match: (moments under those powers, variance of the proposal [D], K) -> covariance [D, D].
+        match: (moments under those powers, those of the proposal, K) -> mean, covariance.
     """
 
     powers: tuple[float, ...]
-    match: Callable[[Moments, Float[Array, " D"], int], Float[Array, "D D"]]
+    match: Callable[[Moments, MeanVariance, int], tuple[Float[Array, " D"], Float[Array, "D D"]]]
 
 
 def weighted() -> Covariance:
     """The weighted covariance (Dieng & Paisley 2019, Eq. 18)."""
-    return Covariance((1.0,), lambda moments, _variance, _num_particles: moments.covariance[0])
+
+    def match(
+        moments: Moments, _proposal: MeanVariance, _num_particles: int
+    ) -> tuple[Float[Array, " D"], Float[Array, "D D"]]:
+        return moments.mean[0], moments.covariance[0]
+
+    return Covariance((1.0,), match)
 
 
 def unweighted() -> Covariance:
     """The plain scatter around the weighted mean, times K / (K - 1), as the authors' code has it.
 
     It copies the spread of the proposal and not of the posterior: its expectation is Cov(r) +
-    (mean_r - mu)(mean_r - mu)^T. With one particle there is no scatter.
+    (mean_r - mu)(mean_r - mu)^T.
     """
 
     def match(
-        moments: Moments, _variance: Float[Array, " D"], num_particles: int
-    ) -> Float[Array, "D D"]:
+        moments: Moments, _proposal: MeanVariance, num_particles: int
+    ) -> tuple[Float[Array, " D"], Float[Array, "D D"]]:
         shift = moments.mean[1] - moments.mean[0]
         scatter = moments.covariance[1] + jnp.outer(shift, shift)
-        return scatter * (num_particles / max(num_particles - 1, 1))
+        return moments.mean[0], scatter * (num_particles / max(num_particles - 1, 1))
 
     return Covariance((1.0, 0.0), match)
 
 
 def shrunk() -> Covariance:
-    """The weighted covariance shrunk toward the proposal's: (1 - g) Sigma + g diag(variance).
+    """The weighted mean and covariance shrunk toward the proposal's, by g = D / (ESS + D).
 
-    The intensity g = D / (ESS + D) goes to one as the effective sample size falls below the
-    dimension, where Sigma is singular, and to zero as the particles come to know the posterior.
+    mean = (1 - g) mu + g mean_r, covariance = (1 - g) Sigma + g diag(variance_r) + g (1 - g) d d^T
+    with d = mu - mean_r: the moments of the mixture (1 - g) N(mu, Sigma) + g r. The intensity g
+    goes to one as the effective sample size falls below the dimension, where Sigma is singular, and
+    to zero as the particles come to know the posterior.
 
-    Only the covariance is shrunk, and the mean stays that of the weights. With very few particles
-    (K = 5, D = 20) s is then as wide as r around a single one of them, and r, fitted to s, grows
-    without bound in `rem_v1`: take `tempered` there.
+    The mean is shrunk too, for a law as wide as r around the one particle that has the weight is
+    wider than r: fitted to it, r would grow without bound.
     """
 
     def match(
-        moments: Moments, variance: Float[Array, " D"], _num_particles: int
-    ) -> Float[Array, "D D"]:
-        dimension = variance.shape[0]
+        moments: Moments, proposal: MeanVariance, _num_particles: int
+    ) -> tuple[Float[Array, " D"], Float[Array, "D D"]]:
+        dimension = proposal.mean.shape[0]
         intensity = dimension / (moments.ess[0] + dimension)
-        return (1.0 - intensity) * moments.covariance[0] + intensity * jnp.diag(variance)
+        shift = proposal.mean - moments.mean[0]
+        within = (1.0 - intensity) * moments.covariance[0] + intensity * jnp.diag(proposal.variance)
+        between = intensity * (1.0 - intensity) * jnp.outer(shift, shift)
+        return moments.mean[0] + intensity * shift, within + between
 
     return Covariance((1.0,), match)
 
@@ -84,11 +106,11 @@ def tempered(
     """
 
     def match(
-        moments: Moments, variance: Float[Array, " D"], _num_particles: int
-    ) -> Float[Array, "D D"]:
-        enough = (moments.ess >= 2.0 * variance.shape[0]).at[-1].set(True)
+        moments: Moments, proposal: MeanVariance, _num_particles: int
+    ) -> tuple[Float[Array, " D"], Float[Array, "D D"]]:
+        enough = (moments.ess >= 2.0 * proposal.mean.shape[0]).at[-1].set(True)
         rung = jnp.argmax(enough)
-        return moments.covariance[rung]
+        return moments.mean[0], moments.covariance[rung]
 
     return Covariance(powers, match)
 
@@ -130,28 +152,29 @@ def scale_tril(
 
 
 def moment_match(
-    moments: Moments, variance: Float[Array, " D"], num_particles: int, covariance: Covariance
+    moments: Moments, proposal: MeanVariance, num_particles: int, covariance: Covariance
 ) -> FullGaussian:
     """The Gaussian s(z) = N(mu, Sigma) that matches the moments (Dieng & Paisley 2019, Eqs. 16-18).
 
     The constant epsilon that the paper puts on the diagonal is a thousandth of the proposal's
     standard deviation, so that it means the same at every scale of the latents. Where the weights
-    left no information (one particle, or none possible) s has the proposal's variance.
+    left no information (one particle, or none possible) s has the proposal's mean and variance.
 
     Args:
         moments: streamed under `covariance.powers`.
-        variance: of the proposal that drew the particles.
+        proposal: the moments of the proposal that drew the particles.
         num_particles: K.
         covariance: the choice of Sigma.
 
     Returns:
         s(z). Carries no gradient: s has no parameters of its own.
     """
-    sigma = covariance.match(moments, variance, num_particles)
+    mean, sigma = covariance.match(moments, proposal, num_particles)
     informed = (num_particles > 1) & (moments.total[0] > 0.0)
-    sigma = jnp.where(informed, sigma, jnp.diag(variance))
-    factor = scale_tril(sigma, floor=1e-3 * jnp.sqrt(variance))
-    return jax.lax.stop_gradient(FullGaussian(moments.mean[0], factor))
+    mean = jnp.where(informed, mean, proposal.mean)
+    sigma = jnp.where(informed, sigma, jnp.diag(proposal.variance))
+    factor = scale_tril(sigma, floor=1e-3 * jnp.sqrt(proposal.variance))
+    return jax.lax.stop_gradient(FullGaussian(mean, factor))
 
 
 def bernoulli_match(moments: Moments, plain: Float[Array, " D"]) -> Bernoulli:

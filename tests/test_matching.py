@@ -7,7 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from remjax.matching import moment_match, scale_tril, shrunk, tempered, unweighted, weighted
+from remjax.matching import (
+    MeanVariance,
+    moment_match,
+    scale_tril,
+    shrunk,
+    tempered,
+    unweighted,
+    weighted,
+)
 from remjax.moments import particle_moments
 from tests.weighted_particles import moments_of, oracle
 
@@ -17,19 +25,40 @@ RNG = np.random.default_rng(0)
 
 def test_covariance_choices_against_float64():
     log_w, particles = RNG.normal(0, 2, 30), RNG.normal(size=(30, 3))
-    variance = np.array([1.0, 4.0, 9.0])
+    loc, variance = np.array([0.5, -1.0, 2.0]), np.array([1.0, 4.0, 9.0])
     _, ess, mean, covariance = oracle(log_w, particles, 1.0)
     centred = particles - mean
-    intensity = 3 / (ess + 3)
+    share = 3 / (ess + 3)  # of the proposal, in a mixture of both
+    mixed = (1 - share) * mean + share * loc
+    around_mixed = (1 - share) * np.outer(mean - mixed, mean - mixed)
+    around_mixed += share * np.outer(loc - mixed, loc - mixed)
+    within = (1 - share) * covariance + share * np.diag(variance)
     expected = {
-        "weighted": covariance,
-        "unweighted": centred.T @ centred / 29,
-        "shrunk": (1 - intensity) * covariance + intensity * np.diag(variance),
+        "weighted": (mean, covariance),
+        "unweighted": (mean, centred.T @ centred / 29),
+        "shrunk": (mixed, within + around_mixed),
     }
-    for name, value in expected.items():
+    proposal = MeanVariance(jnp.asarray(loc), jnp.asarray(variance))
+    for name, values in expected.items():
         choice = CHOICES[name]()
-        sigma = choice.match(moments_of(log_w, particles, choice.powers), jnp.asarray(variance), 30)
-        np.testing.assert_allclose(sigma, value, rtol=1e-4, atol=1e-5, err_msg=name)
+        matched = choice.match(moments_of(log_w, particles, choice.powers), proposal, 30)
+        for ours, value in zip(matched, values, strict=True):
+            np.testing.assert_allclose(ours, value, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_shrunk_around_one_heavy_particle_is_no_wider_than_the_proposal():
+    """Or r, fitted to s, would grow: E[Sigma_dd + (mean_d - loc_d)^2] is the variance of r."""
+    loc, scale, particles = 3.0, 2.0, 3.0 + 2.0 * RNG.normal(size=(4000, 5))
+    proposal = MeanVariance(jnp.full(5, loc), jnp.full(5, scale**2))
+
+    def second_moment(heavy):
+        moments = particle_moments(jnp.zeros(1), heavy[None], jnp.ones(1), (1.0,))
+        mean, sigma = shrunk().match(moments, proposal, 5)
+        return jnp.diagonal(sigma) + (mean - loc) ** 2
+
+    # 20,000 independent squares of relative standard deviation sqrt(2), a sixth of which counts.
+    average = jnp.mean(jax.vmap(second_moment)(jnp.asarray(particles, jnp.float32)))
+    np.testing.assert_allclose(average, scale**2, rtol=5 * np.sqrt(2 / 20_000) / 6)
 
 
 @pytest.mark.parametrize(("spread", "size"), [(0.1, 30), (2.0, 30), (200.0, 30), (1.0, 4)])
@@ -38,7 +67,9 @@ def test_tempered_takes_the_first_power_with_enough_particles(spread, size):
     choice = tempered()
     enough = [p for p in choice.powers if oracle(log_w, particles, p)[1] >= 6] or [0.0]
     expected = oracle(log_w, particles, enough[0])[3]
-    sigma = choice.match(moments_of(log_w, particles, choice.powers), jnp.ones(3), size)
+    moments = moments_of(log_w, particles, choice.powers)
+    mean, sigma = choice.match(moments, MeanVariance(jnp.zeros(3), jnp.ones(3)), size)
+    np.testing.assert_allclose(mean, oracle(log_w, particles, 1.0)[2], rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(sigma, expected, rtol=1e-3, atol=1e-5)
 
 
@@ -97,9 +128,11 @@ def test_floor_is_added_to_the_diagonal():
 @functools.partial(jax.jit, static_argnames="choice")
 @functools.partial(jax.vmap, in_axes=(0, 0, 0, None))
 def matched(log_w, particles, variance, choice):
+    """s for a proposal whose mean is twice its standard deviation."""
     chosen = CHOICES[choice]()
     moments = particle_moments(log_w, particles, jnp.ones(len(log_w)), chosen.powers)
-    s = moment_match(moments, variance, len(log_w), chosen)
+    proposal = MeanVariance(2.0 * jnp.sqrt(variance), variance)
+    s = moment_match(moments, proposal, len(log_w), chosen)
     return s.loc, s.scale_tril, s.log_prob(s.loc + s.scale_tril @ jnp.ones(len(variance)))
 
 
@@ -124,5 +157,6 @@ def test_moment_match_at_the_edges(choice, size):
     deviation = np.sqrt(np.sum(np.square(factor), axis=-1))
     assert np.all(deviation >= 0.99e-3 * scales)
     uninformed = range(8) if size == 1 else [4]
-    for row in uninformed:  # nothing known: the proposal's variance
+    for row in uninformed:  # nothing known: the proposal itself
+        np.testing.assert_allclose(loc[row], 2.0 * scales[row], rtol=1e-5)
         np.testing.assert_allclose(deviation[row], scales[row], rtol=1e-3)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Key
 from remjax.chains import Unflattened
 from remjax.distributions import Distribution
 from remjax.errors import InputError
-from remjax.matching import Covariance, bernoulli_match, moment_match
+from remjax.matching import Covariance, MeanVariance, bernoulli_match, moment_match
 from remjax.mixtures import Balanced, Mixture, Stratified
 from remjax.particles import e_step
 from remjax.posterior import Posterior
@@ -80,7 +80,7 @@ class Draws:
     @functools.cached_property
     def r(self) -> Posterior:
         """K particles of the recognition network."""
-        # Where the variance of r has no closed form: the plain scatter, power 0, is the last row.
+        # Where the moments of r have no closed form: the plain ones, power 0, are the last row.
         scatter = (0.0,) * (self.recognition.variance is None)
         return self.draw(
             self.key,
@@ -104,10 +104,12 @@ class Draws:
                 "s(z) is a Gaussian and the latents are bits: use from_bernoulli, or "
                 "rem_v1_bernoulli and rem_v2_bernoulli"
             )
-        variance, moments = self.recognition.variance, self.r.moments
-        if variance is None:
-            variance = jnp.diagonal(moments.covariance[-1])
-        law = moment_match(moments, variance, self.num_particles, self.covariance)
+        mean, variance, moments = self.recognition.mean, self.recognition.variance, self.r.moments
+        if mean is None or variance is None:
+            mean, variance = moments.mean[-1], jnp.diagonal(moments.covariance[-1])
+        law = moment_match(
+            moments, MeanVariance(mean, variance), self.num_particles, self.covariance
+        )
         return self._in_shape(law)
 
     @functools.cached_property

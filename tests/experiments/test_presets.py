@@ -22,7 +22,7 @@ from remjax.distributions import DiagonalGaussian
 from remjax.errors import InputError
 from remjax.estimators.rem import rem_v1
 from remjax.latents import LatentUse
-from remjax.matching import unweighted
+from remjax.matching import MeanVariance, unweighted
 from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
 from remjax.moments import particle_moments
 from remjax.types import Batch, Params, Recognition
@@ -80,7 +80,8 @@ def test_ridge_is_a_millionth_on_the_diagonal():
     particles = jax.random.normal(jax.random.key(0), (5, 3))
     ours, plain = unweighted_with_ridge(), unweighted()
     moments = particle_moments(jnp.arange(5.0), particles, jnp.ones(5), ours.powers)
-    ridged, bare = (choice.match(moments, jnp.ones(3), 5) for choice in (ours, plain))
+    proposal = MeanVariance(jnp.zeros(3), jnp.ones(3))
+    ridged, bare = (choice.match(moments, proposal, 5)[1] for choice in (ours, plain))
     np.testing.assert_allclose(ridged, bare + 1e-6 * np.eye(3), rtol=1e-6)
     assert (jnp.diagonal(ridged) > jnp.diagonal(bare)).all()
 
