@@ -110,7 +110,7 @@ def fit(
                     run.log(metrics)
                     tell(_line(metrics, settings.epochs))
             if step % steps_per_epoch == 0 or stopping or due:
-                on_first(lambda step=step, state=state: _save(run, step, state))
+                on_first(lambda step=step, state=state: _save(run, step, state, clock.seconds))
                 clock.checkpoint_saved()
             if stopping and step < last:
                 raise Stopped
@@ -126,11 +126,11 @@ def _resumed(
     elif settings.init_from is not None:
         state = continued(state, settings)
     run.rewind(int(state.step) // steps_per_epoch)
-    before = run.metrics()
-    return state, before[-1]["seconds"] if before else 0.0
+    return state, run.seconds_until(int(state.step))
 
 
-def _save(run: RunDirectory, step: int, state: TrainState) -> None:
+def _save(run: RunDirectory, step: int, state: TrainState, seconds: float) -> None:
+    run.keep_time(step, seconds)
     checkpoints.save(run.checkpoints, step, state)
 
 

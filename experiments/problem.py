@@ -48,7 +48,9 @@ def build(settings: Settings) -> Problem:
     """
     mesh = _mesh(settings.mesh)
     check_divides(mesh, settings.batch_size)
-    dataset = look_up(SPLITS, "split", settings.split)(_load(settings.dataset, settings.data_dir))
+    dataset = look_up(SPLITS, "split", settings.split)(
+        _load(settings.dataset, settings.data_dir, settings.split_seed)
+    )
     train = evenly_spaced(dataset.train, settings.train_size, "train_size")
     if settings.batch_size > len(train):
         raise InputError(
@@ -132,8 +134,8 @@ def _mesh(text: str | None) -> jax.sharding.Mesh | None:
 
 
 @functools.lru_cache(maxsize=1)  # the cells of a sweep have it in common
-def _load(name: str, data_dir: str | None) -> Dataset:
-    return load(name, data_dir=data_dir)
+def _load(name: str, data_dir: str | None, seed: int) -> Dataset:
+    return load(name, data_dir=data_dir, seed=seed)
 
 
 def evenly_spaced(images: np.ndarray, size: int | None, flag: str) -> np.ndarray:

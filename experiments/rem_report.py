@@ -85,7 +85,11 @@ def write_report(root: Path, results: list[dict[str, Any]], num_particles: int) 
     main_cells = [result for result in results if result["num_particles"] == num_particles]
     title = "Negative log-likelihood, nats per image"
     table = write_table(root, "table", comparison_rows(main_cells), title=title)
-    method_comparison(root / "log_likelihoods.png", _by_dataset(main_cells))
+    for part in ("train", "test"):
+        label = f"{part} log-likelihood (nats per image)"
+        method_comparison(
+            root / f"{part}_log_likelihoods.png", _by_dataset(main_cells, part), label=label
+        )
     lines: dict[str, dict[int, float]] = {}
     for result in results:
         drawn = result["method"].removesuffix("_leaky") in KL_METHODS
@@ -97,11 +101,13 @@ def write_report(root: Path, results: list[dict[str, Any]], num_particles: int) 
     return table
 
 
-def _by_dataset(results: list[dict[str, Any]]) -> dict[str, dict[str, tuple[float, float]]]:
+def _by_dataset(
+    results: list[dict[str, Any]], part: str
+) -> dict[str, dict[str, tuple[float, float]]]:
     values: dict[str, dict[str, tuple[float, float]]] = {}
     for result in results:
         values.setdefault(result["dataset"], {})[result["method"]] = (
-            result["test_log_likelihood"],
-            result["test_log_likelihood_stderr"],
+            result[f"{part}_log_likelihood"],
+            result[f"{part}_log_likelihood_stderr"],
         )
     return values

@@ -2,6 +2,7 @@
 
     RUN/config.json      the flags of the run
     RUN/metrics.jsonl    one JSON object per epoch
+    RUN/clock.json       the seconds of training until the last checkpoint
     RUN/result.json      the figures of the finished run
     RUN/tensorboard/     the metrics again, as TensorBoard events over epochs
     RUN/checkpoints/     the state of training (remjax.checkpoints)
@@ -89,6 +90,21 @@ class RunDirectory(contextlib.AbstractContextManager["RunDirectory"]):
             self._events = EventFile(self.path / "tensorboard", first_epoch=epoch)
         numbers = {name: value for name, value in record.items() if isinstance(value, int | float)}
         self._events.write(epoch, numbers)
+
+    def keep_time(self, step: int, seconds: float) -> None:
+        """Notes how long the training took until a step; call it before saving its checkpoint."""
+        write_json(self.path / "clock.json", {"step": step, "seconds": seconds})
+
+    def seconds_until(self, step: int) -> float:
+        """The seconds of training until the step of the latest checkpoint.
+
+        Those until the end of the last epoch, if a kill came between the note and the checkpoint.
+        """
+        path, metrics = self.path / "clock.json", self.metrics()
+        noted = read_json(path) if path.exists() else {}
+        if noted.get("step") == step:
+            return noted["seconds"]
+        return metrics[-1]["seconds"] if metrics else 0.0
 
     def result(self) -> dict[str, Any]:
         """What result.json holds; empty before the run has a result."""

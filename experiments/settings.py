@@ -48,6 +48,9 @@ class Settings(MethodOptions):
         None, "folder of the data files; without it, REMJAX_DATA_DIR or a download"
     )
     split: str = _setting("published", f"which images train and test: {', '.join(SPLITS)}")
+    split_seed: int = _setting(
+        0, "of the split into training and test images, for sets that are published without one"
+    )
     train_size: int | None = _setting(None, "training images used, evenly spaced; default all")
     num_particles: int = _setting(50, "K, particles per image and per distribution drawn from")
     batch_size: int = _setting(100, "images per update")
@@ -95,7 +98,9 @@ class Settings(MethodOptions):
     )
     eval_num_particles: int = _setting(5000, "K of the evaluation")
     eval_size: int | None = _setting(
-        1000, "test images (and as many training images) evaluated, evenly spaced; 0 for all"
+        1000,
+        "test images (and as many training images) evaluated, evenly spaced, or what there is; "
+        "0 for all",
     )
     eval_proposal: str = _setting(
         "recognition", f"whose particles evaluate: {', '.join(EVALUATION_PROPOSALS)}"
@@ -167,8 +172,7 @@ class Settings(MethodOptions):
         if self.hidden_layers < 0:
             raise InputError(f"--hidden_layers={self.hidden_layers} cannot be: give 0 or more")
         _ = self.hidden_sizes  # refuses sizes that cannot be
-        if not 0 <= self.seed <= 2**32 - self.num_replicas:
-            raise InputError(f"--seed={self.seed} cannot be: give a number from 0 to 2^32 - 1")
+        self._check_seeds()
         # One image has no standard error, and its latents no activity.
         if self.eval_size is not None and (self.eval_size < 0 or self.eval_size == 1):
             raise InputError(f"--eval_size={self.eval_size} cannot be: give 0 (all), 2 or more")
@@ -176,6 +180,19 @@ class Settings(MethodOptions):
             raise InputError(
                 f"--keep={self.keep} is more than --num_particles={self.num_particles}: "
                 "lower it, or leave it out to keep all particles"
+            )
+
+    def _check_seeds(self) -> None:
+        if not 0 <= self.seed <= 2**32 - self.num_replicas:
+            raise InputError(f"--seed={self.seed} cannot be: give a number from 0 to 2^32 - 1")
+        if not 0 <= self.split_seed < 2**32:
+            raise InputError(
+                f"--split_seed={self.split_seed} cannot be: give a number from 0 to 2^32 - 1"
+            )
+        if self.split_seed and self.dataset in ("mnist", "binarized_mnist"):
+            raise InputError(
+                f"--split_seed does nothing for --dataset={self.dataset}, whose test images are "
+                "published: leave it out"
             )
 
     def _check_optimizer(self) -> None:

@@ -20,7 +20,9 @@ os.environ.setdefault(
 )
 
 import jax
+import numpy as np
 import pytest
+import scipy.io
 from jaxtyping import install_import_hook
 
 # Checks every annotated call into the library, and so must come before its first import.
@@ -33,3 +35,33 @@ if os.environ.get("REMJAX_TYPECHECK", "1") != "0":
 def key() -> jax.Array:
     """A typed PRNG key, the same for every test."""
     return jax.random.key(0)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of the published files, where this machine has them."""
+    named = os.environ.get("REMJAX_TEST_DATA")
+    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no data files at {folder}; name their folder in REMJAX_TEST_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all tests that read the published files, which are slow to parse."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def frames() -> np.ndarray:
+    """Pixels in the shape of the Frey faces' file."""
+    return np.random.default_rng(0).integers(0, 256, (560, 1_965), dtype=np.uint8)
+
+
+@pytest.fixture(scope="session")
+def frey_file(tmp_path_factory: pytest.TempPathFactory, frames: np.ndarray) -> Path:
+    """A file that passes for the Frey faces: the one data set without a published checksum."""
+    path = tmp_path_factory.mktemp("frey") / "frey_rawface.mat"
+    scipy.io.savemat(path, {"ff": frames}, do_compression=True)
+    return path

@@ -10,8 +10,6 @@ import pytest
 from remjax.errors import InputError
 from remjax.estimators.elbo import vae
 from remjax.estimators.importance_weighted import iwae
-from remjax.estimators.proposals import from_r
-from remjax.estimators.rem import rem
 from remjax.estimators.wake_sleep import rws
 from remjax.particles import e_step
 from tests import linear_gaussian
@@ -64,12 +62,6 @@ def assert_close(first, second):
 def test_iwae_of_one_particle_is_the_vae():
     ours = compiled(iwae, 1)(PARAMS, X, keys(5))
     assert_close(ours, compiled(vae, 1)(PARAMS, X, keys(5)))
-
-
-def test_rem_with_s_replaced_by_r_is_rws():
-    ours = compiled(rem, 6, proposal=from_r, hyperproposal=from_r)(PARAMS, X, keys(5))
-    theirs = compiled(rws, 6)(PARAMS, X, keys(5))
-    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
 def test_theta_gradients_of_iwae_and_rws_are_the_same():

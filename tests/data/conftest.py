@@ -1,14 +1,11 @@
 """What the tests of the data rooms share: real files, small files, and a server on 127.0.0.1."""
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pytest
-import scipy.io
 
 Reply = Callable[[BaseHTTPRequestHandler], None]
 
@@ -78,33 +75,3 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("REMJAX_DATA_DIR", "REMJAX_MIRROR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("REMJAX_CACHE_DIR", str(tmp_path / "cache"))
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder of the published files, where this machine has them."""
-    named = os.environ.get("REMJAX_TEST_DATA")
-    folder = Path(named) if named else Path(__file__).resolve().parents[3] / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip(f"no data files at {folder}; name their folder in REMJAX_TEST_DATA")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache for all tests that read the published files, which are slow to parse."""
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="session")
-def frames() -> np.ndarray:
-    """Pixels in the shape of the Frey faces' file."""
-    return np.random.default_rng(0).integers(0, 256, (560, 1_965), dtype=np.uint8)
-
-
-@pytest.fixture(scope="session")
-def frey_file(tmp_path_factory: pytest.TempPathFactory, frames: np.ndarray) -> Path:
-    """A file that passes for the Frey faces: the one data set without a published checksum."""
-    path = tmp_path_factory.mktemp("frey") / "frey_rawface.mat"
-    scipy.io.savemat(path, {"ff": frames}, do_compression=True)
-    return path

@@ -57,6 +57,8 @@ CASES = [
     (["--binarization=none"], "use one of fixed, per_epoch, per_minibatch"),
     (["--num_particles=0"], f"--num_particles=0 cannot be: {POSITIVE}"),
     (["--batch_size=-1"], f"--batch_size=-1 cannot be: {POSITIVE}"),
+    (["--split_seed=-1"], "--split_seed=-1 cannot be: give a number from 0 to 2^32 - 1"),
+    (["--split_seed=1", "--dataset=mnist"], "--split_seed does nothing for --dataset=mnist, whose"),
     (["--epochs=-3"], f"--epochs=-3 cannot be: {POSITIVE}"),
     (["--latent_size=0"], f"--latent_size=0 cannot be: {POSITIVE}"),
     (["--hidden_size=0"], f"--hidden_size=0 cannot be: {POSITIVE}"),

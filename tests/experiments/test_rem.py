@@ -125,7 +125,8 @@ def test_difference_is_ours_minus_the_papers(paper_result):
 
 def test_report_without_the_methods_of_figure_2(tmp_path, paper_result):
     rem_report.write_report(tmp_path, [paper_result | {"method": "rws"}], 1000)
-    assert sorted(os.listdir(tmp_path)) == ["log_likelihoods.png", "table.md", "table.png"]
+    pictures = {f"{part}_log_likelihoods.png" for part in ("train", "test")}
+    assert set(os.listdir(tmp_path)) == pictures | {"table.md", "table.png"}
 
 
 def _files(path):
@@ -168,7 +169,8 @@ def test_sweep_goes_on_cell_by_cell(run_binary, tmp_path, smallest_scale):
     assert (done.code, done.stderr) == (0, "")
     assert _files(first) == before
     assert sorted(os.listdir(tmp_path / "cells")) == ["digits-rem_v1-K2", "digits-rem_v1-K4"]
-    report = {"kl_against_particles.png", "log_likelihoods.png", "table.md", "table.png"}
+    report = {"kl_against_particles.png", "table.md", "table.png"}
+    report |= {"train_log_likelihoods.png", "test_log_likelihoods.png"}
     assert set(os.listdir(tmp_path)) == report | {"cells", "sweep.json"}
     for name in report - {"table.md"}:
         with Image.open(tmp_path / name) as image:

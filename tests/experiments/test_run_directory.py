@@ -22,6 +22,16 @@ CONFIG = {"method": "rem_v1", "num_particles": 50, "learning_rate": 1e-3, "data_
 _ROOT = Path(__file__).parents[2]
 
 
+def test_clock_of_a_stop_within_an_epoch(tmp_path):
+    with run_directory.start(tmp_path / "run", CONFIG) as run:
+        assert run.seconds_until(0) == 0.0
+        run.log({"epoch": 1, "seconds": 5.0})
+        run.keep_time(4, 5.0)
+        run.keep_time(6, 7.5)
+        assert run.seconds_until(6) == 7.5
+        assert run.seconds_until(4) == 5.0  # killed before the checkpoint of step 6 was there
+
+
 def _begin(path, epochs=3):
     with run_directory.start(path, CONFIG) as run:
         for epoch in range(1, epochs + 1):
