@@ -3,8 +3,8 @@
     python -m experiments.rem --run_dir=DIR --scale=cpu --data_dir=DATA
 
 Every cell (data set, method, K) is a run of its own in DIR/cells, so a sweep that was stopped or
-killed goes on where it was. Writes DIR/table.md, table.png, train_ and test_log_likelihoods.png (Figure 1) and
-kl_against_particles.png (Figure 2).
+killed goes on where it was. Writes DIR/table.md, table.png, train_log_likelihoods.png and
+test_log_likelihoods.png (Figure 1) and kl_against_particles.png (Figure 2).
 """
 
 from collections.abc import Iterator, Mapping
