@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from tqdm import tqdm
@@ -65,21 +66,10 @@ def fit(
     step = int(state.step)
     if step == last:
         return state
-    advance = make_epoch(
-        problem.estimator,
-        problem.optimizer,
-        num_data=len(problem.dataset.train),
-        batch_size=settings.batch_size,
-        binarization=choose_binarization(problem.dataset, settings.binarization),
-        order=look_up(ORDERS, "order", settings.order),
-        mesh=problem.mesh,
-    )
-    if settings.num_replicas > 1:
-        advance = train_replicas(advance)
     data = replicate(problem.mesh, problem.dataset.train)
     with progress_bar(total=last, initial=step, unit="step", desc="compiling") as bar:
         # Compiled before the clock starts: the speed of a run is that of its updates.
-        advance = advance.lower(state, data, 1).compile()
+        advance = _updates(problem, settings).lower(state, data, 1).compile()
         clock = _Clock(seconds_before)
         bar.set_description(settings.method)
         bar.unpause()
@@ -115,6 +105,20 @@ def fit(
             if stopping and step < last:
                 raise Stopped
     return state
+
+
+def _updates(problem: Problem, settings: Settings) -> Any:
+    """The jitted (state, data, number of updates) -> state, of all replicas at once."""
+    advance = make_epoch(
+        problem.estimator,
+        problem.optimizer,
+        num_data=len(problem.dataset.train),
+        batch_size=settings.batch_size,
+        binarization=choose_binarization(problem.dataset, settings.binarization),
+        order=look_up(ORDERS, "order", settings.order),
+        mesh=problem.mesh,
+    )
+    return train_replicas(advance) if settings.num_replicas > 1 else advance
 
 
 def _resumed(

@@ -75,7 +75,9 @@ def _fetch(url: str, path: Path) -> None:
 
     # Pooch asks for the truth of the bar, which is that of its total, before it sets the total. Its
     # annotation knows bool only.
-    with tqdm(desc=path.name, total=1, unit="B", unit_scale=True) as bar:
+    # At a terminal alone, and gone when it ends: what failed is told in one line.
+    options: dict[str, Any] = {"unit": "B", "unit_scale": True, "leave": False, "disable": None}
+    with tqdm(desc=path.name, total=1, **options) as bar:
         fetch = pooch.HTTPDownloader(progressbar=cast(Any, bar), chunk_size=1 << 16)
         fetch(url, os.fspath(path), None)
 
