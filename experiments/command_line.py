@@ -46,7 +46,10 @@ def run(main: Callable[[], None]) -> None:
                 if jax.process_count() > 1:
                     _leave(f"lost touch with another host ({reason}): go on with --resume on all")
                 raise
-            _fail(f"not enough memory ({reason}): lower the sizes of the networks or the batch")
+            _fail(
+                f"not enough memory ({reason}): lower the sizes of the networks, the batch, or "
+                "--eval_num_particles"
+            )
 
     app.run(guarded, flags_parser=parse)
 

@@ -1,5 +1,6 @@
 """Pictures that compare methods, as PNG files: the figures and tables of a paper."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
@@ -21,7 +22,7 @@ def method_comparison(
     Args:
       path: The file to write.
       results: Data set -> method -> (mean, standard error); a bar is two standard errors each way.
-        A method may lack on some data sets.
+        A method may lack on some data sets, or have diverged there (not finite).
       label: What is measured, with its unit.
       title: Stands above the panels.
     """
@@ -31,9 +32,9 @@ def method_comparison(
         panels = figure.subplots(1, len(results), sharey=True, squeeze=False)[0]
         for axes, (dataset, row) in zip(panels, results.items(), strict=True):
             for place, method in enumerate(methods):
-                if method not in row:
+                mean, stderr = row.get(method, (math.nan, math.nan))
+                if not math.isfinite(mean):
                     continue
-                mean, stderr = row[method]
                 colour = COLOURS[place % len(COLOURS)]
                 axes.errorbar(mean, place, xerr=2 * stderr, fmt="o", color=colour, capsize=4)
                 text = f"{mean:.2f}".replace("-", "\N{MINUS SIGN}")

@@ -77,6 +77,7 @@ def main() -> None:
         changes["mesh"] = FLAGS.mesh  # of the devices here and not of those that trained
         settings = dataclasses.replace(Settings.from_mapping(run.config()), **changes)
         problem = build(settings)
+        run.require_data(problem.dataset.source, problem.data_checksum)
         state = checkpoints.restore(run.checkpoints, initial_state(problem, settings))
 
         def check() -> None:

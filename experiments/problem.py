@@ -2,6 +2,7 @@
 
 import functools
 import math
+import zlib
 from typing import NamedTuple
 
 import jax
@@ -22,10 +23,14 @@ from experiments.optimizers import OPTIMIZERS
 from experiments.presets import SPLITS
 from experiments.settings import Settings
 from remjax.data import Dataset, load
+from remjax.data.binarization import fixed
 from remjax.errors import InputError
 from remjax.sharding import DATA, PARTICLES, check_divides, make_mesh
 from remjax.types import Batch, Estimator, Model, Recognition
 from remjax.uncertain_weights import with_weight_divergence
+
+_KEY_BITS = 1_000_001
+_BLOCK = 1_000
 
 
 class Problem(NamedTuple):
@@ -38,6 +43,11 @@ class Problem(NamedTuple):
     optimizer: optax.GradientTransformation
     steps_per_epoch: int
     mesh: jax.sharding.Mesh | None
+
+    @property
+    def data_checksum(self) -> int:
+        """Of the training and test images, which tells them from other files'."""
+        return zlib.crc32(self.dataset.test, zlib.crc32(self.dataset.train))
 
 
 def build(settings: Settings) -> Problem:
@@ -58,6 +68,10 @@ def build(settings: Settings) -> Problem:
             f"{dataset.name}: lower it"
         )
     dataset = dataset._replace(train=train)
+    if settings.binarization == "fixed" and not (dataset.binary or dataset.real_valued):
+        # Once for all: what is trained on is what is evaluated.
+        bits = {"train": fixed_bits(train), "test": fixed_bits(dataset.test)}
+        dataset = dataset._replace(binary=True, **bits)
     networks = look_up(MODELS, "model", settings.model)
     model, recognition = build_networks(
         dataset,
@@ -138,13 +152,29 @@ def _load(name: str, data_dir: str | None, seed: int) -> Dataset:
     return load(name, data_dir=data_dir, seed=seed)
 
 
+def fixed_bits(images: np.ndarray, index: np.ndarray | None = None) -> np.ndarray:
+    """Bits of some of the images, by default of all; an image has the same ones in every run."""
+    index = np.arange(len(images)) if index is None else index
+    bits = np.empty((len(index), images.shape[1]), images.dtype)
+    # The random numbers of all images at once would take several times their memory.
+    for start in range(0, len(index), _BLOCK):
+        some = index[start : start + _BLOCK]
+        drawn = fixed(jax.random.key(_KEY_BITS), 0, 0, jnp.asarray(some), jnp.asarray(images[some]))
+        bits[start : start + _BLOCK] = drawn
+    return bits
+
+
 def evenly_spaced(images: np.ndarray, size: int | None, flag: str) -> np.ndarray:
     """`size` rows (None or 0: all) from the first to the last.
 
     Published sets may be sorted by class, so that their first rows mislead.
     """
-    if not size:
-        return images
-    if size > len(images):
+    if size and size > len(images):
         raise InputError(f"--{flag}={size} is more than the {len(images)} images: lower it")
-    return images[np.arange(size) * len(images) // size]
+    return images[spaced_index(len(images), size)] if size else images
+
+
+def spaced_index(count: int, size: int | None) -> np.ndarray:
+    """The places that are chosen; all of them where there are no more."""
+    size = min(size, count) if size else count
+    return np.arange(size) * count // size

@@ -35,6 +35,10 @@ PAPER_SETTINGS: Mapping[str, Any] = {
     "eval_num_particles": 1000,
     "eval_size": 0,
     "schedule": "burda",
+    "learning_rate": 1e-3,
+    "latent_size": "20",
+    "hidden_size": "200",
+    "hidden_layers": 2,
 }
 
 
@@ -56,6 +60,10 @@ def what_differs(result: Mapping[str, Any]) -> str:
     told = settings_that_differ(result, PAPER_SETTINGS)
     if result["method"] == "rem_v2" and result["hyperproposal"] != "r":
         told.append("eta learns from s, Algorithm 2 (from r, Table 2)")
+    if result["method"] == "rem_v1_leaky":
+        told.append("theta's loss leaks into eta, as in the code (no leak)")
+    if result["dataset"] == "binarized_mnist" and result["split"] == "published":
+        told.append("50,000 training images (60,000)")
     if result["data_statistics"]:
         told.append("the output starts at the mean image (at no bias)")
     if accepts(result["method"], "covariance") and result["covariance"] != "weighted":

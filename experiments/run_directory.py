@@ -3,6 +3,7 @@
     RUN/config.json      the flags of the run
     RUN/metrics.jsonl    one JSON object per epoch
     RUN/clock.json       the seconds of training until the last checkpoint
+    RUN/data.json        which images it is trained on
     RUN/result.json      the figures of the finished run
     RUN/tensorboard/     the metrics again, as TensorBoard events over epochs
     RUN/checkpoints/     the state of training (remjax.checkpoints)
@@ -90,6 +91,21 @@ class RunDirectory(contextlib.AbstractContextManager["RunDirectory"]):
             self._events = EventFile(self.path / "tensorboard", first_epoch=epoch)
         numbers = {name: value for name, value in record.items() if isinstance(value, int | float)}
         self._events.write(epoch, numbers)
+
+    def require_data(self, source: str, checksum: int) -> None:
+        """Notes at the first call what the run is trained on, and refuses anything else later.
+
+        Raises:
+          InputError: The images are not those of before.
+        """
+        path, found = self.path / "data.json", {"source": source, "checksum": checksum}
+        if not path.exists():
+            write_json(path, found)
+        elif read_json(path).get("checksum") != checksum:
+            raise InputError(
+                f"{self.path} is a run on {read_json(path).get('source')}, and the images found "
+                f"now are others ({source}): give the --data_dir of before"
+            )
 
     def keep_time(self, step: int, seconds: float) -> None:
         """Notes how long the training took until a step; call it before saving its checkpoint."""

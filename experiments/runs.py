@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from tqdm import tqdm
 
 from experiments.fitting import Stopped, fit
-from experiments.hosts import gather
-from experiments.problem import build
+from experiments.hosts import gather, on_first
+from experiments.problem import Problem, build
 from experiments.run_directory import RunDirectory
 from experiments.scoring import draw, make_evaluate, over_replicas, score
 from experiments.settings import Settings
@@ -42,6 +42,7 @@ def run_to_result(
     if gather(bool(result))[0, 0]:
         return result
     problem = build(settings)
+    on_first(lambda: _require_same_data(run, problem))
 
     def check() -> None:
         if gather(bool(stop)).any():
@@ -80,3 +81,8 @@ def run_to_result(
         }
     )
     return run.result()
+
+
+def _require_same_data(run: RunDirectory | None, problem: Problem) -> None:
+    if run is not None:
+        run.require_data(problem.dataset.source, problem.data_checksum)

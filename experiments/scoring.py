@@ -10,36 +10,27 @@ from tqdm import tqdm
 
 from experiments.methods import ACTIVITIES, EVALUATION_PROPOSALS, look_up
 from experiments.pictures import ess_over_time, image_grid, learning_curves, reconstructions
-from experiments.problem import Problem, evenly_spaced
+from experiments.problem import Problem, fixed_bits, spaced_index
 from experiments.progress import progress_bar
 from experiments.run_directory import RunDirectory
 from experiments.settings import Settings
 from experiments.tables import mean_and_std
-from remjax.data.binarization import fixed
 from remjax.evaluation import Evaluation, make_log_likelihood
 from remjax.latents import latent_use
 from remjax.types import Params
 
 # All runs are scored on the same bits of the same images with the same particles' keys.
-_KEY_BITS = 1_000_001
 _KEY_PARTICLES = 1_000_002
 _KEY_LATENTS = 1_000_003
-_BLOCK = 1_000
 
 
 def evaluation_images(problem: Problem, part: str, size: int | None) -> np.ndarray:
     """Evenly spaced images of "train" or "test", their bits drawn once for all runs."""
     images = getattr(problem.dataset, part)
-    images = evenly_spaced(images, size and min(size, len(images)), "eval_size")
+    index = spaced_index(len(images), size)
     if problem.dataset.binary or problem.dataset.real_valued:
-        return images
-    bits = np.empty_like(images)
-    # The random numbers of all images at once would take several times their memory.
-    for start in range(0, len(images), _BLOCK):
-        some = jnp.asarray(images[start : start + _BLOCK])
-        index = start + jnp.arange(len(some))
-        bits[start : start + _BLOCK] = fixed(jax.random.key(_KEY_BITS), 0, 0, index, some)
-    return bits
+        return images[index]
+    return fixed_bits(images, index)
 
 
 # What `make_log_likelihood` returns.

@@ -5,6 +5,7 @@ or killed goes on where it was; DIR/sweep.json says whose folder it is.
 """
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -30,6 +31,12 @@ FLAGS = flags.FLAGS
 
 # Smaller than the training sets of the scales above smoke: they are used whole.
 SMALL_DATASETS = ("digits", "freyfaces")
+
+# What is not finite where a run has diverged.
+_MEASURED = frozenset(
+    {f"{part}_log_likelihood{error}" for part in ("train", "test") for error in ("", "_stderr")}
+    | {"kl_to_prior", "ess"}
+)
 
 Result = dict[str, Any]
 
@@ -160,6 +167,11 @@ def run_cells(root: Path, cells: list[Cell], stop: StopRequest) -> list[Result]:
             may_change = (*MAY_CHANGE, "init_from")
             with start(root / "cells" / name, config, resume=True, may_change=may_change) as run:
                 result = run_to_result(settings, run, stop, tell=lambda _: None)
+            # JSON has no NaN: what diverged came back as None.
+            result = {
+                figure: math.nan if value is None and figure in _MEASURED else value
+                for figure, value in result.items()
+            }
             results.append({"cell": name} | config | result)
             value = result["test_log_likelihood"]
             bar.write(f"{name:44s} test {value:9.2f} nats  {result['seconds']:7.1f} s")

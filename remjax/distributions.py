@@ -184,6 +184,14 @@ class FullGaussian(Distribution):
         precision_times = jax.scipy.linalg.cho_solve((self.scale_tril, True), covariance)
         return self.log_prob(mean) - 0.5 * jnp.trace(precision_times)
 
+    def kl_divergence(self, other: Distribution) -> Float[Array, ""] | None:
+        """KL(self || other) in nats, for another Gaussian: -entropy - E[log other]."""
+        if not isinstance(other, DiagonalGaussian | FullGaussian):
+            return None
+        covariance = self.scale_tril @ self.scale_tril.T
+        minus_entropy = self.log_prob(self.loc) - 0.5 * self.loc.shape[0]
+        return minus_entropy - other.expected_log_prob(self.loc, covariance)
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)

@@ -94,8 +94,8 @@ def make_train_step(
     """One update of theta and eta, compiled; the state given to it is donated (used up).
 
     theta moves along the gradient of theta_loss and eta along that of eta_loss. An update whose
-    gradient is not finite is skipped and counted (`TrainState.skipped_updates`): parameters and the
-    estimator's memory stay as they were.
+    gradient, or its square, is not finite is skipped and counted (`TrainState.skipped_updates`):
+    parameters and the estimator's memory stay as they were.
 
     Args:
         estimator: what to fit.
@@ -222,6 +222,10 @@ def _train_step(
         key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
         common = (state.params, state.estimator_state, key)
         gradient, (metrics, estimator_state) = mean_over(mesh, differentiate)(common, batch)
+        # Squared, it would make Adam's second moments infinite for good, and the part stand still.
+        gradient = jax.tree.map(
+            lambda leaf: jnp.where(jnp.isfinite(jnp.square(leaf)), leaf, jnp.nan), gradient
+        )
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         applied = cast(optax.ApplyIfFiniteState, opt_state).last_finite
         estimator_state = jax.tree.map(

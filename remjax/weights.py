@@ -3,7 +3,7 @@
 log_w_k = log p(x, z_k) - log q(z_k), in nats. Particles with log_w = -inf are impossible and weigh
 nothing. A datapoint all of whose particles are impossible has a defined answer everywhere: weights
 zero, log-evidence -inf, effective sample size 0. A log-weight of NaN or +inf, which no density
-gives, makes NaN: it is never hidden.
+gives, makes NaN: it is never hidden, but by the resampled indices, which cannot be NaN.
 """
 
 import math

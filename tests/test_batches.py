@@ -46,6 +46,20 @@ def test_values_and_gradients_do_not_depend_on_the_cut(size, key):
     np.testing.assert_allclose(many[1], whole[1].theta["a"], rtol=1e-5)
 
 
+@pytest.mark.parametrize("share", [(-2.0, 3.0), (1.0, 0.0)])
+def test_gradient_of_the_datapoints_does_not_depend_on_the_cut(share, key):
+    """Also together with that of the parameters, and of one term alone."""
+
+    def loss(params, x, size):
+        means = batch_mean(terms, params, key, Batch(x, INDEX), size)
+        return sum(factor * term for factor, term in zip(share, means[:2], strict=True) if factor)
+
+    gradient = jax.jit(jax.grad(loss, argnums=(0, 1)), static_argnums=2)
+    cut, whole = gradient(PARAMS, X, 2), gradient(PARAMS, X, 6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), cut, whole)
+    assert jnp.all(cut[1][:, 0] != 0.0)
+
+
 @pytest.mark.parametrize("place", [0, 1])
 def test_each_term_reaches_its_own_part(place, key):
     batch = Batch(X, INDEX)

@@ -162,6 +162,24 @@ def test_kl_divergence():
     assert abs(terms.mean() - closed) < 5 * terms.std() / 200
 
 
+def test_kl_divergence_of_full_gaussians():
+    """The closed form in float64, from a full to a diagonal and to another full one."""
+    factor = np.tril(RNG.normal(size=(3, 3)), -1) + np.diag([0.5, 1.0, 2.0])
+    other_factor = np.tril(RNG.normal(size=(3, 3)), -1) + np.diag([1.5, 0.7, 1.0])
+    loc, other_loc, scale = RNG.normal(size=3), RNG.normal(size=3), np.array([1.0, 0.4, 3.0])
+    ours = FullGaussian(array(loc), array(factor))
+    for other, their_factor in (
+        (DiagonalGaussian(array(other_loc), array(scale)), np.diag(scale)),
+        (FullGaussian(array(other_loc), array(other_factor)), other_factor),
+    ):
+        precision = np.linalg.inv(their_factor @ their_factor.T)
+        shift, covariance = loc - other_loc, factor @ factor.T
+        ratio = np.linalg.slogdet(precision @ covariance)[1]
+        closed = 0.5 * (np.trace(precision @ covariance) + shift @ precision @ shift - 3 - ratio)
+        np.testing.assert_allclose(ours.kl_divergence(other), closed, rtol=1e-4)
+    assert ours.kl_divergence(BALANCED) is None
+
+
 # Likelihoods
 
 

@@ -40,6 +40,8 @@ CASES = {
     "rem_v1 keep": (rem_v1, {"keep": 4, "covariance": weighted()}),
     "rem_v1 tempered": (rem_v1, {"covariance": tempered()}),
     "rem_v2": (rem_v2, {}),
+    "rem_v2 of one": (rem_v2, {"num_particles": 1, "keep": 1}),
+    "iwae of one": (iwae, {"num_particles": 1}),
     "rem_v2 from r": (rem_v2, {"hyperproposal": from_r, "covariance": unweighted(), "keep": 4}),
     "rem_mixture keep": (rem_mixture, {"keep": 4}),
     "rem_pooled": (rem_pooled, {}),

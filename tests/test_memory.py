@@ -11,6 +11,7 @@ from remjax.distributions import DiagonalGaussian
 from remjax.estimators.elbo import vae
 from remjax.estimators.rem import rem_pooled, rem_v1
 from remjax.estimators.score_function import vimco
+from remjax.evaluation import _block, from_recognition
 from remjax.mixtures import Balanced
 from remjax.particles import e_step
 from remjax.types import Batch
@@ -36,6 +37,20 @@ def test_memory_of_the_e_step_does_not_depend_on_k(proposal, keep, key):
 
     few, many = (temporary_bytes(run(count), key) for count in (1_000, 1_000_000))
     assert abs(many - few) <= 0.05 * few
+
+
+def test_memory_of_the_evaluation_is_250_bytes_per_particle():
+    """Whatever the number of datapoints in a call: 12 MB at K = 50,000."""
+    recognition = linear_gaussian.diagonal_recognition(TRUTH)
+    params = TRUTH.params(TRUTH.inclusive_eta)
+
+    def bytes_of(num_particles, size):
+        block = _block(MODEL, recognition, num_particles, from_recognition, None)
+        arguments = (params, jax.random.key(0), 0, jnp.zeros((size, len(X))))
+        return block.lower(*arguments).compile().memory_analysis().temp_size_in_bytes
+
+    assert bytes_of(50_000, 100) - bytes_of(5_000, 100) <= 250 * 45_000
+    assert bytes_of(5_000, 1_000) - bytes_of(5_000, 100) <= 900 * 200
 
 
 @pytest.mark.parametrize(

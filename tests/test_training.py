@@ -177,6 +177,23 @@ def test_real_estimator_skips_a_datapoint_that_is_nan():
     assert np.isfinite(metric_means(state)["log_evidence"])
 
 
+def test_gradient_whose_square_is_infinite_is_skipped():
+    """Adam would hold its second moment at infinity, and never move that part again."""
+
+    def estimate(params, state, key, batch):
+        loss = jnp.sum(batch.x) * params.theta
+        return Estimate(loss, params.eta**2, {"loss": loss}), state
+
+    init = lambda key: (Params(jnp.ones(()), jnp.ones(())), ())  # noqa: E731
+    estimator = Estimator(init, estimate)
+    state = init_train_state(estimator, OPTIMIZER, jax.random.key(0), 1)
+    step = make_train_step(estimator, OPTIMIZER)
+    for x in (1e20, 1.0):
+        state, _ = step(state, Batch(jnp.full((1, 1), x), jnp.zeros(1, int)))
+    assert state.skipped_updates == 1
+    np.testing.assert_allclose([state.params.theta, state.params.eta], 1.0 - 1e-2, rtol=1e-3)
+
+
 @pytest.mark.parametrize("batch_size", [0, N + 1])
 def test_batch_sizes_that_make_no_sense(batch_size):
     with pytest.raises(InputError, match=f"batch_size is {batch_size}"):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.custom_derivatives import CustomVJPPrimal, SymbolicZero
 from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.types import Batch, Metrics, Params
@@ -64,7 +65,7 @@ def batch_mean(
         terms: of any part of the batch; theta and eta one number per datapoint.
         params: carry the gradient, which is taken along with the values.
         key: the same for all parts: a datapoint's place in the data set names its particles.
-        batch: B datapoints.
+        batch: B datapoints. x carries a gradient too, at the cost of another pass.
         size: a divisor of B.
 
     Returns:
@@ -93,7 +94,16 @@ def batch_mean(
     def whole(params: Params, key: Key[Array, ""], batch: Batch) -> Terms:
         return over_parts(lambda part: mean(params, key, part), batch)
 
-    def forward(params: Params, key: Key[Array, ""], batch: Batch) -> tuple[Terms, Params]:
+    def forward(
+        params: PyTree, key: PyTree, batch: PyTree
+    ) -> tuple[Terms, tuple[Params, tuple[Params, Key[Array, ""], Batch] | None]]:
+        of_x = batch.x.perturbed
+        params, key, batch = jax.tree.map(
+            lambda leaf: leaf.value,
+            (params, key, batch),
+            is_leaf=lambda leaf: isinstance(leaf, CustomVJPPrimal),
+        )
+
         def with_gradient(part: Batch) -> tuple[Terms, Params]:
             def split(params: Params) -> tuple[tuple[PyTree, PyTree], Metrics]:
                 theta, eta, metrics = mean(params, key, part)
@@ -104,12 +114,31 @@ def batch_mean(
             (gradient,) = pull((jnp.ones_like(theta), jnp.ones_like(eta)))
             return Terms(theta, eta, metrics), gradient
 
-        return over_parts(with_gradient, batch)
+        terms, gradient = over_parts(with_gradient, batch)
+        return terms, (gradient, (params, key, batch) if of_x else None)
 
-    def backward(gradient: Params, cotangents: Terms) -> tuple[Params, None, None]:
-        to_theta = jax.tree.map(lambda leaf: cotangents.theta * leaf, gradient.theta)
-        to_eta = jax.tree.map(lambda leaf: cotangents.eta * leaf, gradient.eta)
-        return gradient._replace(theta=to_theta, eta=to_eta), None, None
+    def backward(
+        residuals: tuple[Params, tuple[Params, Key[Array, ""], Batch] | None], cotangents: Terms
+    ) -> tuple[Params, None, Batch | None]:
+        gradient, inputs = residuals
+        of_theta, of_eta = (
+            jnp.zeros(()) if isinstance(cotangent, SymbolicZero) else cotangent
+            for cotangent in (cotangents.theta, cotangents.eta)
+        )
+        to_theta = jax.tree.map(lambda leaf: of_theta * leaf, gradient.theta)
+        to_eta = jax.tree.map(lambda leaf: of_eta * leaf, gradient.eta)
+        to_params = gradient._replace(theta=to_theta, eta=to_eta)
+        if inputs is None:
+            return to_params, None, None
+        params, key, batch = inputs
 
-    whole.defvjp(forward, backward)
+        # Seldom wanted: another pass.
+        def values(x: Float[Array, "B X"]) -> tuple[PyTree, PyTree]:
+            part_mean = jax.checkpoint(lambda part: mean(params, key, part)[:2], prevent_cse=False)
+            return over_parts(part_mean, batch._replace(x=x))
+
+        (to_x,) = jax.vjp(values, batch.x)[1]((of_theta, of_eta))
+        return to_params, None, batch._replace(x=to_x, index=None)
+
+    whole.defvjp(forward, backward, symbolic_zeros=True)
     return whole(params, key, batch)

@@ -39,6 +39,19 @@ def test_evaluation_is_added_to_the_result(run_binary, run):
     assert {name: _result(run)[name] for name in before} == before
 
 
+def test_other_images_than_those_of_the_run_are_refused(run_binary, run):
+    path = run / "data.json"
+    path.write_text(path.read_text().replace('"checksum": ', '"checksum": 1'))
+    before = _result(run)
+    done = run_binary(evaluate, f"--run_dir={run}")
+    assert done.code == 2
+    assert (
+        "digits of scikit-learn, 1,500 train and 297 test by seed 0, and the images" in done.stderr
+    )
+    assert done.stderr.endswith("give the --data_dir of before\n")
+    assert _result(run) == before
+
+
 def test_annealing_is_added_to_the_result(run_binary, run):
     arguments = ("--ais_steps=4", "--ais_chains=2", "--ais_simulated=3", "--eval_size=3")
     done = run_binary(evaluate, f"--run_dir={run}", *arguments)

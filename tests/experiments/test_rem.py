@@ -1,6 +1,7 @@
 """The REM paper's protocol: its cells, a sweep that goes on cell by cell, its report."""
 
 import json
+import math
 import os
 import signal
 
@@ -91,6 +92,7 @@ def paper_result():
 def test_what_differs(paper_result):
     assert rem_report.what_differs(paper_result) == "nothing"
     assert rem_report.what_differs(paper_result | {"eval_size": None}) == "nothing"
+    assert rem_report.what_differs(paper_result | {"latent_size": "5"}) == "latent_size 5 (20)"
     ours = {"epochs": 12, "keep": 16, "eval_size": 500, "covariance": None}
     assert rem_report.what_differs(paper_result | ours) == (
         "epochs 12 (200); keep 16 (all); eval_size 500 (all); covariance robust default (weighted)"
@@ -104,7 +106,7 @@ def test_what_differs(paper_result):
         paper_result | {"dataset": "binarized_mnist", "eval_proposal": "recognition"}
     )
     assert told == (
-        "evaluated with r (unknown; the code: two-stage); "
+        "50,000 training images (60,000); evaluated with r (unknown; the code: two-stage); "
         "official test file (the code: validation file, trained on)"
     )
 
@@ -121,6 +123,12 @@ def test_difference_is_ours_minus_the_papers(paper_result):
     assert train_leaky["paper"] == 88.68
     assert "unweighted_with_ridge (weighted)" in train_leaky["what differs in the setting"]
     assert train_iwae["paper"] is train_iwae["difference"] is None
+
+
+def test_report_of_a_run_that_diverged(tmp_path, paper_result):
+    nan = {name: math.nan for name in paper_result if "log_likelihood" in name}
+    rem_report.write_report(tmp_path, [paper_result | {"kl_to_prior": math.nan} | nan], 1000)
+    assert "nan" in (tmp_path / "table.md").read_text()
 
 
 def test_report_without_the_methods_of_figure_2(tmp_path, paper_result):
