@@ -50,7 +50,7 @@ class MethodOptions:
     )
     covariance: str | None = _option(
         "covariance",
-        "of s(z), default tempered, but shrunk for rem_mixture and rem_pooled",
+        "of s(z), default shrunk_with_mean, but shrunk for rem_mixture and rem_pooled",
         {name: make() for name, make in COVARIANCES.items()},
     )
     hyperproposal: str | None = _option(

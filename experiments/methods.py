@@ -37,7 +37,7 @@ from remjax.estimators.renyi import vr
 from remjax.estimators.score_function import reinforce, rloo, vimco
 from remjax.estimators.wake_sleep import rws, rws_defensive, rws_dreg, wake_sleep
 from remjax.evaluation import EvaluationProposal, from_recognition, two_stage
-from remjax.matching import Covariance, shrunk, tempered, unweighted, weighted
+from remjax.matching import Covariance, shrunk, shrunk_with_mean, tempered, unweighted, weighted
 from remjax.networks import Initialization, fan_in_uniform, glorot
 from remjax.optimizers import burda_schedule
 from remjax.types import Batch, Estimator, Model, Recognition
@@ -79,6 +79,7 @@ MODELS: Mapping[str, Networks] = {
 
 COVARIANCES: Mapping[str, Callable[[], Covariance]] = {
     "shrunk": shrunk,
+    "shrunk_with_mean": shrunk_with_mean,
     "tempered": tempered,
     "weighted": weighted,
     "unweighted": unweighted,

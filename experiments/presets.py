@@ -210,7 +210,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "latent_size": "20",
         "hidden_size": "200",
         # The paper's weighted covariance alone fails where the ESS is below the dimension.
-        "covariance": "shrunk",
+        "covariance": "shrunk_with_mean",
         "eval_proposal": "recognition",
     },
     "rem_release": {

@@ -69,27 +69,50 @@ def unweighted() -> Covariance:
     return Covariance((1.0, 0.0), match)
 
 
+def _shrinkage(moments: Moments) -> Float[Array, ""]:
+    """The intensity g = D / (ESS + D), as if D particles of the proposal were added.
+
+    It goes to one as the effective sample size falls below the dimension, where the weighted
+    covariance is singular, and to zero as the particles come to know the posterior.
+    """
+    dimension = moments.mean.shape[-1]
+    return dimension / (moments.ess[0] + dimension)
+
+
 def shrunk() -> Covariance:
-    """The weighted mean and covariance shrunk toward the proposal's, by g = D / (ESS + D).
+    """The weighted covariance shrunk toward the proposal's: (1 - g) Sigma + g diag(variance_r).
 
-    mean = (1 - g) mu + g mean_r, covariance = (1 - g) Sigma + g diag(variance_r) + g (1 - g) d d^T
-    with d = mu - mean_r: the moments of the mixture (1 - g) N(mu, Sigma) + g r. The intensity g
-    goes to one as the effective sample size falls below the dimension, where Sigma is singular, and
-    to zero as the particles come to know the posterior.
-
-    The mean is shrunk too, for a law as wide as r around the one particle that has the weight is
-    wider than r: fitted to it, r would grow without bound.
+    With g = D / (ESS + D), around the weighted mean. For an s beside r (`rem_pooled`,
+    `rem_mixture`): where few particles have weight it searches around the heaviest of them. Alone
+    it is too wide there, because r, fitted to a law as wide as r around one of its own particles,
+    grows: `rem_v1` diverges at K = 5 and D = 20. See `shrunk_with_mean`.
     """
 
     def match(
         moments: Moments, proposal: MeanVariance, _num_particles: int
     ) -> tuple[Float[Array, " D"], Float[Array, "D D"]]:
-        dimension = proposal.mean.shape[0]
-        intensity = dimension / (moments.ess[0] + dimension)
-        shift = proposal.mean - moments.mean[0]
-        within = (1.0 - intensity) * moments.covariance[0] + intensity * jnp.diag(proposal.variance)
-        between = intensity * (1.0 - intensity) * jnp.outer(shift, shift)
-        return moments.mean[0] + intensity * shift, within + between
+        share = _shrinkage(moments)
+        covariance = (1.0 - share) * moments.covariance[0] + share * jnp.diag(proposal.variance)
+        return moments.mean[0], covariance
+
+    return Covariance((1.0,), match)
+
+
+def shrunk_with_mean() -> Covariance:
+    """The weighted mean and covariance both shrunk toward the proposal's, by g = D / (ESS + D).
+
+    mean = (1 - g) mu + g mean_r, covariance = (1 - g) Sigma + g diag(variance_r) + g (1 - g) d d^T
+    with d = mu - mean_r: the moments of the mixture (1 - g) N(mu, Sigma) + g r. An r that is fitted
+    to it does not grow, however few particles have weight.
+    """
+
+    def match(
+        moments: Moments, proposal: MeanVariance, num_particles: int
+    ) -> tuple[Float[Array, " D"], Float[Array, "D D"]]:
+        share = _shrinkage(moments)
+        mean, within = shrunk().match(moments, proposal, num_particles)
+        shift = proposal.mean - mean
+        return mean + share * shift, within + share * (1.0 - share) * jnp.outer(shift, shift)
 
     return Covariance((1.0,), match)
 
@@ -180,9 +203,9 @@ def moment_match(
 def bernoulli_match(moments: Moments, plain: Float[Array, " D"]) -> Bernoulli:
     """Independent bits s(z) with the weighted means of binary particles, kept off 0 and 1.
 
-    means = (1 - g) mu + g plain, with g = D / (ESS + D) as in `shrunk`: the fewer particles have
-    weight, the more the bits stay with their proposal's. Then they are clipped to 0.01..0.99, for
-    a bit that never varies finds no other value again.
+    means = (1 - g) mu + g plain, with g = D / (ESS + D) as in `shrunk_with_mean`: the fewer
+    particles have weight, the more the bits stay with their proposal's. Then they are clipped to
+    0.01..0.99, for a bit that never varies finds no other value again.
 
     Args:
         moments: streamed; the first row is that of the weights themselves.
@@ -191,8 +214,7 @@ def bernoulli_match(moments: Moments, plain: Float[Array, " D"]) -> Bernoulli:
     Returns:
         s(z). Carries no gradient: s has no parameters of its own.
     """
-    dimension = plain.shape[0]
-    intensity = dimension / (moments.ess[0] + dimension)
-    mean = (1.0 - intensity) * moments.mean[0] + intensity * plain
+    share = _shrinkage(moments)
+    mean = (1.0 - share) * moments.mean[0] + share * plain
     mean = jnp.clip(mean, 0.01, 0.99)
     return jax.lax.stop_gradient(Bernoulli(jnp.log(mean) - jnp.log1p(-mean)))

@@ -12,6 +12,7 @@ from remjax.matching import (
     moment_match,
     scale_tril,
     shrunk,
+    shrunk_with_mean,
     tempered,
     unweighted,
     weighted,
@@ -19,7 +20,9 @@ from remjax.matching import (
 from remjax.moments import particle_moments
 from tests.weighted_particles import moments_of, oracle
 
-CHOICES = {"weighted": weighted, "unweighted": unweighted, "shrunk": shrunk, "tempered": tempered}
+CHOICES = {
+    choice.__name__: choice for choice in (weighted, unweighted, shrunk, shrunk_with_mean, tempered)
+}
 RNG = np.random.default_rng(0)
 
 
@@ -36,7 +39,8 @@ def test_covariance_choices_against_float64():
     expected = {
         "weighted": (mean, covariance),
         "unweighted": (mean, centred.T @ centred / 29),
-        "shrunk": (mixed, within + around_mixed),
+        "shrunk": (mean, within),
+        "shrunk_with_mean": (mixed, within + around_mixed),
     }
     proposal = MeanVariance(jnp.asarray(loc), jnp.asarray(variance))
     for name, values in expected.items():
@@ -46,14 +50,14 @@ def test_covariance_choices_against_float64():
             np.testing.assert_allclose(ours, value, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-def test_shrunk_around_one_heavy_particle_is_no_wider_than_the_proposal():
+def test_shrunk_with_mean_is_no_wider_than_the_proposal_where_one_particle_is_heavy():
     """Or r, fitted to s, would grow: E[Sigma_dd + (mean_d - loc_d)^2] is the variance of r."""
     loc, scale, particles = 3.0, 2.0, 3.0 + 2.0 * RNG.normal(size=(4000, 5))
     proposal = MeanVariance(jnp.full(5, loc), jnp.full(5, scale**2))
 
     def second_moment(heavy):
         moments = particle_moments(jnp.zeros(1), heavy[None], jnp.ones(1), (1.0,))
-        mean, sigma = shrunk().match(moments, proposal, 5)
+        mean, sigma = shrunk_with_mean().match(moments, proposal, 5)
         return jnp.diagonal(sigma) + (mean - loc) ** 2
 
     # 20,000 independent squares of relative standard deviation sqrt(2), a sixth of which counts.

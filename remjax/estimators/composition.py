@@ -25,7 +25,7 @@ from remjax.chunks import check_counts, even_chunk_size
 from remjax.estimators.batches import Terms, batch_mean, largest_divisor, rows_in_flight
 from remjax.estimators.objectives import Ascent, Hyperobjective, Objective, Summand
 from remjax.estimators.proposals import Draws, Proposal
-from remjax.matching import Covariance, tempered
+from remjax.matching import Covariance, shrunk_with_mean
 from remjax.particles import particle_sum
 from remjax.posterior import Particle, Posterior
 from remjax.sharding import particle_devices
@@ -66,7 +66,7 @@ def compose(
         hyperobjective: what eta ascends.
         hyperproposal: whose particles eta ascends it on; the same function as `proposal` means the
             same particles.
-        covariance: of s(z), default `matching.tempered()`.
+        covariance: of s(z), default `matching.shrunk_with_mean()`.
         chunk_size: particles per datapoint in memory at a time; by default as many as keep about
             1,000 decoder passes in flight, or 4,000 with `keep`.
         keep: None, or how many particles carry the gradient (`particles.e_step`).
@@ -152,7 +152,7 @@ def terms_of_batch(
     """
     most = max(1, rows_in_flight(choices.keep) // batch.x.shape[0])
     chunk = choices.chunk_size or even_chunk_size(choices.num_particles, most)
-    covariance = choices.covariance or tempered()
+    covariance = choices.covariance or shrunk_with_mean()
 
     def of_datapoint(key: Key[Array, ""], x: Float[Array, " X"]) -> Terms:
         frozen = lax.stop_gradient(params)

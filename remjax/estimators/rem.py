@@ -38,8 +38,8 @@ def rem(
         num_particles: K, drawn from r, and again from s where it is used.
         proposal: `from_r`, `from_s`, `from_mixture` or your own.
         hyperproposal: likewise.
-        covariance: of s(z): `matching.tempered()` (default), `shrunk()`, `weighted()`,
-            `unweighted()`.
+        covariance: of s(z): `matching.shrunk_with_mean()` (default), `shrunk()`, `tempered()`,
+            `weighted()`, `unweighted()`.
         chunk_size: particles per datapoint in memory at a time.
         keep: particles that carry the gradient of theta. None keeps all.
     """
