@@ -13,8 +13,6 @@ from remjax.distributions import (
     Distribution,
     Drawn,
     FullGaussian,
-    bernoulli_log_likelihood,
-    gaussian_log_likelihood,
 )
 from remjax.errors import InputError
 from remjax.estimators.composition import compose
@@ -68,6 +66,7 @@ from remjax.hierarchies import (
     sigmoid_belief_recognition,
 )
 from remjax.latents import LatentUse, active_units, activity, latent_use
+from remjax.likelihoods import bernoulli_log_likelihood, gaussian_log_likelihood
 from remjax.matching import (
     Covariance,
     MeanVariance,

@@ -16,9 +16,8 @@ from jaxtyping import Array, Float, Key, PyTree
 from remjax.distributions import (
     DiagonalGaussian,
     Distribution,
-    bernoulli_log_likelihood,
-    gaussian_log_likelihood,
 )
+from remjax.likelihoods import bernoulli_log_likelihood, gaussian_log_likelihood
 from remjax.networks import MLP, GaussianEncoder, Initialization, glorot, pure
 from remjax.types import Model, Recognition
 

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from remjax.distributions import DiagonalGaussian, FullGaussian, gaussian_log_likelihood
+from remjax.distributions import DiagonalGaussian, FullGaussian
+from remjax.likelihoods import gaussian_log_likelihood
 from remjax.types import Model, Params, Recognition
 
 
