@@ -17,7 +17,7 @@ from experiments.fitting import Stopped
 from experiments.methods import EVALUATION_PROPOSALS
 from experiments.problem import build
 from experiments.run_directory import reopen
-from experiments.scoring import make_evaluate, over_replicas, score
+from experiments.scoring import make_evaluate, over_replicas, remarks, score
 from experiments.settings import Settings
 from experiments.starting import each_replica, initial_state
 from experiments.stopping import stop_on_signal
@@ -99,6 +99,7 @@ def main() -> None:
         figures = {"step": int(state.step)} | (over_replicas(each) if len(each) > 1 else each[0])
         run.update_result({"evaluations": [*run.result().get("evaluations", []), figures]})
         print(upright(figures, COLUMNS + (AIS_COLUMNS if annealing else [])))
+        print(remarks(figures))
 
 
 def _annealing() -> Annealing | None:

@@ -71,6 +71,8 @@ def fit(
         # Compiled before the clock starts: the speed of a run is that of its updates.
         advance = _updates(problem, settings).lower(state, data, 1).compile()
         clock = _Clock(seconds_before)
+        if step:
+            tell(f"goes on after {step:,} of {last:,} updates")
         bar.set_description(settings.method)
         bar.unpause()
         steps_per_call, stopping = 1, False

@@ -127,8 +127,11 @@ def look_up(table: Mapping[str, V], flag: str, name: str) -> V:
     """
     if name in table:
         return table[name]
-    nearest = difflib.get_close_matches(name, table, n=3, cutoff=0.4) or list(table)
-    raise InputError(f"--{flag}={name} is not known: use one of {', '.join(nearest)}")
+    nearest = difflib.get_close_matches(name, table, n=3, cutoff=0.4)
+    told = ", ".join(nearest or table)
+    if nearest and len(nearest) < len(table):
+        told += f" (the nearest of {len(table)})"
+    raise InputError(f"--{flag}={name} is not known: use one of {told}")
 
 
 def accepts(method: str, option: str) -> bool:

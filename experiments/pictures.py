@@ -176,7 +176,12 @@ def _leave_out_the_climb(axes: Axes, metrics: Metrics) -> None:
     known = [value for value in values if value is not None and math.isfinite(value)]
     if known and max(known) > min(known):
         margin = 0.08 * (max(known) - min(known))
-        axes.set_ylim(min(known) - margin, max(known) + margin)
+        bottom = min(known) - margin
+        axes.set_ylim(bottom, max(known) + margin)
+        below = sum(1 for row in metrics if (row.get("log_evidence") or bottom) < bottom)
+        if below:
+            told = f"epochs below the picture: {below}"
+            axes.annotate(told, (0.98, 0.02), xycoords="axes fraction", ha="right", color="0.4")
 
 
 def _line(

@@ -84,6 +84,7 @@ SCALES: Mapping[str, Scale] = {
 def define_flags() -> None:
     """Where the sweep is, and how much of it."""
     sweeps.define_flags(SCALES, "rem_paper", PRESETS)
+    flags.adopt_module_key_flags(sweeps)
     flags.DEFINE_list("datasets", None, "data sets; default those of the scale")
     flags.DEFINE_list("methods", None, "methods; default those of the scale")
 

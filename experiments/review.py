@@ -188,6 +188,7 @@ SCALES: Mapping[str, Scale] = {
 def define_flags() -> None:
     """Where the sweep is, and how much of it."""
     sweeps.define_flags(SCALES, "review", PRESETS)
+    flags.adopt_module_key_flags(sweeps)
     flags.DEFINE_list("figures", None, f"figures of the paper; default all: {', '.join(FIGURES)}")
 
 

@@ -239,8 +239,10 @@ def _require_equal(
     """Raises InputError at the first key in which two configurations differ."""
     for key in old | new:
         if key not in may_change and (key in old, old.get(key)) != (key in new, new.get(key)):
-            before = f"--{key}={old[key]}" if key in old else f"no --{key}"
-            now = f"--{key}={new[key]}" if key in new else f"no --{key}"
+            before, now = (
+                f"no --{key}" if one.get(key) is None else f"--{key}={one[key]}"
+                for one in (old, new)
+            )
             raise InputError(
                 f"{path} holds a run with {before}, which cannot go on with {now}: "
                 f"give {before} again, or choose another --run_dir"

@@ -109,6 +109,18 @@ def test_metrics(
     return rows[0] if len(rows) == 1 else mean_and_std(rows)
 
 
+def remarks(figures: Mapping[str, Any]) -> str:
+    """What to know of the figures of `score` when reading them."""
+    told = "log-likelihoods in nats per image; ess and pareto_k of the evaluation's particles"
+    pareto_k = figures.get("test_pareto_k")
+    if pareto_k is not None and pareto_k > 0.7:
+        told += (
+            "\npareto_k above 0.7: a few particles decide, and the log-likelihood is a loose lower "
+            "bound; raise --eval_num_particles, or see --ais_steps of experiments.evaluate"
+        )
+    return told
+
+
 def over_replicas(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The figures of several replicas as one: means and standard deviations over them."""
     measured = [name for name, value in each[0].items() if isinstance(value, float | int)]
@@ -168,7 +180,7 @@ def draw(problem: Problem, settings: Settings, params: Params, run: RunDirectory
     image_grid(
         run.picture("samples.png"),
         sample_means(problem, params, keys),
-        title=f"Samples: {name}",
+        title=f"Mean images of latents drawn from the prior: {name}",
     )
     originals = evaluation_images(problem, "test", 20)
 
@@ -181,7 +193,7 @@ def draw(problem: Problem, settings: Settings, params: Params, run: RunDirectory
         run.picture("reconstructions.png"),
         np.reshape(originals, (-1, height, width)),
         np.reshape(means, (-1, height, width)),
-        title=f"Test images above their reconstructions: {name}",
+        title=f"Test images, as bits, above their mean reconstructions: {name}",
     )
     metrics = run.metrics()
     learning_curves(run.picture("learning_curves.png"), metrics, title=name)

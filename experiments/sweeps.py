@@ -132,10 +132,6 @@ def run_sweep(
         InputError: the folder is another's, or a cell cannot be.
     """
     _require_ours(root, sweep)
-    if jax.config.jax_compilation_cache_dir is None:
-        # Cells have much in common, their evaluation above all; a sweep that goes on has it all.
-        jax.config.update("jax_compilation_cache_dir", str(root / ".compiled"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     if FLAGS.scale == "smoke" and "XLA_FLAGS" not in os.environ:
         # Programs that run for milliseconds are not worth polishing.
         jax.config.update("jax_disable_most_optimizations", True)
@@ -147,6 +143,10 @@ def run_sweep(
     with writing(root):
         root.mkdir(parents=True, exist_ok=True)
     write_json(root / "sweep.json", {"sweep": sweep})
+    if jax.config.jax_compilation_cache_dir is None:
+        # Cells have much in common, their evaluation above all; a sweep that goes on has it all.
+        jax.config.update("jax_compilation_cache_dir", str(root / ".compiled"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     with stop_on_signal() as stop:
         try:
             results = run_cells(root, cells, stop)

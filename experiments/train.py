@@ -12,11 +12,13 @@ import contextlib
 import dataclasses
 import types
 import typing
+from pathlib import Path
 
 from absl import flags
 
 from experiments import command_line, hosts
 from experiments.continuation import require_fit
+from experiments.files import read_json
 from experiments.fitting import Stopped
 from experiments.method_options import applies
 from experiments.methods import look_up
@@ -24,6 +26,7 @@ from experiments.presets import PRESETS, form_of
 from experiments.problem import build
 from experiments.run_directory import start
 from experiments.runs import run_to_result
+from experiments.scoring import remarks
 from experiments.settings import MAY_CHANGE, Settings
 from experiments.stopping import stop_on_signal
 from experiments.tables import upright
@@ -32,9 +35,9 @@ from remjax.errors import InputError
 FLAGS = flags.FLAGS
 
 COLUMNS = [
-    "method", "dataset", "epochs", "num_particles", "train_log_likelihood", "test_log_likelihood",
-    "test_log_likelihood_stderr", "ess", "test_pareto_k", "kl_to_prior", "active_units",
-    "active_units_per_layer", "seconds",
+    "method", "dataset", "epochs", "num_particles", "eval_num_particles", "train_log_likelihood",
+    "test_log_likelihood", "test_log_likelihood_stderr", "ess", "test_pareto_k", "kl_to_prior",
+    "active_units", "active_units_per_layer", "seconds",
 ]  # fmt: skip
 
 
@@ -46,6 +49,7 @@ def define_flags() -> None:
         "preset", None, f"settings to start from, under those given: {', '.join(PRESETS)}"
     )
     hosts.define_flags()
+    flags.adopt_module_key_flags(hosts)  # or --help would leave them out
     define = {
         str: flags.DEFINE_string,
         int: flags.DEFINE_integer,
@@ -60,13 +64,19 @@ def define_flags() -> None:
 
 
 def settings_from_flags() -> Settings:
-    """The settings that the command line asks for: defaults, then the preset, then the flags."""
+    """The settings that the command line asks for: defaults, then the preset, then the flags.
+
+    With --resume those of the run that is there come first, so that they need not be given again.
+    """
     preset = look_up(PRESETS, "preset", FLAGS.preset) if FLAGS.preset else {}
-    # A preset is for every method; what the chosen one does not have is left out of it.
-    method = form_of(FLAGS.method, FLAGS.preset)
-    preset = {name: value for name, value in preset.items() if applies(name, method)}
     chosen = {name: FLAGS[name].value for name in FLAGS if FLAGS[name].present}
-    return Settings.from_mapping({**preset, **chosen, "method": method})
+    path = Path(FLAGS.run_dir) / "config.json"
+    earlier = read_json(path) if FLAGS.resume and path.is_file() else {}
+    # A preset is for every method; what the chosen one does not have is left out of it.
+    method = chosen.get("method") or earlier.get("method") or FLAGS.method
+    method = form_of(method, FLAGS.preset)
+    preset = {name: value for name, value in preset.items() if applies(name, method)}
+    return Settings.from_mapping({**earlier, **preset, **chosen, "method": method})
 
 
 def main() -> None:
@@ -83,7 +93,8 @@ def main() -> None:
     )
     with run or contextlib.nullcontext():
         if run is not None:
-            print(f"{settings.method} on {problem.dataset.source}")
+            some = f", {settings.train_size:,} of them used" if settings.train_size else ""
+            print(f"{settings.method} on {problem.dataset.source}{some}")
         with stop_on_signal() as stop:
             try:
                 result = run_to_result(settings, run, stop)
@@ -91,7 +102,8 @@ def main() -> None:
                 print(f"stopped by {stop.signal_name}; everything is saved: go on with --resume")
                 return
         if run is not None:
-            print(f"\n{upright(result, COLUMNS)}\n\nresult and pictures are in {run.path}")
+            print(f"\n{upright(result, COLUMNS)}\n{remarks(result)}")
+            print(f"\nresult and pictures are in {run.path}")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from remjax.chunks import (
     even_chunk_size,
 )
 from remjax.distributions import Distribution
+from remjax.errors import InputError
 from remjax.moments import Moments, merge_moments, no_moments, particle_moments
 from remjax.posterior import Particle, Posterior
 from remjax.sharding import (
@@ -92,7 +93,7 @@ def e_step(
 
     def score(z: PyTree, chunk: Int[Array, ""]) -> Float[Array, " C"]:
         if known is None:
-            return jax.vmap(log_joint)(z)
+            return _one_number_each(jax.vmap(log_joint)(z))
         even = lax.dynamic_slice_in_dim(known, chunk * (size // 2), size // 2)
         odd = jax.vmap(log_joint)(jax.tree.map(lambda leaf: leaf[1::2], z))
         return jnp.stack([even, odd], axis=1).reshape(-1)
@@ -129,6 +130,15 @@ def e_step(
         recorded = cut.in_order(recorded).reshape(-1)[:num_particles]
     drawn = jax.tree.map(lambda leaf: leaf[0], drawn)
     return Posterior(key, proposal, moments, kept, drawn, recorded, num_particles, size, powers)
+
+
+def _one_number_each(log_joints: Array) -> Array:
+    if log_joints.ndim != 1:
+        raise InputError(
+            f"log p(x, z) of one particle has the shape {log_joints.shape[1:]}: it is one number, "
+            "summed over pixels and latents"
+        )
+    return log_joints
 
 
 def particle_sum(

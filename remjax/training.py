@@ -144,7 +144,7 @@ def make_epoch(
 
     Raises:
         InputError: for a batch size below one or above the number of datapoints, or one that the
-            mesh does not divide.
+            mesh does not divide; from `run`, for data that are not num_data rows.
     """
     if not 1 <= batch_size <= num_data:
         raise InputError(
@@ -154,6 +154,8 @@ def make_epoch(
     train_step = _train_step(estimator, optimizer, mesh)
 
     def run(state: TrainState, data: Float[Array, "N X"], num_steps: Int[Array, ""]) -> TrainState:
+        if data.shape[0] != num_data:
+            raise InputError(f"num_data is {num_data} and the data are {data.shape[0]} rows")
         key_order, key_bits = jax.random.split(jax.random.fold_in(state.key, 0))
 
         def order_of(epoch: Int[Array, ""]) -> Int[Array, " N"]:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from remjax.errors import InputError
 from remjax.estimators.disarm import disarm
 from remjax.estimators.elbo import vae
 from remjax.estimators.groups import ciwae, miwae, piwae
@@ -21,7 +22,7 @@ from remjax.estimators.wake_sleep import rws, rws_defensive, rws_dreg, wake_slee
 from remjax.hierarchies import sigmoid_belief_network, sigmoid_belief_recognition
 from remjax.matching import tempered, unweighted, weighted
 from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
-from remjax.types import Batch
+from remjax.types import Batch, Recognition
 
 DATA_SIZE, BATCH = 12, 3
 MEAN = np.full(DATA_SIZE, 0.3)
@@ -216,3 +217,11 @@ def test_nan_is_seen(case):
     assert np.isnan(size(gradient))
     assert np.isnan(estimate.theta_loss)
     assert np.isnan(estimate.eta_loss) == (case not in ETA_SEES_NO_DATA)
+
+
+def test_recognition_that_returns_no_distribution(key):
+    model = gaussian_model(bernoulli_likelihood(MEAN), latent_size=3, hidden_sizes=(5,))
+    network = Recognition(lambda key: (), lambda eta, x: (x, x))
+    estimator = rws(model, network, num_particles=2)
+    with pytest.raises(InputError, match=r"returns a tuple: return a remjax\.Distribution"):
+        estimator.estimate(*estimator.init(key), key, Batch(BITS, jnp.arange(BATCH)))

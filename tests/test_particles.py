@@ -298,3 +298,8 @@ def test_balanced_chunks(count, chunk):
     assert size <= chunk
     assert chunks * size >= count
     assert (chunks - 1) * size < count
+
+
+def test_log_joint_that_is_no_number(key):
+    with pytest.raises(InputError, match=r"has the shape \(2,\): it is one number"):
+        e_step(key, lambda z: z, R, 5)

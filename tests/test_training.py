@@ -194,6 +194,12 @@ def test_gradient_whose_square_is_infinite_is_skipped():
     np.testing.assert_allclose([state.params.theta, state.params.eta], 1.0 - 1e-2, rtol=1e-3)
 
 
+def test_data_of_another_size_than_said():
+    run = make_epoch(estimator_of(), OPTIMIZER, num_data=2 * N, batch_size=B)
+    with pytest.raises(InputError, match=f"num_data is {2 * N} and the data are {N} rows"):
+        run(start(), DATA, 1)
+
+
 @pytest.mark.parametrize("batch_size", [0, N + 1])
 def test_batch_sizes_that_make_no_sense(batch_size):
     with pytest.raises(InputError, match=f"batch_size is {batch_size}"):

@@ -22,6 +22,8 @@ from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.chunks import check_counts, even_chunk_size
+from remjax.distributions import Distribution
+from remjax.errors import InputError
 from remjax.estimators.batches import Terms, batch_mean, largest_divisor, rows_in_flight
 from remjax.estimators.objectives import Ascent, Hyperobjective, Objective, Summand
 from remjax.estimators.proposals import Draws, Proposal
@@ -157,6 +159,11 @@ def terms_of_batch(
     def of_datapoint(key: Key[Array, ""], x: Float[Array, " X"]) -> Terms:
         frozen = lax.stop_gradient(params)
         joint, r = model.joint(params.theta, x), recognition.distribution(params.eta, x)
+        if not isinstance(r, Distribution):
+            raise InputError(
+                f"Recognition.distribution returns a {type(r).__name__}: return a "
+                "remjax.Distribution, such as remjax.DiagonalGaussian(loc, scale)"
+            )
         frozen_joint = model.joint(frozen.theta, x)
         draws = Draws(
             key,

@@ -27,7 +27,8 @@ class Draws:
     """The E-steps of ONE datapoint that the proposals choose from, each run at most once.
 
     Attributes:
-        key: names all particles of this datapoint.
+        key: names all particles of this datapoint. What is drawn with it shares its noise with the
+            particles of r; `jax.random.fold_in` a number for noise of its own.
         joint: log p_theta(x, z) and its parts, without gradient.
         recognition: r_eta(z | x), without gradient.
         num_particles: K, the particles drawn from each distribution.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from absl import flags
 
 from experiments import rem, train
 from remjax.errors import InputError
@@ -157,6 +158,7 @@ def test_run_that_is_there(run_binary, tiny, finished):
     for arguments, words in (
         ([], "holds a run: choose another --run_dir or add --resume"),
         (["--resume", "--num_particles=5"], "give --num_particles=4 again, or choose another"),
+        (["--resume", "--keep=2"], "with no --keep, which cannot go on with --keep=2"),
         (["--resume", "--epochs=9"], "with --epochs=3, which cannot go on with --epochs=9"),
     ):
         done = run_binary(train, *tiny, f"--run_dir={finished}", *arguments)
@@ -202,6 +204,20 @@ def test_process_ends_with_code_2_and_one_line(tmp_path):
     assert done.stderr.startswith("error: --method=remv1 is not known: use one of rem_v1, rem_v2")
     assert done.stderr.count("\n") == 1
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("binary", "names"),
+    [
+        (train, ("method", "num_hosts", "coordinator")),
+        (rem, ("run_dir", "scale", "preset", "seeds", "datasets")),
+    ],
+)
+def test_help_explains_every_flag(defined_flags, binary, names):
+    """Also those that another room defines: `--help` has the flags that are the module's own."""
+    with defined_flags(binary):
+        of_binary = {flag.name for flag in flags.FLAGS.get_key_flags_for_module(binary.__name__)}
+    assert set(names) <= of_binary
 
 
 @pytest.mark.parametrize(

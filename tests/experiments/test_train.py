@@ -69,6 +69,14 @@ def test_run_that_is_done_is_told_again_and_not_touched(finished, run_binary, ti
     assert _files(finished) == before
 
 
+def test_resume_needs_no_flag_again(finished, run_binary, monkeypatch):
+    config = json.loads((finished / "config.json").read_text())
+    monkeypatch.setattr(train, "run_to_result", lambda settings, run, stop: run.config())
+    done = run_binary(train, f"--run_dir={finished}", "--resume", "--num_particles=4")
+    assert (done.code, done.stderr) == (0, "")
+    assert json.loads((finished / "config.json").read_text()) == config
+
+
 def test_preset_leaves_out_what_the_method_has_not(run_binary, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(train, "run_to_result", lambda settings, run, stop: run.config())
     for method, covariance in (("iwae", None), ("rem_v2", "unweighted_with_ridge")):
