@@ -71,7 +71,7 @@ def fit(
         # Compiled before the clock starts: the speed of a run is that of its updates.
         advance = _updates(problem, settings).lower(state, data, 1).compile()
         clock = _Clock(seconds_before)
-        if step:
+        if step and run is not None:
             tell(f"goes on after {step:,} of {last:,} updates")
         bar.set_description(settings.method)
         bar.unpause()
