@@ -40,16 +40,16 @@ def run(main: Callable[[], None]) -> None:
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
-        except JaxRuntimeError as error:
+        except (JaxRuntimeError, ValueError, MemoryError) as error:
             reason = str(error).partition("\n")[0]
-            if "RESOURCE_EXHAUSTED" not in str(error):
-                if jax.process_count() > 1:
-                    _leave(f"lost touch with another host ({reason}): go on with --resume on all")
-                raise
-            _fail(
-                f"not enough memory ({reason}): lower the sizes of the networks, the batch, or "
-                "--eval_num_particles"
-            )
+            if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+                _fail(
+                    f"not enough memory ({reason}): lower the sizes of the networks, the batch, or "
+                    "--eval_num_particles"
+                )
+            if isinstance(error, JaxRuntimeError) and jax.process_count() > 1:
+                _leave(f"lost touch with another host ({reason}): go on with --resume on all")
+            raise
 
     app.run(guarded, flags_parser=parse)
 

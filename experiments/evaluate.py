@@ -108,6 +108,9 @@ def _annealing() -> Annealing | None:
         if FLAGS[flag].value is not None and FLAGS[flag].value < least:
             raise InputError(f"--{flag}={FLAGS[flag].value} cannot be: give {least} or more")
     if FLAGS.ais_steps is None:
+        for flag in ("ais_chains", "ais_simulated"):
+            if FLAGS[flag].present:
+                raise InputError(f"--{flag} does nothing without --ais_steps: give it too")
         return None
     return Annealing(num_steps=FLAGS.ais_steps, num_chains=FLAGS.ais_chains)
 

@@ -110,6 +110,13 @@ def _refuse_what_does_not_fit(problem: Problem, settings: Settings) -> None:
     Raises:
         InputError: for a method or an evaluation that needs of the model what it has not.
     """
+    arrays = jax.tree.leaves(jax.eval_shape(problem.estimator.init, jax.random.key(0)))
+    largest = max(math.prod(leaf.shape) for leaf in arrays)
+    if largest >= 2**31:
+        raise InputError(
+            f"the networks would have a layer of {largest:,} weights: lower --hidden_size or "
+            "--latent_size"
+        )
     proposal = look_up(EVALUATION_PROPOSALS, "eval_proposal", settings.eval_proposal)
 
     def once(key: jax.Array, x: jax.Array) -> None:

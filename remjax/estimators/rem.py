@@ -114,7 +114,7 @@ def rem_mixture(
     v1 trains theta on the K particles of r and eta on the K of s. Here all 2 K are weighted as
     draws of the mixture, log_w = log p(x, z) - log(1/2 r(z) + 1/2 s(z)) (the balance heuristic,
     Veach & Guibas 1995), and serve both. Arguments as in `rem`; the covariance is `shrunk()` by
-    default, which fits a mixture with r better.
+    default, for r is in the mixture.
     """
     options["covariance"] = options.get("covariance") or shrunk()
     return rem(
@@ -142,8 +142,7 @@ def rem_pooled(
     particles of r keep the weight p(x, z) / r(z), and the K that follow are drawn afresh from
     1/2 r + 1/2 s and weighted by that density. Every weight is unbiased for p(x) and none exceeds
     twice what it would be under r alone, however poor s is (the defensive mixture of Hesterberg
-    1995). Arguments as in `rem`; the covariance is `shrunk()` by default, which fits a mixture with
-    r better.
+    1995). Arguments as in `rem`; the covariance is `shrunk()` by default, for r is in the mixture.
     """
     options["covariance"] = options.get("covariance") or shrunk()
     return rem(

@@ -83,6 +83,7 @@ def test_stopped_evaluation_adds_nothing(run_binary, run, monkeypatch):
         ([], "--run_dir is missing: name the folder of a run"),
         (["--run_dir=nowhere"], "nowhere holds no run: give a --run_dir that experiments.train"),
         (["--run_dir={run}", "--ais_steps=0"], "--ais_steps=0 cannot be: give 1 or more"),
+        (["--run_dir={run}", "--ais_simulated=3"], "does nothing without --ais_steps: give it too"),
         (["--run_dir={run}", "--eval_num_particles=0"], "--eval_num_particles=0 cannot be"),
         (["--run_dir={run}", "--eval_size=1"], "--eval_size=1 cannot be: give 0 (all), 2 or more"),
         (["--run_dir={run}", "--eval_proposal=prior"], "use one of recognition, two_stage"),
