@@ -72,6 +72,7 @@ def build(settings: Settings) -> Problem:
         # Once for all: what is trained on is what is evaluated.
         bits = {"train": fixed_bits(train), "test": fixed_bits(dataset.test)}
         dataset = dataset._replace(binary=True, **bits)
+    _refuse_what_is_too_large(settings, train.shape[1])
     networks = look_up(MODELS, "model", settings.model)
     model, recognition = build_networks(
         dataset,
@@ -104,19 +105,27 @@ def build(settings: Settings) -> Problem:
     return problem
 
 
+def _refuse_what_is_too_large(settings: Settings, data_size: int) -> None:
+    """Before a network is made, which would take all the memory.
+
+    Raises:
+        InputError: for a layer whose weights could not be counted in 32 bits.
+    """
+    hidden = [width for widths in settings.hidden_sizes for width in widths] or [data_size]
+    largest = max(hidden) * max(data_size, *hidden, *settings.latent_sizes)
+    if largest >= 2**31:
+        raise InputError(
+            f"the networks would have a layer of up to {largest:,} weights: lower --hidden_size "
+            "or --latent_size"
+        )
+
+
 def _refuse_what_does_not_fit(problem: Problem, settings: Settings) -> None:
     """Trace a step and the evaluation, which tells what cannot serve the model, without compiling.
 
     Raises:
         InputError: for a method or an evaluation that needs of the model what it has not.
     """
-    arrays = jax.tree.leaves(jax.eval_shape(problem.estimator.init, jax.random.key(0)))
-    largest = max(math.prod(leaf.shape) for leaf in arrays)
-    if largest >= 2**31:
-        raise InputError(
-            f"the networks would have a layer of {largest:,} weights: lower --hidden_size or "
-            "--latent_size"
-        )
     proposal = look_up(EVALUATION_PROPOSALS, "eval_proposal", settings.eval_proposal)
 
     def once(key: jax.Array, x: jax.Array) -> None:

@@ -66,7 +66,7 @@ CASES = [
     (["--latent_size=3,x"], "--latent_size=3,x cannot be: give a positive number, or one for each"),
     (["--latent_size="], "--latent_size= cannot be: give a positive number, or one for each"),
     (["--hidden_size=8,4"], "--hidden_size=8,4 does not go with --latent_size=2: give one width"),
-    (["--latent_size=2000000000"], "the networks would have a layer of 16,000,000,000 weights"),
+    (["--latent_size=2000000000"], "a layer of up to 16,000,000,000 weights: lower"),
     (["--hidden_layers=-1"], "--hidden_layers=-1 cannot be: give 0 or more"),
     (["--model=sigmoid"], "--model=sigmoid is not known: use one of sigmoid_belief"),
     (["--model=sigmoid_belief", "--method=iwae"], "binary latents have no reparameterised draw"),
