@@ -133,11 +133,7 @@ def test_each_loss_moves_its_own_part_alone(case):
     assert all(size(leaf) > 0.0 for leaf in jax.tree.leaves(of_eta_loss.baseline))
 
 
-# Of several families: their parts are shared, and eagerly each operation compiles by itself.
-@pytest.mark.parametrize(
-    "case",
-    ["iwae keep in chunks", "dreg", "ciwae", "rem_v1 tempered", "rws_dreg", "wake_sleep of bits"],
-)
+@EVERY
 def test_jit_equals_eager(case):
     method = compiled(case)
     estimate = method()[0]
