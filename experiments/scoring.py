@@ -193,7 +193,7 @@ def draw(problem: Problem, settings: Settings, params: Params, run: RunDirectory
         run.picture("reconstructions.png"),
         np.reshape(originals, (-1, height, width)),
         np.reshape(means, (-1, height, width)),
-        title=f"Test images, as bits, above their mean reconstructions: {name}",
+        title=f"Test images, as evaluated, above their mean reconstructions: {name}",
     )
     metrics = run.metrics()
     learning_curves(run.picture("learning_curves.png"), metrics, title=name)

@@ -82,7 +82,8 @@ class Draws:
     def r(self) -> Posterior:
         """K particles of the recognition network."""
         # Where the moments of r have no closed form: the plain ones, power 0, are the last row.
-        scatter = (0.0,) * (self.recognition.variance is None)
+        unknown = self.recognition.mean is None or self.recognition.variance is None
+        scatter = (0.0,) * unknown
         return self.draw(
             self.key,
             self.recognition,
