@@ -41,7 +41,9 @@ def quality(problem: Problem, params: Params, x: jax.Array, covariance: Covarian
         key, x = item
         draws = Draws(
             key,
-            problem.model.joint(params.theta, x),
+            problem.model,
+            params.theta,
+            x,
             problem.recognition.distribution(params.eta, x),
             num_particles=FLAGS.num_particles,
             covariance=covariance,

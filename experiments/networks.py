@@ -76,14 +76,17 @@ def uncertain_gaussian(
     """One Gaussian layer, and a Gaussian over each weight of both networks.
 
     Raises:
-        InputError: for several layers, or another initialisation than glorot.
+        InputError: for several layers, or other layers than those of glorot.
     """
     if len(latent_sizes) > 1:
         raise InputError(
             "--model=uncertain_gaussian has one stochastic layer: give one --latent_size"
         )
     if initialization is not glorot:
-        raise InputError("--model=uncertain_gaussian starts as --initialization=glorot: leave it")
+        raise InputError(
+            "--model=uncertain_gaussian has layers of its own: leave out --initialization and "
+            "--bfloat16"
+        )
     return uncertain_gaussian_networks(
         likelihood, offset, latent_size=latent_sizes[0], hidden_sizes=hidden_sizes[0]
     )

@@ -25,6 +25,7 @@ from experiments.settings import Settings
 from remjax.data import Dataset, load
 from remjax.data.binarization import fixed
 from remjax.errors import InputError
+from remjax.networks import in_bfloat16
 from remjax.sharding import DATA, PARTICLES, check_divides, make_mesh
 from remjax.types import Batch, Estimator, Model, Recognition
 from remjax.uncertain_weights import with_weight_divergence
@@ -74,16 +75,21 @@ def build(settings: Settings) -> Problem:
         dataset = dataset._replace(binary=True, **bits)
     _refuse_what_is_too_large(settings, train.shape[1])
     networks = look_up(MODELS, "model", settings.model)
-    model, recognition = build_networks(
+    initialization = look_up(INITIALIZATIONS, "initialization", settings.initialization)
+    build = functools.partial(
+        build_networks,
         dataset,
         networks,
         latent_sizes=settings.latent_sizes,
         hidden_sizes=settings.hidden_sizes,
-        initialization=look_up(INITIALIZATIONS, "initialization", settings.initialization),
         data_statistics=settings.data_statistics,
     )
+    model, recognition = build(initialization=initialization)
+    # The decoder alone, which scores the particles, and only while it trains: what a run is scored
+    # by stays comparable.
+    trained = build(initialization=in_bfloat16(initialization))[0] if settings.bfloat16 else model
     options = {"num_particles": settings.num_particles, **settings.for_estimator()}
-    estimator = build_estimator(settings.method, model, recognition, options)
+    estimator = build_estimator(settings.method, trained, recognition, options)
     if networks is uncertain_gaussian:
         estimator = with_weight_divergence(estimator, num_data=len(train))
     steps_per_epoch = len(train) // settings.batch_size

@@ -71,6 +71,9 @@ class Settings(MethodOptions):
         2, "tanh layers below each stochastic layer, in both networks; 0 for linear ones"
     )
     initialization: str = _setting("glorot", f"of the layers: {', '.join(INITIALIZATIONS)}")
+    bfloat16: bool = _setting(
+        False, "train with a decoder whose matrix products round their factors to bfloat16"
+    )
     data_statistics: bool = _setting(
         True, "start the output at the mean training image and subtract it from the input"
     )

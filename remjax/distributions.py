@@ -7,6 +7,7 @@ come from distrax where it has them, and this file is the only one that knows it
 
 import abc
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import distrax
@@ -140,6 +141,11 @@ class DiagonalGaussian(Distribution):
         return jnp.asarray(self._law.kl_divergence(other._law))
 
 
+# A density is wanted to float32, and a draw and its density of the same law. Rounding the factors
+# of a product to fewer bits, as accelerators do by default, is for networks.
+_product = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class FullGaussian(Distribution):
@@ -160,7 +166,7 @@ class FullGaussian(Distribution):
 
     def rsample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
         """Loc + scale_tril @ noise. Gradients reach loc and scale_tril."""
-        return self.loc + self.scale_tril @ jax.random.normal(key, self.loc.shape)
+        return self.loc + _product(self.scale_tril, jax.random.normal(key, self.loc.shape))
 
     def log_prob(self, z: Float[Array, " D"]) -> Float[Array, ""]:
         """Log density at z, in nats."""
@@ -169,7 +175,7 @@ class FullGaussian(Distribution):
         whitening = jax.scipy.linalg.solve_triangular(
             self.scale_tril, jnp.eye(self.loc.shape[0]), lower=True
         )
-        standard = whitening @ (z - self.loc)
+        standard = _product(whitening, z - self.loc)
         log_determinant = jnp.sum(jnp.log(jnp.diagonal(self.scale_tril)))
         dimension = self.loc.shape[0]
         return (
@@ -189,7 +195,7 @@ class FullGaussian(Distribution):
         """KL(self || other) in nats, for another Gaussian: -entropy - E[log other]."""
         if not isinstance(other, DiagonalGaussian | FullGaussian):
             return None
-        covariance = self.scale_tril @ self.scale_tril.T
+        covariance = _product(self.scale_tril, self.scale_tril.T)
         minus_entropy = self.log_prob(self.loc) - 0.5 * self.loc.shape[0]
         return minus_entropy - other.expected_log_prob(self.loc, covariance)
 

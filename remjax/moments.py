@@ -1,12 +1,14 @@
 """Weighted moments of particles, streamed, under powers of their weights.
 
-The moments under weights^0 are the plain ones, those under weights^1 the weighted.
+The moments under weights^0 are the plain ones, those under weights^1 the weighted. Their products
+are exact to float32 on every device: accelerators round the factors of others to 10 bits.
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 from remjax.weights import finite_maximum
@@ -16,7 +18,7 @@ def weighted_mean(
     weights: Float[Array, " K"], particles: Float[Array, "K D"]
 ) -> Float[Array, " D"]:
     """mu = sum_k weights_k z_k (Dieng & Paisley 2019, Eq. 18). The weights are normalised."""
-    return jnp.einsum("k,kd->d", weights, particles)
+    return jnp.einsum("k,kd->d", weights, particles, precision=lax.Precision.HIGHEST)
 
 
 def weighted_covariance(
@@ -28,7 +30,7 @@ def weighted_covariance(
     finite K: the weights, not their number, say how much is known.
     """
     centred = particles - weighted_mean(weights, particles)
-    return jnp.einsum("k,kd,ke->de", weights, centred, centred)
+    return jnp.einsum("k,kd,ke->de", weights, centred, centred, precision=lax.Precision.HIGHEST)
 
 
 class Moments(NamedTuple):

@@ -7,12 +7,13 @@ which may as well come from Equinox, Linen or by hand.
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from flax.nnx import initializers
+from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key, PyTree
 
@@ -46,6 +47,27 @@ def fan_in_uniform(in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nn
         return jax.random.uniform(key, tuple(shape), dtype, -limit, limit)
 
     return nnx.Linear(in_features, out_features, kernel_init=uniform, bias_init=uniform, rngs=rngs)
+
+
+def in_bfloat16(initialization: Initialization) -> Initialization:
+    """The same layers, whose products round their factors to bfloat16 and are summed in float32.
+
+    For a decoder that scores many particles on a device that multiplies bfloat16 faster.
+    Parameters, biases, activations and gradients stay float32: a rounded bias would be off by the
+    same for all particles. The rounding, 8 bits of each factor, moves log p(x, z).
+    """
+
+    def make(in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nnx.Linear:
+        layer = initialization(in_features, out_features, rngs=rngs)
+        layer.dot_general = _product_in_bfloat16
+        return layer
+
+    return make
+
+
+def _product_in_bfloat16(lhs: Array, rhs: Array, dimension_numbers: Any, **_: Any) -> Array:
+    factors = lhs.astype(jnp.bfloat16), rhs.astype(jnp.bfloat16)
+    return lax.dot_general(*factors, dimension_numbers, preferred_element_type=jnp.float32)
 
 
 class MLP(nnx.Module):

@@ -13,7 +13,7 @@ from remjax.distributions import Bernoulli, DiagonalGaussian, FullGaussian
 from remjax.errors import InputError
 from remjax.estimators.proposals import Draws
 from remjax.matching import weighted
-from remjax.types import Joint
+from remjax.types import Model
 
 RNG = np.random.default_rng(0)
 LOC, SCALES = RNG.normal(size=3), (np.array([0.5, 1.0, 2.0]), np.array([0.3, 0.7]), np.array([1.5]))
@@ -160,7 +160,9 @@ def test_moment_match_is_over_all_layers_jointly(key):
     def matched(key):
         draws = Draws(
             key,
-            Joint(joint, lambda z: jnp.zeros(()), None),
+            Model(None, lambda _, z: joint(z), lambda _, x, z: jnp.zeros(()), None),
+            (),
+            jnp.zeros(1),
             chain(),
             num_particles=50,
             covariance=weighted(),

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from remjax.networks import MLP, GaussianEncoder, fan_in_uniform, glorot, pure
+from remjax.networks import MLP, GaussianEncoder, fan_in_uniform, glorot, in_bfloat16, pure
 
 
 def mlp(initialization=glorot):
@@ -45,6 +45,26 @@ def test_bound_network_against_numpy(key):
     expected = hidden @ np.asarray(params["head"]["kernel"]) + np.asarray(params["head"]["bias"])
     value = bind(params)(jnp.asarray(x, jnp.float32))
     np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_in_bfloat16_rounds_the_factors_and_nothing_else(key):
+    init, bind = mlp(in_bfloat16(fan_in_uniform))
+    params, x = init(key), jnp.asarray(np.random.default_rng(0).normal(size=(2, 6)), jnp.float32)
+    jax.tree.map(np.testing.assert_array_equal, params, mlp(fan_in_uniform)[0](key))
+
+    def rounded(array):
+        return np.asarray(jnp.asarray(array).astype(jnp.bfloat16), np.float64)
+
+    out = x
+    for layer in [*params["hidden"].values(), params["head"]]:
+        out = out if out is x else np.tanh(out).astype(np.float32)
+        out = rounded(out) @ rounded(layer["kernel"]) + np.asarray(layer["bias"], np.float64)
+    value = bind(params)(x)
+    assert value.dtype == jnp.float32
+    np.testing.assert_allclose(value, out, rtol=1e-3, atol=1e-3)
+    assert np.abs(value - mlp(fan_in_uniform)[1](params)(x)).max() > 1e-4
+    gradient = jax.grad(lambda params: jnp.sum(bind(params)(x)))(params)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(gradient))
 
 
 def test_binding_works_under_jit_grad_and_vmap_and_changes_nothing(key):

@@ -45,7 +45,9 @@ def prepare(work: Work) -> Prepared:
             def one(key: jax.Array, x: jax.Array) -> jax.Array:
                 draws = Draws(
                     key,
-                    model.joint(params.theta, x),
+                    model,
+                    params.theta,
+                    x,
                     recognition.distribution(params.eta, x),
                     num_particles=work.num_particles,
                     covariance=shrunk(),

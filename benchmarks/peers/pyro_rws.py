@@ -24,6 +24,8 @@ def prepare(work: Work) -> Prepared:
     pyro.enable_validation(False)
     torch.manual_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":
+        torch.set_float32_matmul_precision("high")  # as XLA multiplies on an accelerator
     networks = Networks().to(device)
 
     def model(x: torch.Tensor) -> None:

@@ -110,6 +110,8 @@ def prepare(work: Work) -> Prepared:
         raise InputError(f"PyTorch has no {work.method} here")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
+    if device == "cuda":
+        torch.set_float32_matmul_precision("high")  # as XLA multiplies on an accelerator
     networks = Networks().to(device)
     optimizer = torch.optim.Adam(networks.parameters(), LEARNING_RATE, eps=ADAM_EPSILON)
     data = torch.from_numpy(images(work.batch_size * work.steps)[0]).to(device)

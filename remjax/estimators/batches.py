@@ -35,7 +35,7 @@ class Terms(NamedTuple):
 # alike, more and fewer slower). Those that are only scored leave nothing but sums, and what counts
 # is the work around each chunk (4,000 to 8,000 measured alike). An accelerator starts nothing small
 # for free; 8,192 rows of 784 logits are 26 MB, half the cache of a large one: reckoned only.
-_ROWS_WITH_GRADIENT, _ROWS_SCORED, _ROWS_ON_ACCELERATOR = 1024, 4096, 8192
+_ROWS_WITH_GRADIENT, _ROWS_SCORED, _ROWS_ON_ACCELERATOR = 1000, 4000, 8192
 
 TermsOfBatch = Callable[[Params, Key[Array, ""], Batch], Terms]
 

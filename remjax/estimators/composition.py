@@ -31,7 +31,7 @@ from remjax.matching import Covariance, shrunk_with_mean
 from remjax.particles import particle_sum
 from remjax.posterior import Particle, Posterior
 from remjax.sharding import particle_devices
-from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
+from remjax.types import Batch, Estimate, Estimator, Model, Params, Recognition
 
 
 class ParticleOptions(TypedDict, total=False):
@@ -157,18 +157,18 @@ def terms_of_batch(
     covariance = choices.covariance or shrunk_with_mean()
 
     def of_datapoint(key: Key[Array, ""], x: Float[Array, " X"]) -> Terms:
-        frozen = lax.stop_gradient(params)
-        joint, r = model.joint(params.theta, x), recognition.distribution(params.eta, x)
+        r = recognition.distribution(params.eta, x)
         if not isinstance(r, Distribution):
             raise InputError(
                 f"Recognition.distribution returns a {type(r).__name__}: return a "
                 "remjax.Distribution, such as remjax.DiagonalGaussian(loc, scale)"
             )
-        frozen_joint = model.joint(frozen.theta, x)
         draws = Draws(
             key,
-            frozen_joint,
-            recognition.distribution(frozen.eta, x),
+            model,
+            params.theta,
+            x,
+            recognition.distribution(lax.stop_gradient(params.eta), x),
             num_particles=choices.num_particles,
             covariance=covariance,
             chunk_size=chunk,
@@ -177,11 +177,12 @@ def terms_of_batch(
         for_theta = choices.proposal(draws)
         shared = choices.hyperproposal is choices.proposal
         for_eta = for_theta if shared else choices.hyperproposal(draws)
+        joint, frozen_joint = draws.joints_of(for_theta).moving, draws.joints_of(for_eta).frozen
         ascents = (
             (for_theta, choices.objective(for_theta, joint)),
             (for_eta, choices.hyperobjective(for_eta, frozen_joint, r)),
         )
-        theta_term, eta_term = _sum_together(ascents, frozen_joint)
+        theta_term, eta_term = _sum_together(ascents, draws)
         metrics = {
             "log_evidence": for_theta.log_evidence,
             "ess": for_theta.ess,
@@ -200,7 +201,7 @@ def terms_of_batch(
 
 
 def _sum_together(
-    ascents: tuple[tuple[Posterior, Ascent], ...], joint: Joint
+    ascents: tuple[tuple[Posterior, Ascent], ...], draws: Draws
 ) -> list[PyTree[Float[Array, ""]]]:
     """Sum each ascent over its particles; those over the same particles in one pass."""
     totals: dict[int, PyTree[Float[Array, ""]]] = {}
@@ -218,5 +219,6 @@ def _sum_together(
         ) -> dict[int, PyTree[Float[Array, ""]]]:
             return {place: summand(particle) for place, summand in summands.items()}
 
-        totals |= particle_sum(posteriors[name], joint, together)
+        posterior = posteriors[name]
+        totals |= particle_sum(posterior, draws.joints_of(posterior).frozen, together)
     return [totals[place] for place in range(len(ascents))]

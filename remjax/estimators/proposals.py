@@ -2,12 +2,13 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.chains import Unflattened
 from remjax.distributions import Distribution
@@ -16,11 +17,18 @@ from remjax.matching import Covariance, MeanVariance, bernoulli_match, moment_ma
 from remjax.mixtures import Balanced, Mixture, Stratified
 from remjax.particles import e_step
 from remjax.posterior import Posterior
-from remjax.types import Joint
+from remjax.types import Joint, Model
 
 # Scores of r's particles that the mixture uses again: above this many, memory would grow with K, so
 # they are scored a second time.
 _LONGEST_RECORD = 16_384
+
+
+class Joints(NamedTuple):
+    """log p_theta(x, z) of one theta and x: without the gradient of theta, and with it."""
+
+    frozen: Joint
+    moving: Joint
 
 
 class Draws:
@@ -41,7 +49,9 @@ class Draws:
     def __init__(
         self,
         key: Key[Array, ""],
-        joint: Joint,
+        model: Model,
+        theta: PyTree,
+        x: Float[Array, " X"],
         recognition: Distribution,
         *,
         num_particles: int,
@@ -50,7 +60,9 @@ class Draws:
         keep: int | None,
     ) -> None:
         self.key, self._key_s = jax.random.split(key)
-        self.joint = joint
+        self.joint = model.joint(lax.stop_gradient(theta), x)
+        self._model, self._inputs = model, (theta, x)
+        self._scored_with: dict[int, tuple[Posterior, Joints]] = {}
         self.recognition = recognition
         self.num_particles = num_particles
         self.covariance = covariance
@@ -68,15 +80,34 @@ class Draws:
         """An E-step from any proposal with this datapoint's settings and options of `e_step`."""
         known = options.get("known")
         self.scored += num_particles - (0 if known is None else known.shape[0])
-        return e_step(
+        joints = self._joints()
+        posterior = e_step(
             key,
-            self.joint,
+            joints.frozen,
             proposal,
             num_particles,
             chunk_size=self.chunk_size,
             keep=self.keep,
             **options,
         )
+        self._scored_with[id(posterior)] = posterior, joints
+        return posterior
+
+    def joints_of(self, posterior: Posterior) -> Joints:
+        """What an E-step of `draw` scored with.
+
+        A sum over the particles that is made of it shares the forward pass with the E-step.
+        """
+        known = self._scored_with.get(id(posterior))
+        return self._joints() if known is None else known[1]
+
+    def _joints(self) -> Joints:
+        theta, x = self._inputs
+        # Of theta and x two E-steps would make the same arrays, each as large as the logits. The
+        # compiler does not fuse what is shared but writes it out; so the next has its own inputs.
+        self._inputs = lax.optimization_barrier(self._inputs)
+        joint = self._model.joint
+        return Joints(frozen=joint(lax.stop_gradient(theta), x), moving=joint(theta, x))
 
     @functools.cached_property
     def r(self) -> Posterior:

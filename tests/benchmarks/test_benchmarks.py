@@ -4,7 +4,14 @@ import json
 
 import pytest
 
-from benchmarks import gradient_variance, roofline, scaling, step_time, time_to_quality
+from benchmarks import (
+    gradient_variance,
+    precision,
+    roofline,
+    scaling,
+    step_time,
+    time_to_quality,
+)
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers.processes import workers
 from benchmarks.peers.work import Work
@@ -48,6 +55,20 @@ def test_step_time(run_binary):
     assert done.code == 0, done.stderr
     for form in ("one-shot", "exact", "keep=4"):
         assert done.stdout.count(form) == 2
+
+
+def test_precision(tmp_path, run_binary):
+    done = run_binary(
+        precision, "--methods=iwae:4", "--dataset=digits", "--num_particles=8", "--train_size=40",
+        "--epochs=1", "--seeds=0", "--eval_size=4", "--eval_num_particles=8", "--hidden_size=8",
+        "--latent_size=2", f"--out={tmp_path / 'out'}",
+    )  # fmt: skip
+    assert (done.code, done.stderr) == (0, "")
+    exact, rounded = json.loads((tmp_path / "out" / "rows.json").read_text())
+    assert (exact["trained in"], rounded["trained in"]) == ("float32", "bfloat16")
+    for row in (exact, rounded):
+        assert 0.0 < abs(row["L_K in bfloat16"] - row["L_K in float32"]) < 0.1
+    assert exact["L_K in float32"] != rounded["L_K in float32"]
 
 
 def test_gradient_variance(tmp_path, run_binary):

@@ -102,8 +102,9 @@ CASES = [
     (["--model=uncertain_gaussian", "--latent_size=3,2"], "has one stochastic layer: give one"),
     (
         ["--model=uncertain_gaussian", "--initialization=fan_in_uniform"],
-        "starts as --initialization=glorot: leave it",
+        "has layers of its own: leave out",
     ),
+    (["--model=uncertain_gaussian", "--bfloat16"], "has layers of its own: leave out"),
     (["--method=iwae", "--alpha=0.3"], "--alpha does nothing for --method=iwae: leave it out"),
     (["--method=rws", "--nolagged"], "--lagged does nothing for --method=rws: leave it out"),
     (["--method=vr", "--alpha=nan"], "alpha is nan: give a finite number"),
