@@ -31,10 +31,12 @@ from remjax.estimators.elbo import vae
 from remjax.estimators.groups import ciwae, miwae, piwae
 from remjax.estimators.importance_weighted import dreg, iwae, stl
 from remjax.estimators.nvil import nvil
+from remjax.estimators.ovis import ovis
 from remjax.estimators.rem import rem_mixture, rem_pooled, rem_v1, rem_v2
 from remjax.estimators.rem_discrete import rem_v1_bernoulli, rem_v2_bernoulli
 from remjax.estimators.renyi import vr
 from remjax.estimators.score_function import reinforce, rloo, vimco
+from remjax.estimators.thermodynamic import tvo
 from remjax.estimators.wake_sleep import rws, rws_defensive, rws_dreg, wake_sleep
 from remjax.evaluation import EvaluationProposal, from_recognition, two_stage
 from remjax.matching import Covariance, shrunk, shrunk_with_mean, tempered, unweighted, weighted
@@ -62,6 +64,8 @@ METHODS: Mapping[str, Callable[..., Estimator]] = {
     "rloo": rloo,
     "disarm": disarm,
     "vimco": vimco,
+    "ovis": ovis,
+    "tvo": tvo,
     "rem_v1": rem_v1,
     "rem_v2": rem_v2,
     "rem_mixture": rem_mixture,

@@ -30,6 +30,7 @@ from remjax.estimators.objectives import (
     inclusive_kl,
     path_derivative,
 )
+from remjax.estimators.ovis import ovis
 from remjax.estimators.proposals import (
     Draws,
     from_bernoulli,
@@ -51,6 +52,7 @@ from remjax.estimators.score_function import (
     scored,
     vimco,
 )
+from remjax.estimators.thermodynamic import tvo
 from remjax.estimators.wake_sleep import rws, rws_defensive, rws_dreg, wake_sleep, with_dreams
 from remjax.evaluation import (
     Evaluation,
@@ -190,6 +192,7 @@ __all__ = [
     "moment_match",
     "normalize_log_weights",
     "nvil",
+    "ovis",
     "pareto_k",
     "particle_sum",
     "path_derivative",
@@ -223,6 +226,7 @@ __all__ = [
     "tanh_baseline",
     "tempered",
     "train_replicas",
+    "tvo",
     "two_stage",
     "uncertain_gaussian_networks",
     "unweighted",

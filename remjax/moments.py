@@ -49,6 +49,7 @@ class Moments(NamedTuple):
             -inf for none. Where one particle has nearly all the weight, `total` has forgotten the
             others and this has not. Nats.
         log_sum: sum_k log w_k^power, nats.
+        mean_log_w: the mean of log w_k under weights proportional to w^power, nats.
         mean: the mean of z under weights proportional to w^power.
         covariance: the covariance of z under the same weights.
     """
@@ -58,6 +59,7 @@ class Moments(NamedTuple):
     square: Float[Array, " T"]
     log_rest: Float[Array, " T"]
     log_sum: Float[Array, " T"]
+    mean_log_w: Float[Array, " T"]
     mean: Float[Array, "T D"]
     covariance: Float[Array, "T D D"]
 
@@ -80,6 +82,7 @@ def no_moments(num_powers: int, dimension: int, dtype: jnp.dtype) -> Moments:
         square=jnp.zeros((num_powers,), dtype),
         log_rest=jnp.full((num_powers,), -jnp.inf, dtype),
         log_sum=jnp.zeros((num_powers,), dtype),
+        mean_log_w=jnp.zeros((num_powers,), dtype),
         mean=jnp.zeros((num_powers, dimension), dtype),
         covariance=jnp.zeros((num_powers, dimension, dimension), dtype),
     )
@@ -115,6 +118,7 @@ def particle_moments(
             square=jnp.sum(jnp.square(w)),
             log_rest=_log_sum_exp(_all_but_one_largest(tempered) - largest),
             log_sum=jnp.sum(jnp.where(exists > 0.0, tempered, 0.0)),
+            mean_log_w=jnp.sum(jnp.where(weights > 0.0, weights * log_w, 0.0)),
             mean=weighted_mean(weights, particles),
             covariance=weighted_covariance(weights, particles),
         )
@@ -164,6 +168,7 @@ def merge_moments(a: Moments, b: Moments) -> Moments:
         square=jnp.square(ratio_a) * a.square + jnp.square(ratio_b) * b.square,
         log_rest=jnp.logaddexp(rest_of_leader, other_side),
         log_sum=a.log_sum + b.log_sum,
+        mean_log_w=(1.0 - share) * a.mean_log_w + share * b.mean_log_w,
         mean=a.mean + share[:, None] * shift,
         covariance=within + between,
     )

@@ -116,12 +116,23 @@ class Posterior:
         Raises:
             InputError: for another power.
         """
+        return self.normalize(log_power(particle.log_w, power), self._row(power))
+
+    def mean_log_w(self, power: float) -> Float[Array, ""]:
+        """sum_k v_k log w_k in nats, v proportional to w^power, for a power that was streamed.
+
+        Raises:
+            InputError: for another power.
+        """
+        return self.moments.mean_log_w[self._row(power)]
+
+    def _row(self, power: float) -> int:
         if power not in self.powers:
             raise InputError(
                 f"the weights were not streamed under the power {power}: "
                 "give it to e_step, or to Draws.draw, in `powers`"
             )
-        return self.normalize(log_power(particle.log_w, power), self.powers.index(power))
+        return self.powers.index(power)
 
     def log_total_of_others(self, particle: Particle) -> Float[Array, ""]:
         """log sum_{j != k} w_j in nats, for particle k; -inf where there are no others.

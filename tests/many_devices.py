@@ -25,8 +25,10 @@ from jax.sharding import Mesh
 from remjax.estimators.elbo import vae
 from remjax.estimators.importance_weighted import dreg, iwae
 from remjax.estimators.nvil import nvil
+from remjax.estimators.ovis import ovis
 from remjax.estimators.rem import rem_mixture, rem_pooled, rem_v1, rem_v2
 from remjax.estimators.score_function import vimco
+from remjax.estimators.thermodynamic import tvo
 from remjax.estimators.wake_sleep import rws
 from remjax.evaluation import make_log_likelihood
 from remjax.optimizers import adam
@@ -56,9 +58,11 @@ METHODS = {
     "rem_pooled": rem_pooled,
     "dreg": dreg,
     "vimco": vimco,
+    "ovis": ovis,
+    "tvo": tvo,
     "nvil": nvil,
 }
-WITHOUT_KEEP = ("vae", "vimco", "nvil")
+WITHOUT_KEEP = ("vae", "vimco", "ovis", "tvo", "nvil")
 # (estimator, mesh, keep): kept and all particles, of r, of s and of both, and a memory of its own.
 CASES = [
     ("iwae", "data:8", KEEP),

@@ -13,11 +13,13 @@ from remjax.estimators.elbo import vae
 from remjax.estimators.groups import ciwae, miwae, piwae
 from remjax.estimators.importance_weighted import dreg, iwae, stl
 from remjax.estimators.nvil import nvil
+from remjax.estimators.ovis import ovis
 from remjax.estimators.proposals import from_r
 from remjax.estimators.rem import rem_mixture, rem_pooled, rem_v1, rem_v2
 from remjax.estimators.rem_discrete import rem_v1_bernoulli, rem_v2_bernoulli
 from remjax.estimators.renyi import vr
 from remjax.estimators.score_function import arithmetic_mean, reinforce, rloo, vimco
+from remjax.estimators.thermodynamic import tvo
 from remjax.estimators.wake_sleep import rws, rws_defensive, rws_dreg, wake_sleep
 from remjax.hierarchies import sigmoid_belief_network, sigmoid_belief_recognition
 from remjax.matching import tempered, unweighted, weighted
@@ -57,6 +59,8 @@ CASES = {
     "rws_defensive": (rws_defensive, {}),
     "reinforce": (reinforce, {}),
     "vimco in chunks": (vimco, {"chunk_size": 4}),
+    "ovis": (ovis, {}),
+    "tvo in chunks": (tvo, {"chunk_size": 4}),
     "nvil one signal": (nvil, {"baseline": None, "lagged": True}),
 }
 # Two layers of bits, which the others cannot serve.
@@ -64,6 +68,8 @@ OF_BITS = {
     "rloo of bits": (rloo, {}),
     "vimco arithmetic of bits": (vimco, {"stand_in": arithmetic_mean}),
     "nvil of bits": (nvil, {}),
+    "ovis of bits": (ovis, {"gamma": 0.0}),
+    "tvo of bits": (tvo, {"num_partitions": 3, "first_beta": 0.2}),
     "disarm of bits": (disarm, {"num_particles": 4}),
     "wake_sleep of bits": (wake_sleep, {}),
     "rws of bits, dreaming": (rws, {"dream_share": 0.5}),

@@ -181,6 +181,8 @@ def test_each_particle_is_told_from_the_others(spread, key):
     for place, power in enumerate((1.0, 0.3, -0.5)):
         expected = scipy.special.softmax(power * log_w)
         np.testing.assert_allclose(tempered[:, place], expected, rtol=3e-3, atol=1e-6)
+        np.testing.assert_allclose(moments.mean_log_w[place], expected @ log_w, rtol=1e-4)
+    np.testing.assert_allclose(moments.mean_log_w[3], log_w.mean(), rtol=1e-4)
     np.testing.assert_allclose(tempered[:, 3], 1.0 / K, rtol=1e-6)
 
 

@@ -14,11 +14,13 @@ from remjax.estimators.disarm import Antithetic, disarm
 from remjax.estimators.groups import ciwae, miwae
 from remjax.estimators.importance_weighted import dreg, iwae
 from remjax.estimators.nvil import nvil
+from remjax.estimators.ovis import ovis
 from remjax.estimators.proposals import from_defensive
 from remjax.estimators.rem import rem_v1
 from remjax.estimators.rem_discrete import rem_v1_bernoulli
 from remjax.estimators.renyi import vr
 from remjax.estimators.score_function import rloo, vimco
+from remjax.estimators.thermodynamic import tvo
 from remjax.estimators.wake_sleep import rws, with_dreams
 from remjax.mixtures import Mixture
 from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
@@ -131,6 +133,11 @@ key = jax.random.key(0)
         (disarm, BITS, {"num_particles": 3}, "num_particles=3 must be even"),
         (rloo, BITS, {"num_particles": 1}, "rloo compares each particle with the others"),
         (vimco, BITS, {"num_particles": 1}, "vimco compares each particle with the others"),
+        (ovis, BITS, {"num_particles": 1}, "ovis compares each particle with the others"),
+        (ovis, BITS, {"gamma": 1.5}, "gamma is 1.5: give a number from 0 to 1"),
+        (tvo, BITS, {"num_particles": 1}, "tvo compares each particle with their mean"),
+        (tvo, BITS, {"num_partitions": 0}, "num_partitions is 0: give 1 or more"),
+        (tvo, REAL, {"first_beta": 1.0}, "first_beta is 1.0: give a number above 0 and below 1"),
         (nvil, BITS, {"decay": 1.0}, r"decay is 1\.0"),
         (nvil, (NET.model._replace(prior=None), NET.recognition), {}, "signals=whole_signal"),
         (miwae, REAL, {"num_groups": 3}, "divides num_particles=4"),

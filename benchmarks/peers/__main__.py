@@ -2,11 +2,12 @@
 
     python -m benchmarks.peers --json=peers.json --picture=peers.png
 
-Each implementation runs in a process of its own and does the same work in turn. `ratio` is how
-many times as fast remjax is, the median over the rounds: the exact form, and the one that keeps
---keep particles for the gradient. The last groups are the forward pass beside its matrix products,
-and many small steps (K=1), where the cost is that of starting a step: a compiled epoch here, a
-loop in PyTorch. A peer that is missing, fails or would not fit is a row that says so.
+Each implementation runs in a process of its own and does the same work in turn: twice, of which
+the second time counts. `ratio` is how many times as fast remjax is, the median over the rounds: the
+exact form, and the one that keeps --keep particles for the gradient. The last groups are the
+forward pass beside its matrix products, and many small steps (K=1), where the cost is that of
+starting a step: a compiled epoch here, a loop in PyTorch. A peer that is missing, fails or would
+not fit is a row that says so.
 """
 
 import json

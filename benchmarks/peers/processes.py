@@ -44,7 +44,7 @@ class Worker:
         self.temp_bytes = self._answer()["temp_bytes"]
 
     def run(self) -> tuple[float, int]:
-        """Do the work once: (seconds, peak memory of the process so far in bytes)."""
+        """Do the work twice: (seconds of the second time, peak memory of the process in bytes)."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # the answer will say that it is gone
             self._process.stdin.write("run\n")

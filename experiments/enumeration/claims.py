@@ -32,6 +32,19 @@ def _sleep(net: SigmoidBelief, params: Params, _: int) -> Float[Array, ""]:
     return -jnp.sum(lax.stop_gradient(jnp.exp(log_joint)) * log_r)
 
 
+def _thermodynamic(net: SigmoidBelief, params: Params, num_particles: int) -> Float[Array, ""]:
+    """The bound of two partitions, each mean over K particles of an r that stands still."""
+    tuples = net.tuples(num_particles)
+    log_r, log_joint = net.log_r(params.eta), net.log_joint(params.theta)
+    drawn_from = lax.stop_gradient(log_r)
+    bound = jnp.zeros(())
+    for beta, step in ((0.0, 0.3), (0.3, 0.7)):
+        log_v = beta * log_joint + (1.0 - beta) * log_r - drawn_from
+        mean = jnp.sum(jax.nn.softmax(log_v[tuples], axis=1) * (log_joint - log_r)[tuples], axis=1)
+        bound += step * (jnp.exp(jnp.sum(drawn_from[tuples], axis=1)) @ mean)
+    return -bound
+
+
 LOWER_BOUND = Claim(
     "unbiased: the evidence lower bound", lambda net, params, _: -net.bound(params, 1)
 )
@@ -46,4 +59,12 @@ SLEEP = Claim("unbiased: log r of the model's own samples", _sleep)
 HALF_ASLEEP = Claim(
     "half KL(p, r), biased by the normalised weights, half log r of the model's own samples",
     lambda *given: 0.5 * _weighted_log_r(*given) + 0.5 * _sleep(*given),
+)
+OVIS = Claim(
+    "L_K, and the wake phase of rws besides, sum_k weights_k log r(z_k): the bias of gamma=1",
+    lambda net, params, count: -net.bound(params, count) + _weighted_log_r(net, params, count),
+)
+THERMODYNAMIC = Claim(
+    "the thermodynamic bound with weights normalised over K particles of r: a bias of order 1/K",
+    _thermodynamic,
 )

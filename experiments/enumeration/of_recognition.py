@@ -14,11 +14,15 @@ from experiments.enumeration.claims import (
     BOUND,
     HALF_ASLEEP,
     LOWER_BOUND,
+    OVIS,
     SLEEP,
+    THERMODYNAMIC,
     WAKE,
     every_image,
 )
+from remjax.estimators.ovis import ovis
 from remjax.estimators.score_function import arithmetic_mean, reinforce, rloo, vimco
+from remjax.estimators.thermodynamic import tvo
 from remjax.estimators.wake_sleep import rws, wake_sleep
 from remjax.types import Estimator, Params
 
@@ -30,6 +34,10 @@ def cases() -> list[Case]:
     found += [_of_r("vimco", vimco, count, BOUND) for count in (2, 3)]
     name = "vimco(stand_in=arithmetic_mean)"
     found += [_of_r(name, vimco, count, BOUND, stand_in=arithmetic_mean) for count in (2, 3)]
+    found += [_of_r("ovis", ovis, count, BOUND, OVIS) for count in (2, 3)]
+    found += [_of_r("ovis(gamma=0)", ovis, count, BOUND, gamma=0.0) for count in (2, 3)]
+    steps = {"num_partitions": 2, "first_beta": 0.3}
+    found += [_of_r("tvo", tvo, count, THERMODYNAMIC, **steps) for count in (2, 3)]
     found += [_of_r("rws", rws, count, BOUND, WAKE) for count in (1, 2, 3)]
     for name, method, theta, eta, options in (
         ("rws(dream_share=1)", rws, BOUND, SLEEP, {"dream_share": 1.0}),

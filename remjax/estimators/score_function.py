@@ -114,7 +114,8 @@ def bound_without(stand_in: StandIn) -> LearningSignal:
     return learning_signal
 
 
-def _needs_two(num_particles: int, method: str) -> None:
+def check_two(num_particles: int, method: str) -> None:
+    """Raise InputError where a particle has no others to be compared with."""
     if num_particles < 2:
         raise InputError(
             f"{method} compares each particle with the others: give num_particles=2 or more"
@@ -158,7 +159,7 @@ def rloo(
     Raises:
         InputError: for fewer than two particles.
     """
-    _needs_two(num_particles, "rloo")
+    check_two(num_particles, "rloo")
     return score_function(
         model,
         recognition,
@@ -193,7 +194,7 @@ def vimco(
     Raises:
         InputError: for fewer than two particles.
     """
-    _needs_two(num_particles, "vimco")
+    check_two(num_particles, "vimco")
     return score_function(
         model,
         recognition,
