@@ -6,12 +6,15 @@ For a model of Gaussian latents and one of bits, each method that fits it and ea
 of both losses are drawn many times for one batch, at the start and after some training with RWS,
 which fits both. The signal-to-noise ratio of a coordinate is |mean| / standard
 deviation; the table has the median over the coordinates that move at all (Rainforth et al. 2018,
-Section 4: IWAE's eta falls like 1/sqrt(K), that of REM and RWS does not). `per second` is the
-ratio that averaging such gradients for a second would reach, snr / sqrt(seconds of one gradient).
-NVIL has seen as many batches as there are draws, and its baseline is as it was made: untrained.
+Section 4: IWAE's eta falls like 1/sqrt(K), that of REM and RWS does not). The square of a mean of n
+draws is too large by variance / n on average, which is taken off; a ratio below 1 / sqrt(n) is
+noise, and the pictures end there. `per second` is the ratio that averaging such gradients for a
+second would reach, snr / sqrt(seconds of one gradient). NVIL first learns its baseline and its
+statistics, from as many other batches as there are draws.
 """
 
 import contextlib
+import itertools
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,18 +24,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from absl import flags
 from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
-from matplotlib.ticker import NullLocator
 
+from benchmarks.gradient_pictures import draw, draw_keep
 from benchmarks.machine import machine
 from benchmarks.measure import median
 from experiments import command_line
 from experiments.files import replacing, writing
 from experiments.methods import METHODS, MODELS, accepts, build_estimator, look_up
 from experiments.networks import build_networks
-from experiments.pictures import COLOURS, MARKERS, PathLike, drawing
 from experiments.tables import markdown
 from remjax.data import Dataset, load
 from remjax.data.binarization import fixed, per_minibatch
@@ -49,7 +52,6 @@ Row = dict[str, Any]
 
 # Below this a coordinate is held still, by a pixel that is always black for instance.
 _STILL = 1e-12
-_LINES = ("-", "--", ":")
 
 
 def define_flags() -> None:
@@ -72,27 +74,41 @@ def define_flags() -> None:
 
 
 def measure(
-    estimator: Estimator, states: Mapping[str, Params], batch: Batch
+    estimator: Estimator, states: Mapping[str, Params], batches: Sequence[Batch]
 ) -> Iterator[tuple[str, dict[str, float]]]:
-    """Of each state, both ratios and the seconds of one gradient; it is compiled once for all."""
+    """Of each state, both ratios and the seconds of one gradient; it is compiled once for all.
 
-    def loss(params: Params, memory: PyTree, key: jax.Array) -> tuple[jax.Array, PyTree]:
+    Args:
+        estimator: with whatever memory and baseline it has.
+        states: theta and eta, by name.
+        batches: the first is measured on; the others are for an estimator that learns from them.
+    """
+
+    def loss(
+        params: Params, memory: PyTree, key: jax.Array, batch: Batch
+    ) -> tuple[jax.Array, PyTree]:
         estimate, memory = estimator.estimate(params, memory, key, batch)
         return estimate.theta_loss + estimate.eta_loss, memory
 
     own, empty = estimator.init(jax.random.key(1))
     keys = jax.random.split(jax.random.key(0), 2 * FLAGS.draws)
-    gradient = jax.jit(jax.grad(loss, has_aux=True)).lower(own, empty, keys[0]).compile()
+    first, others = batches[0], itertools.cycle(batches[1:] or batches)
+    gradient = jax.jit(jax.grad(loss, has_aux=True)).lower(own, empty, keys[0], first).compile()
     for name, fitted in states.items():
         params, memory = fitted._replace(baseline=own.baseline), empty
-        if jax.tree.leaves(memory):  # it is filled first
-            for key in keys[FLAGS.draws :]:
-                memory = gradient(params, memory, key)[1]
+        if jax.tree.leaves((memory, own.baseline)):
+            optimizer = optax.adam(1e-2)
+            opt_state = optimizer.init(own.baseline)
+            for key, batch in zip(keys[FLAGS.draws :], others, strict=False):
+                value, memory = gradient(params, memory, key, batch)
+                updates, opt_state = optimizer.update(value.baseline, opt_state)
+                learned = optax.apply_updates(params.baseline, updates)
+                params = params._replace(baseline=learned)
         drawn: dict[str, list[np.ndarray]] = {"theta": [], "eta": []}
         seconds = []
         for key in keys[: FLAGS.draws]:
             began = time.perf_counter()
-            value, _ = jax.block_until_ready(gradient(params, memory, key))
+            value, _ = jax.block_until_ready(gradient(params, memory, key, first))
             seconds.append(time.perf_counter() - began)
             for part, gradients in drawn.items():
                 gradients.append(np.asarray(ravel_pytree(getattr(value, part))[0]))
@@ -106,9 +122,11 @@ def measure(
 
 def signal_to_noise(gradients: np.ndarray) -> float:
     """The median over the coordinates that move of |mean| / standard deviation; rows are draws."""
-    deviation = gradients.std(axis=0, ddof=1)
-    moving = deviation > _STILL
-    return float(np.median(np.abs(gradients.mean(axis=0))[moving] / deviation[moving]))
+    variance = gradients.var(axis=0, ddof=1)
+    moving = variance > _STILL**2
+    square = (np.square(gradients.mean(axis=0)) - variance / len(gradients))[moving]
+    # The median of the squares, before the root: half of those of a ratio of zero are negative.
+    return float(np.sqrt(max(np.median(square / variance[moving]), 0.0)))
 
 
 class Cell(NamedTuple):
@@ -134,39 +152,6 @@ def cells(model: Model, recognition: Recognition, batch: Batch) -> list[Cell]:
                     jax.eval_shape(estimator.estimate, params, state, jax.random.key(0), batch)
                     wanted.append(Cell(method, count, keep, estimator))
     return wanted
-
-
-def draw(path: PathLike, rows: Sequence[Row]) -> None:
-    """Ratios against K: a column per part of the parameters, a line of panels per state."""
-    states = list(dict.fromkeys(row["state"] for row in rows))
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    counts = sorted({row["num_particles"] for row in rows})
-    with drawing(path, 12, 4.2 * len(states)) as figure:
-        panels = figure.subplots(len(states), 2, squeeze=False)
-        for line, state in enumerate(states):
-            for axes, part in zip(panels[line], ("theta", "eta"), strict=True):
-                for place, method in enumerate(methods):
-                    mine = [
-                        row
-                        for row in rows
-                        if (row["state"], row["method"], row["keep"]) == (state, method, None)
-                    ]
-                    # As many lines as there are methods: a colour comes again in another style.
-                    axes.plot(
-                        [row["num_particles"] for row in mine],
-                        [row[f"{part}_snr"] for row in mine],
-                        color=COLOURS[place % len(COLOURS)],
-                        linestyle=_LINES[place // len(COLOURS) % len(_LINES)],
-                        marker=MARKERS[(place + place // len(COLOURS)) % len(MARKERS)],
-                        label=method,
-                    )
-                axes.set(xscale="log", yscale="log", title=f"{part}, {state}")
-                axes.set_xticks(counts, map(str, counts))
-                axes.xaxis.set_minor_locator(NullLocator())
-            panels[line][0].set_ylabel("signal-to-noise ratio")
-        for axes in panels[-1]:
-            axes.set_xlabel("K, particles per image")
-        figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside right upper")
 
 
 def states_of(
@@ -201,12 +186,16 @@ def on_model(name: str, dataset: Dataset) -> Iterator[Row]:
         hidden_sizes=((FLAGS.hidden_size,) * 2,),
         initialization=glorot,
     )
-    index = jnp.arange(FLAGS.batch_size)
-    batch = Batch(fixed(jax.random.key(0), 0, 0, index, jnp.asarray(dataset.train)[index]), index)
-    wanted = cells(model, recognition, batch)
+    data, size = jnp.asarray(dataset.train), FLAGS.batch_size
+    places = [jnp.arange(size) + start for start in range(0, len(data) - size + 1, size)]
+    batches = [
+        Batch(fixed(jax.random.key(0), 0, 0, index, data[index]), index)
+        for index in places[: FLAGS.draws + 1]
+    ]
+    wanted = cells(model, recognition, batches[0])
     states = dict(states_of(model, recognition, dataset)) if wanted else {}
     for method, count, keep, estimator in wanted:
-        for state, figures in measure(estimator, states, batch):
+        for state, figures in measure(estimator, states, batches):
             row = {"model": name, "state": state, "method": method}
             yield row | {"num_particles": count, "keep": keep} | figures
 
@@ -244,7 +233,9 @@ def main() -> None:
         temporary.write_text(table + "\n")
     for name in FLAGS.models:
         if mine := [row for row in rows if row["model"] == name]:
-            draw(out / f"{name}.png", mine)
+            draw(out / f"{name}.png", mine, FLAGS.draws)
+            if any(row["keep"] for row in mine):
+                draw_keep(out / f"{name}_keep.png", mine)
     print(table)
 
 

@@ -1,11 +1,14 @@
-"""Timing compiled programs side by side, and what the compiler says of their memory."""
+"""Timing compiled programs side by side, what the compiler says of their memory, and the rows."""
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+
+from experiments.files import replacing
 
 
 class Program(NamedTuple):
@@ -40,6 +43,19 @@ def time_interleaved(programs: Mapping[str, Program], repeats: int) -> dict[str,
             if repeat:
                 seconds[name].append(time.perf_counter() - began)
     return seconds
+
+
+def write_rows(path: str | None, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the rows measured so far as JSON, whole or not at all; nothing where path is None.
+
+    Called with no rows before the first, so that what cannot be written is known at once.
+
+    Raises:
+        InputError: the disk is full or cannot be written.
+    """
+    if path is not None:
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
+from benchmarks.machine import machine
+from benchmarks.measure import write_rows
 from experiments import command_line
 from experiments.methods import build_estimator
 from experiments.tables import markdown
@@ -23,15 +25,19 @@ from remjax.replicas import stack_replicas, train_replicas
 from remjax.training import init_train_state, make_epoch
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("methods", ["rem_v1"], "methods to time")
-flags.DEFINE_integer("num_replicas", 5, "R", lower_bound=2)
-flags.DEFINE_integer("batch_size", 20, "B, images", lower_bound=1)
-flags.DEFINE_integer("num_particles", 50, "K, particles per image", lower_bound=1)
-flags.DEFINE_integer("hidden_size", 200, "units in each tanh layer", lower_bound=1)
-flags.DEFINE_integer("steps", 20, "updates in each timed call", lower_bound=1)
-flags.DEFINE_integer("repeats", 5, "timed calls of each", lower_bound=1)
-
 DATA_SIZE, NUM_DATA = 784, 1000
+
+
+def define_flags() -> None:
+    """What is replicated, and how often it is timed."""
+    flags.DEFINE_list("methods", ["rem_v1"], "methods to time")
+    flags.DEFINE_integer("num_replicas", 5, "R", lower_bound=2)
+    flags.DEFINE_integer("batch_size", 20, "B, images", lower_bound=1)
+    flags.DEFINE_integer("num_particles", 50, "K, particles per image", lower_bound=1)
+    flags.DEFINE_integer("hidden_size", 200, "units in each tanh layer", lower_bound=1)
+    flags.DEFINE_integer("steps", 20, "updates in each timed call", lower_bound=1)
+    flags.DEFINE_integer("repeats", 5, "timed calls of each", lower_bound=1)
+    flags.DEFINE_string("json", None, "file for the rows")
 
 
 def measure(method: str) -> dict[str, float | str]:
@@ -77,9 +83,13 @@ def measure(method: str) -> dict[str, float | str]:
 
 def main() -> None:
     """Measure and print the table."""
+    write_rows(FLAGS.json, [])
     rows = [measure(method) for method in FLAGS.methods]
-    print(markdown(rows, list(rows[0])))
+    write_rows(FLAGS.json, rows)
+    sizes = f"B={FLAGS.batch_size}, K={FLAGS.num_particles}, R={FLAGS.num_replicas}"
+    print(f"{machine()}, {sizes}\n\n{markdown(rows, list(rows[0]))}")
 
 
 if __name__ == "__main__":
+    define_flags()
     command_line.run(main)

@@ -2,16 +2,15 @@
 
     python -m benchmarks.roofline --method=rem_v1 --num_particles=1000
 
-Measures the rate of large float32 matrix products and of copies, and beside them the arithmetic
-and the memory traffic that a step needs at least, divided by its time: the products of the decoder
-for every particle drawn, scored and differentiated, and one reading and writing of each array of
-logits. A step far below both rates waits for something else.
+Measures the rate of large float32 matrix products and of copies, and beside them what a step has to
+do, divided by its time: the products of the decoder for every particle drawn, scored and
+differentiated, and the traffic if each array of logits were written and read once (a compiler that
+fuses the likelihood with the last layer writes none). A step far below both rates waits for
+something else.
 """
 
-import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -21,7 +20,7 @@ from absl import flags
 from jax import lax
 
 from benchmarks.machine import machine
-from benchmarks.measure import median
+from benchmarks.measure import median, write_rows
 from benchmarks.peers import ours
 from benchmarks.peers.work import DATA_SIZE, HIDDEN_SIZE, LATENT_SIZE, Work
 from experiments import command_line
@@ -76,7 +75,7 @@ def device_rates(size: int) -> tuple[float, float]:
 
 
 def step_needs(method: str, batch_size: int, num_particles: int) -> tuple[float, float]:
-    """(operations, bytes) that an exact step needs at least.
+    """(operations, bytes) of an exact step, with every array of logits written and read once.
 
     Every particle drawn is scored by one forward pass, and K of each image take part in the
     gradient, which is two more.
@@ -93,6 +92,7 @@ def step_needs(method: str, batch_size: int, num_particles: int) -> tuple[float,
 
 def main() -> None:
     """Measure the device and the step; print both."""
+    write_rows(FLAGS.json, [])
     matrix_rate, copy_rate = device_rates(FLAGS.size)
     work = Work(FLAGS.method, FLAGS.batch_size, FLAGS.num_particles, None, 1)
     seconds = seconds_of(ours.prepare(work).run)
@@ -108,8 +108,7 @@ def main() -> None:
         },
     ]
     print(f"{machine()}\n\n{markdown(rows, ['what', 'GFLOP/s', 'GB/s', 'milliseconds'])}")
-    if FLAGS.json:
-        Path(FLAGS.json).write_text(json.dumps(rows, indent=1) + "\n")
+    write_rows(FLAGS.json, rows)
 
 
 if __name__ == "__main__":

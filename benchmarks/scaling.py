@@ -8,16 +8,15 @@ step is expected to take less than --seconds. Memory should not depend on K, and
 in proportion to it.
 """
 
-import json
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from benchmarks.machine import machine
-from benchmarks.measure import median
+from benchmarks.measure import median, write_rows
 from benchmarks.peers import ours
 from benchmarks.peers.work import Work
 from experiments import command_line
@@ -85,16 +84,24 @@ def measure(method: str, keep: int | None) -> list[Row]:
     return rows
 
 
-def spread(rows: Sequence[Row]) -> str:
-    """How much more memory the largest K takes than the smallest, per form."""
-    forms = dict.fromkeys((row["method"], row["keep"]) for row in rows)
+def summary(rows: Sequence[Row]) -> str:
+    """Per form: how much more memory the largest step takes than the smallest, and time's order.
+
+    The order is the slope of log time against log K between the two largest K that were timed: 1 is
+    proportional.
+    """
     lines = []
-    for method, keep in forms:
-        sizes = [
-            row["temp_bytes"] for row in rows if (row["method"], row["keep"]) == (method, keep)
-        ]
-        excess = 100.0 * (max(sizes) / min(sizes) - 1.0)
-        lines.append({"method": method, "keep": keep, "spread of memory (%)": excess})
+    for method, keep in dict.fromkeys((row["method"], row["keep"]) for row in rows):
+        mine = [row for row in rows if (row["method"], row["keep"]) == (method, keep)]
+        sizes = [row["temp_bytes"] for row in mine]
+        timed = [(row["num_particles"], row["milliseconds"]) for row in mine if row["milliseconds"]]
+        line = {"method": method, "keep": keep}
+        line["spread of memory (%)"] = 100.0 * (max(sizes) / min(sizes) - 1.0)
+        line["order of time in K"] = None
+        if len(timed) > 1:
+            (few, short), (many, long) = timed[-2:]
+            line["order of time in K"] = float(np.log(long / short) / np.log(many / few))
+        lines.append(line)
     return markdown(lines, list(lines[0]))
 
 
@@ -135,15 +142,15 @@ def draw(path: PathLike, rows: Sequence[Row]) -> None:
 def main() -> None:
     """Measure every form; write after each, so that what is measured is never lost."""
     rows: list[Row] = []
+    write_rows(FLAGS.json, rows)
     for method in FLAGS.methods:
         for keep in (None, FLAGS.keep) if accepts(method, "keep") else (None,):
             rows += measure(method, keep)
             print(markdown(rows[-1:], list(rows[0])).splitlines()[-1], flush=True)
-            if FLAGS.json:
-                Path(FLAGS.json).write_text(json.dumps(rows, indent=1) + "\n")
+            write_rows(FLAGS.json, rows)
     shown = [row | {"temporary MB": row["temp_bytes"] / 1e6} for row in rows]
     columns = ["method", "keep", "num_particles", "temporary MB", "milliseconds"]
-    print(f"\n{machine()}, B={FLAGS.batch_size}\n\n{markdown(shown, columns)}\n\n{spread(rows)}")
+    print(f"\n{machine()}, B={FLAGS.batch_size}\n\n{markdown(shown, columns)}\n\n{summary(rows)}")
     if FLAGS.picture:
         draw(FLAGS.picture, rows)
 

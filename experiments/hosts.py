@@ -1,7 +1,9 @@
 """Several hosts: processes that are one run. Only the first of them reads and writes its files."""
 
+import json
+import zlib
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -64,6 +66,33 @@ def join() -> None:
             f"the {count} hosts did not find one another ({reason}): give every host the same "
             "--num_hosts and --coordinator=ADDRESS:PORT of host 0, and its own --host_index"
         ) from error
+
+
+def require_same(what: str, value: Any) -> None:
+    """Nothing where every host gives the same value; all call it at the same point.
+
+    Args:
+        what: the value is, for the message.
+        value: what JSON can hold; of a dictionary the message names the entries that differ.
+
+    Raises:
+        InputError: on every host, where they differ.
+    """
+    parts = value if isinstance(value, dict) else {"": value}
+    # Where the files are is each host's own affair.
+    names = [name for name in parts if name != "data_dir"]
+    # 31 bits: JAX counts in 32 with a sign.
+    sums = gather(*(zlib.crc32(json.dumps(parts[name]).encode()) >> 1 for name in names))
+    differing = [
+        name for name, column in zip(names, sums.T, strict=True) if len(np.unique(column)) > 1
+    ]
+    if differing:
+        told = ", ".join(f"--{name}" for name in differing if name)
+        raise InputError(
+            f"the hosts do not have the same {what}{told and f' ({told})'}: give every host the "
+            "same command and data files; with --resume, repeat the flags where the run's folder "
+            "cannot be read"
+        )
 
 
 def is_first() -> bool:

@@ -84,8 +84,7 @@ class MethodOptions:
         "gamma", "share of a particle's own weight in its control variate, 0 to 1 (default 1)"
     )
     num_partitions: int | None = _option(
-        "num_partitions",
-        "J, steps from r to the posterior; 1 is the evidence lower bound (default 5)",
+        "num_partitions", "J, steps from r to the posterior (default 5)"
     )
     first_beta: float | None = _option(
         "first_beta", "power of the weights after the first step, between 0 and 1 (default 0.025)"

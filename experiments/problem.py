@@ -26,7 +26,7 @@ from remjax.data import Dataset, load
 from remjax.data.binarization import fixed
 from remjax.errors import InputError
 from remjax.networks import in_bfloat16
-from remjax.sharding import DATA, PARTICLES, check_divides, make_mesh
+from remjax.sharding import DATA, PARTICLES, make_mesh
 from remjax.types import Batch, Estimator, Model, Recognition
 from remjax.uncertain_weights import with_weight_divergence
 
@@ -58,7 +58,6 @@ def build(settings: Settings) -> Problem:
         InputError: for settings that do not go together, or data that cannot be had.
     """
     mesh = _mesh(settings.mesh)
-    check_divides(mesh, settings.batch_size)
     dataset = look_up(SPLITS, "split", settings.split)(
         _load(settings.dataset, settings.data_dir, settings.split_seed)
     )

@@ -189,7 +189,7 @@ def write_report(root: Path, points: Sequence[Point], found: Mapping[Settings, R
     parts = [table]
     if told:
         title = "Where the paper's orderings hold: gain in test log-likelihood"
-        note = "unclear: within two standard errors over seeds, or one seed"
+        note = "unclear: a t-test over seeds (5 %) does not tell it from zero, or one seed"
         parts.append(f"{write_table(root, 'orderings', told, title=title, note=note)}\n{note}")
     for name, figure in FIGURES.items():
         shown = [point for point in points if point.figure == name]

@@ -88,7 +88,7 @@ class Settings(MethodOptions):
     epsilon_hat: bool = _setting(False, "Adam in its epsilon-hat form, as in the papers' codes")
     adam_b1: float = _setting(0.9, "decay of the first moment of Adam")
     adam_initial_nu: float = _setting(
-        0.0, "second moments of Adam at the start, for --epsilon_hat; 1 in the release of IWAE"
+        0.0, "second moments of Adam at the start, for --epsilon_hat; 1/400 in the release of IWAE"
     )
     init_from: str | None = _setting(
         None, "folder of a finished run whose parameters and optimizer state this one starts from"
@@ -179,11 +179,11 @@ class Settings(MethodOptions):
         # One image has no standard error, and its latents no activity.
         if self.eval_size is not None and (self.eval_size < 0 or self.eval_size == 1):
             raise InputError(f"--eval_size={self.eval_size} cannot be: give 0 (all), 2 or more")
-        if self.keep is not None and self.keep > self.num_particles:
-            raise InputError(
-                f"--keep={self.keep} is more than --num_particles={self.num_particles}: "
-                "lower it, or leave it out to keep all particles"
-            )
+        for flag, otherwise in (("keep", "to keep all particles"), ("chunk_size", "")):
+            value = getattr(self, flag)
+            if value is not None and value > self.num_particles:
+                told = f"--{flag}={value} is more than --num_particles={self.num_particles}"
+                raise InputError(f"{told}: lower it, or leave it out {otherwise}".rstrip())
 
     def _check_seeds(self) -> None:
         if not 0 <= self.seed <= 2**32 - self.num_replicas:

@@ -31,6 +31,7 @@ from experiments.settings import MAY_CHANGE, Settings
 from experiments.stopping import stop_on_signal
 from experiments.tables import upright
 from remjax.errors import InputError
+from remjax.sharding import check_divides
 
 FLAGS = flags.FLAGS
 
@@ -86,7 +87,10 @@ def main() -> None:
     settings = settings_from_flags()
     config = dataclasses.asdict(settings)
     hosts.join()
+    hosts.require_same("settings", config)
     problem = build(settings)  # what cannot be is refused before anything is written
+    hosts.require_same("images", problem.data_checksum)
+    check_divides(problem.mesh, settings.batch_size)
     require_fit(problem, settings)
     run = hosts.on_first(
         lambda: start(FLAGS.run_dir, config, resume=FLAGS.resume, may_change=MAY_CHANGE)
@@ -99,7 +103,9 @@ def main() -> None:
             try:
                 result = run_to_result(settings, run, stop)
             except Stopped:
-                print(f"stopped by {stop.signal_name}; everything is saved: go on with --resume")
+                if run is not None:
+                    by = stop.signal_name or "another host"
+                    print(f"stopped by {by}; everything is saved: go on with --resume")
                 return
         if run is not None:
             print(f"\n{upright(result, COLUMNS)}\n{remarks(result)}")

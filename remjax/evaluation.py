@@ -158,9 +158,11 @@ def _block(
     ) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
         joint = model.joint(params.theta, x)
         key_proposal, key = jax.random.split(key)
-        r = recognition.distribution(params.eta, x)
-        q = proposal(key_proposal, joint, r, num_particles, chunk_size)
-        log_w = log_weights(key, joint, q, num_particles, chunk_size=chunk_size)
+        # A figure is the same on every device: accelerators round factors to 10 bits by default.
+        with jax.default_matmul_precision("highest"):
+            r = recognition.distribution(params.eta, x)
+            q = proposal(key_proposal, joint, r, num_particles, chunk_size)
+            log_w = log_weights(key, joint, q, num_particles, chunk_size=chunk_size)
         return log_mean_exp(log_w), effective_sample_size(log_w), pareto_k(log_w)
 
     def rows(params: Params, rows: tuple[Key[Array, " B"], Float[Array, "B X"]]) -> PyTree:

@@ -44,8 +44,10 @@ def gaussian_log_likelihood(
 ) -> Float[Array, "*shape"]:
     """log N(x; mean, diag(exp(log_scale))^2), summed over the last axis, in nats.
 
-    Written in the log of the scale so that no small scale is ever squared to zero. Gradients reach
-    all three arguments.
+    Written in the log of the scale so that no small scale is ever squared to zero, and so that
+    nothing but the squares is summed beside the means (see above). Gradients reach all three
+    arguments.
     """
     standard = (x - mean) * jnp.exp(-log_scale)
-    return jnp.sum(-0.5 * jnp.square(standard) - log_scale - 0.5 * jnp.log(2 * jnp.pi), axis=-1)
+    constant = 0.5 * x.shape[-1] * jnp.log(2 * jnp.pi)
+    return -0.5 * jnp.sum(jnp.square(standard), axis=-1) - jnp.sum(log_scale, axis=-1) - constant

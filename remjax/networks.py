@@ -53,8 +53,9 @@ def in_bfloat16(initialization: Initialization) -> Initialization:
     """The same layers, whose products round their factors to bfloat16 and are summed in float32.
 
     For a decoder that scores many particles on a device that multiplies bfloat16 faster.
-    Parameters, biases, activations and gradients stay float32: a rounded bias would be off by the
-    same for all particles. The rounding, 8 bits of each factor, moves log p(x, z).
+    Parameters, biases and activations stay float32: a rounded bias would be off by the same for all
+    particles. The rounding, 8 bits of each factor, moves log p(x, z); gradients are rounded where
+    they pass back through a product, and summed in float32.
     """
 
     def make(in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nnx.Linear:

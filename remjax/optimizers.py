@@ -34,7 +34,9 @@ def scale_by_adam_epsilon_hat(
         b2: decay of the second moment.
         eps: epsilon-hat, in units of the gradient. Codes that sum the loss over a batch of B with
             epsilon e correspond to a mean loss with e / B.
-        initial_nu: the second moments at the start; 1 in the release of IWAE, an implicit warm-up.
+        initial_nu: the second moments at the start, in units of the gradient squared; 1 in the
+            release of IWAE, whose loss is summed over 20 images, is 1/400 for a mean loss: an
+            implicit warm-up.
     """
 
     def init(params: PyTree) -> EpsilonHatState:

@@ -166,7 +166,7 @@ def particle_sum(
     def as_particle(
         z: PyTree, key: Key[Array, ""], weight: Float[Array, ""], log_w: Float[Array, ""]
     ) -> PyTree:
-        return summand(Particle(z, key, weight, log_w, count))
+        return summand(Particle(z, key, weight, log_w, count, posterior.foreign))
 
     if posterior.kept is not None:
         kept, is_own = _own_places(posterior.kept)
@@ -206,7 +206,7 @@ def particle_sum(
 
     shapes = jax.eval_shape(chunk_sum, jnp.zeros((), int))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    return sum_over_particles(lax.scan(add, zeros, jnp.arange(cut.turns))[0])
+    return sum_over_particles(cut.stream(add, zeros)[0])
 
 
 def _own_places(kept: Reservoir) -> tuple[Reservoir, Bool[Array, " M"]]:

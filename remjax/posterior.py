@@ -22,6 +22,7 @@ class Particle(NamedTuple):
         weight: the self-normalised weight among all K particles.
         log_w: the unnormalised log-weight, nats.
         num_particles: K.
+        foreign: as that of the `Posterior`.
     """
 
     z: PyTree
@@ -29,9 +30,19 @@ class Particle(NamedTuple):
     weight: Float[Array, ""]
     log_w: Float[Array, ""]
     num_particles: int
+    foreign: bool = False
 
     def z_along(self, proposal: Distribution) -> PyTree:
-        """z with the gradient of the proposal that drew it, through the draw (reparameterised)."""
+        """z with the gradient of the proposal that drew it, through the draw (reparameterised).
+
+        Raises:
+            InputError: for a particle of another law, to which that path does not lead.
+        """
+        if self.foreign:
+            raise InputError(
+                "a gradient through z needs particles of the recognition network: choose "
+                "hyperproposal=from_r, or a hyperobjective that takes z as it is"
+            )
         # With the very array z as its value, and not a second draw of it, the compiler sees that a
         # decoder applied to either is applied once.
         return _z_along(self.z, proposal.rsample(self.key))
@@ -66,6 +77,7 @@ class Posterior:
         num_particles: K.
         chunk_size: particles held in memory at a time.
         powers: the powers of the weights that the rows of `moments` belong to.
+        foreign: whether the particles are known to be of another law than the recognition network.
     """
 
     key: Key[Array, ""]
@@ -77,6 +89,7 @@ class Posterior:
     num_particles: int = dataclasses.field(metadata={"static": True})
     chunk_size: int = dataclasses.field(metadata={"static": True})
     powers: tuple[float, ...] = dataclasses.field(default=(1.0,), metadata={"static": True})
+    foreign: bool = dataclasses.field(default=False, metadata={"static": True})
 
     @property
     def log_evidence(self) -> Float[Array, ""]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from remjax.errors import InputError
 from remjax.training import TrainState
 
 # Every part of the state of several replicas has a first axis for them, but for the one step that
@@ -13,7 +14,13 @@ _AXES = TrainState._make(None if name == "step" else 0 for name in TrainState._f
 
 
 def stack_replicas(states: Sequence[TrainState]) -> TrainState:
-    """The states of several runs at the same step as one, its arrays [R, ...], its step common."""
+    """The states of several runs at the same step as one, its arrays [R, ...], its step common.
+
+    Raises:
+        InputError: for no states, or states at different steps.
+    """
+    if len({int(state.step) for state in states}) != 1:
+        raise InputError("replicas share one step: stack one state or more, all at the same step")
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
     # A copy: the stacked state will be donated, and the first run's must live on.
     return stacked._replace(step=jnp.copy(states[0].step))

@@ -1,5 +1,10 @@
 """The likelihoods of data, value and gradient, against SciPy in float64."""
 
+import json
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,3 +75,56 @@ def test_gaussian_log_likelihood():
     np.testing.assert_allclose(value, expected, rtol=2e-6)
     tiny = gaussian_log_likelihood(jnp.zeros(2), jnp.full(2, -60.0), jnp.zeros(2))
     np.testing.assert_allclose(tiny, 2 * (60.0 - 0.5 * np.log(2 * np.pi)), rtol=1e-6)
+
+
+_FUSED = """
+import jax, jax.numpy as jnp, json, numpy as np
+from remjax.likelihoods import bernoulli_log_likelihood, gaussian_log_likelihood
+
+rng = np.random.default_rng(0)
+hidden = np.tanh(rng.normal(size=(4, 500, 200)))
+kernel, bias = 0.3 * rng.normal(size=(200, 784)), rng.normal(size=784)
+inputs = [jnp.asarray(array, jnp.float32) for array in (hidden, kernel, bias)]
+exact = [np.asarray(array, np.float64) for array in inputs]
+out = exact[0] @ exact[1] + exact[2]
+bits = (rng.uniform(size=(4, 784)) < 1 / (1 + np.exp(-out[:, 0]))).astype(np.float64)
+grey, log_scale = rng.uniform(size=(4, 784)), rng.uniform(np.log(0.05), 0.0, 784)
+
+def bernoulli(hidden, kernel, bias):
+    x = jnp.asarray(bits, jnp.float32)[:, None]
+    return bernoulli_log_likelihood(hidden @ kernel + bias, x)
+
+def gaussian(hidden, kernel, bias):
+    scale, x = jnp.asarray(log_scale, jnp.float32), jnp.asarray(grey, jnp.float32)[:, None]
+    return gaussian_log_likelihood(hidden @ kernel + bias, scale, x)
+
+standard = (np.float32(grey)[:, None] - out) / np.exp(np.float32(log_scale).astype(np.float64))
+expected = {
+    "bernoulli": (bits[:, None] * out - np.logaddexp(0, out)).sum(-1),
+    "gaussian": (-standard**2 / 2 - np.float32(log_scale) - np.log(2 * np.pi) / 2).sum(-1),
+}
+found = {}
+for name, function in (("bernoulli", bernoulli), ("gaussian", gaussian)):
+    program = jax.jit(function).lower(*inputs).compile()
+    error = np.abs(np.asarray(program(*inputs), np.float64) - expected[name])
+    found[name] = {
+        "absolute": float(error.max()),
+        "relative": float((error / np.abs(expected[name])).max()),
+        "share of the logits": program.memory_analysis().temp_size_in_bytes / (4.0 * out.size),
+    }
+print(json.dumps(found))
+"""
+
+
+def test_last_layer_and_likelihood_are_one_pass_and_exact():
+    """As users run it: compiled with XLA's own flags, and on top of a product of matrices."""
+    flags = {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", _FUSED], capture_output=True, text=True, env=os.environ | flags
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["bernoulli"]["absolute"] < 1e-3
+    assert found["gaussian"]["relative"] < 1e-6
+    for figures in found.values():
+        assert figures["share of the logits"] < 0.5

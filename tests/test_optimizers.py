@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from experiments.presets import PRESETS
 from remjax.errors import InputError
 from remjax.optimizers import adam, burda_schedule, each_part, scale_by_adam_epsilon_hat
 from remjax.types import Params
@@ -52,6 +53,17 @@ def test_second_moments_that_start_at_one_warm_up(gradient, figures):
     transformation = scale_by_adam_epsilon_hat(b1=0.99, eps=1e-4, initial_nu=1.0)
     sizes = steps(transformation, jnp.full((1000, 1), gradient))[[0, 99, 999], 0]
     np.testing.assert_allclose(sizes, figures, rtol=0.06)
+
+
+def test_release_of_iwae_in_units_of_a_mean_loss():
+    """Its loss is summed over 20 images; the preset has the same steps for the mean of them."""
+    gradients = jax.random.normal(jax.random.key(0), (50, 3))
+    summed = scale_by_adam_epsilon_hat(b1=0.99, eps=1e-4, initial_nu=1.0)
+    preset = PRESETS["iwae_release"]
+    mean = scale_by_adam_epsilon_hat(
+        b1=preset["adam_b1"], eps=5e-6, initial_nu=preset["adam_initial_nu"]
+    )
+    np.testing.assert_allclose(steps(mean, gradients / 20), steps(summed, gradients), rtol=1e-4)
 
 
 def test_burda_schedule():

@@ -3,10 +3,19 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from remjax.errors import InputError
+from remjax.estimators.composition import compose
 from remjax.estimators.elbo import vae
 from remjax.estimators.groups import ciwae, miwae, piwae
 from remjax.estimators.importance_weighted import dreg, iwae, stl
+from remjax.estimators.objectives import (
+    exclusive_kl,
+    expected_complete_log_likelihood,
+    importance_weighted_bound,
+)
+from remjax.estimators.proposals import from_defensive, from_pooled, from_r, from_s
 from remjax.estimators.renyi import vr
 from remjax.estimators.wake_sleep import rws, rws_dreg
 from remjax.particles import e_step, particle_sum
@@ -124,3 +133,20 @@ def test_the_bound_is_the_surrogate_plus_the_entropy_of_resampling(key):
     bound, surrogate, entropy = run(key)
     np.testing.assert_allclose(bound, surrogate + entropy - np.log(7), rtol=1e-5)
     assert 0.1 < entropy < np.log(7)
+
+
+@pytest.mark.parametrize("hyperproposal", [from_s, from_pooled, from_defensive(0.2)])
+@pytest.mark.parametrize("hyperobjective", [importance_weighted_bound, exclusive_kl])
+def test_no_path_leads_to_the_particles_of_another_law(hyperproposal, hyperobjective):
+    estimator = compose(
+        MODEL,
+        linear_gaussian.diagonal_recognition(TRUTH),
+        num_particles=4,
+        objective=expected_complete_log_likelihood,
+        proposal=from_r,
+        hyperobjective=hyperobjective,
+        hyperproposal=hyperproposal,
+    )
+    batch = Batch(X[None], jnp.zeros(1, int))
+    with pytest.raises(InputError, match="choose hyperproposal=from_r"):
+        jax.eval_shape(estimator.estimate, TRUTH.params(ETA), (), jax.random.key(0), batch)

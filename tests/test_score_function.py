@@ -135,6 +135,7 @@ key = jax.random.key(0)
         (vimco, BITS, {"num_particles": 1}, "vimco compares each particle with the others"),
         (ovis, BITS, {"num_particles": 1}, "ovis compares each particle with the others"),
         (ovis, BITS, {"gamma": 1.5}, "gamma is 1.5: give a number from 0 to 1"),
+        (nvil, BITS, {"baseline": None, "centring": False}, "neither a baseline nor centring"),
         (tvo, BITS, {"num_particles": 1}, "tvo compares each particle with their mean"),
         (tvo, BITS, {"num_partitions": 0}, "num_partitions is 0: give 1 or more"),
         (tvo, REAL, {"first_beta": 1.0}, "first_beta is 1.0: give a number above 0 and below 1"),

@@ -10,16 +10,14 @@ starting a step: a compiled epoch here, a loop in PyTorch. A peer that is missin
 not fit is a row that says so.
 """
 
-import json
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from absl import flags
 
 from benchmarks.machine import machine
-from benchmarks.measure import median, median_ratio
+from benchmarks.measure import median, median_ratio, write_rows
 from benchmarks.peers.picture import draw
 from benchmarks.peers.processes import workers
 from benchmarks.peers.work import DATA_SIZE, Work
@@ -113,7 +111,13 @@ def time_group(work: Work) -> list[Row]:
             if count >= 3 and time.perf_counter() - began > FLAGS.seconds:
                 break
             for name, worker in list(ready.items()):
-                spent, peaks[name] = worker.run()
+                try:
+                    spent, peaks[name] = worker.run()
+                except InputError as error:
+                    failed[name] = str(error)
+                    seconds.pop(name, None)
+                    ready.pop(name).end()
+                    continue
                 seconds.setdefault(name, []).append(spent)
         temp_bytes = {name: worker.temp_bytes for name, worker in ready.items()}
     return list(_rows(work, seconds, peaks, temp_bytes, failed | too_large))
@@ -128,15 +132,17 @@ def _rows(
 ) -> Iterator[Row]:
     ours = {name: times for name, times in seconds.items() if name.startswith("remjax")}
     for name in [*seconds, *failed]:
-        for form, times in ours.items():
-            if name in ours and name != form:
-                continue
+        # A row per form of ours that it is compared with; what failed is told once of each too.
+        for form in [name] if name.startswith("remjax") else ours or ["remjax"]:
             row: Row = {
                 "method": work.method if work.steps == 1 else "epoch",
-                "implementation": "remjax" if name in ours else name,
+                "implementation": "remjax" if name.startswith("remjax") else name,
                 "batch_size": work.batch_size,
                 "num_particles": work.num_particles,
                 "keep": FLAGS.keep if "keep" in form else None,
+                "milliseconds": None,
+                "temp_bytes": None,
+                "speedup": None,
             }
             if name in failed:
                 yield row | {"error": failed[name]}
@@ -144,7 +150,7 @@ def _rows(
             yield row | {
                 "milliseconds": 1e3 * median(seconds[name]) / work.steps,
                 "temp_bytes": temp_bytes[name],
-                "speedup": median_ratio(times, seconds[name]),
+                "speedup": median_ratio(ours[form], seconds[name]) if form in ours else None,
                 "peak_bytes": peaks[name],
                 "rounds": len(seconds[name]),
             }
@@ -159,9 +165,9 @@ def table(rows: list[Row]) -> str:
             "K": row["num_particles"],
             "implementation": row["implementation"],
             "keep": row["keep"],
-            "ms per step": row.get("milliseconds"),
-            "ratio": row.get("speedup", row.get("error")),
-            "temporary MB": row["temp_bytes"] / 1e6 if row.get("temp_bytes") else None,
+            "ms per step": row["milliseconds"],
+            "ratio": row.get("error", row["speedup"]),
+            "temporary MB": row["temp_bytes"] / 1e6 if row["temp_bytes"] else None,
             "process MB": row["peak_bytes"] / 1e6 if row.get("peak_bytes") else None,
         }
         for row in rows
@@ -172,11 +178,11 @@ def table(rows: list[Row]) -> str:
 def main() -> None:
     """Time every group; write after each, so that what is measured is never lost."""
     rows: list[Row] = []
+    write_rows(FLAGS.json, rows)
     for work in list(groups()):
         rows += time_group(work)
         print(table(rows[-1:]).splitlines()[-1], flush=True)
-        if FLAGS.json:
-            Path(FLAGS.json).write_text(json.dumps(rows, indent=1) + "\n")
+        write_rows(FLAGS.json, rows)
     print(f"\n{machine()}\n\n{table(rows)}")
     if FLAGS.picture:
         draw(FLAGS.picture, rows)

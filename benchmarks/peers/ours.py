@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from benchmarks.peers.work import (
     ADAM_EPSILON,
@@ -18,20 +19,22 @@ from benchmarks.peers.work import (
 from experiments.methods import build_estimator
 from remjax.estimators.batches import rows_in_flight
 from remjax.estimators.proposals import Draws
+from remjax.hierarchies import sigmoid_belief_network, sigmoid_belief_recognition
 from remjax.matching import shrunk, weighted
 from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
 from remjax.optimizers import adam
 from remjax.training import init_train_state, make_epoch, make_train_step
-from remjax.types import Batch
+from remjax.types import Batch, Model, Recognition
+
+# These serve latents of bits alone.
+_OF_BITS = ("disarm", "rem_v1_bernoulli", "rem_v2_bernoulli")
 
 
 def prepare(work: Work) -> Prepared:
     """A training step (or `steps` of them as part of an epoch), or the forward pass alone."""
     number = work.batch_size * work.steps
     x, mean = images(number)
-    sizes = {"latent_size": LATENT_SIZE, "hidden_sizes": (HIDDEN_SIZE, HIDDEN_SIZE)}
-    model = gaussian_model(bernoulli_likelihood(mean), **sizes)
-    recognition = gaussian_recognition(mean, **sizes)
+    model, recognition = _networks(work.method, mean)
     data = jnp.asarray(x)
     options: dict[str, Any] = {"num_particles": work.num_particles, "keep": work.keep}
     if work.method == "rem_v1":
@@ -82,3 +85,17 @@ def prepare(work: Work) -> Prepared:
         jax.block_until_ready(state)
 
     return Prepared(run, compiled.memory_analysis().temp_size_in_bytes)
+
+
+def _networks(method: str, mean: np.ndarray) -> tuple[Model, Recognition]:
+    """The Gaussian networks, or for a method of bits belief networks of the same sizes."""
+    likelihood = bernoulli_likelihood(mean)
+    hidden_sizes = (HIDDEN_SIZE, HIDDEN_SIZE)
+    if method in _OF_BITS:
+        layers = {"latent_sizes": (LATENT_SIZE,), "hidden_sizes": (hidden_sizes,)}
+        return (
+            sigmoid_belief_network(likelihood, **layers),
+            sigmoid_belief_recognition(mean, **layers),
+        )
+    one = {"latent_size": LATENT_SIZE, "hidden_sizes": hidden_sizes}
+    return gaussian_model(likelihood, **one), gaussian_recognition(mean, **one)

@@ -15,7 +15,7 @@ def draw(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
     """
     panels: dict[tuple[str, int, int], dict[str, float]] = {}
     for row in rows:
-        if "milliseconds" in row:
+        if row["milliseconds"]:
             kept = (
                 f", keep={row['keep']}" if row["implementation"] == "remjax" and row["keep"] else ""
             )

@@ -40,8 +40,12 @@ def _thermodynamic(net: SigmoidBelief, params: Params, num_particles: int) -> Fl
     bound = jnp.zeros(())
     for beta, step in ((0.0, 0.3), (0.3, 0.7)):
         log_v = beta * log_joint + (1.0 - beta) * log_r - drawn_from
-        mean = jnp.sum(jax.nn.softmax(log_v[tuples], axis=1) * (log_joint - log_r)[tuples], axis=1)
-        bound += step * (jnp.exp(jnp.sum(drawn_from[tuples], axis=1)) @ mean)
+        log_w = (log_joint - log_r)[tuples]
+        v = jax.nn.softmax(log_v[tuples], axis=1)
+        # log w moves under weights that stand still, and the weights move, the more the fewer.
+        moving = jnp.sum(lax.stop_gradient(v) * log_w, axis=1)
+        moved = jnp.sum(v * lax.stop_gradient(log_w), axis=1) * num_particles / (num_particles - 1)
+        bound += step * (jnp.exp(jnp.sum(drawn_from[tuples], axis=1)) @ (moving + moved))
     return -bound
 
 

@@ -38,6 +38,8 @@ def cases() -> list[Case]:
     found += [_of_r("ovis(gamma=0)", ovis, count, BOUND, gamma=0.0) for count in (2, 3)]
     steps = {"num_partitions": 2, "first_beta": 0.3}
     found += [_of_r("tvo", tvo, count, THERMODYNAMIC, **steps) for count in (2, 3)]
+    name = "tvo(num_partitions=1)"
+    found += [_of_r(name, tvo, count, LOWER_BOUND, num_partitions=1) for count in (2, 3)]
     found += [_of_r("rws", rws, count, BOUND, WAKE) for count in (1, 2, 3)]
     for name, method, theta, eta, options in (
         ("rws(dream_share=1)", rws, BOUND, SLEEP, {"dream_share": 1.0}),

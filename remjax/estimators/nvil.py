@@ -137,11 +137,16 @@ def nvil(
         chunk_size: particles per datapoint in memory at a time.
 
     Raises:
-        InputError: for counts below one, a decay outside of [0, 1), or signals that the model
-            cannot give.
+        InputError: for counts below one, a decay outside of [0, 1), neither a baseline nor
+            centring, or signals that the model cannot give.
     """
     if not 0.0 <= decay < 1.0:
         raise InputError(f"decay is {decay}: give a number from 0, and below 1")
+    if baseline is None and not centring:
+        raise InputError(
+            "nvil with neither a baseline nor centring is reinforce: give it one of them, or use "
+            "reinforce"
+        )
     choices = Choices(
         num_particles=num_particles,
         objective=evidence_lower_bound,

@@ -1,5 +1,6 @@
 """Where particles come from: the E-steps of one datapoint, and the choices among them."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -59,6 +60,7 @@ class Draws:
         chunk_size: int,
         keep: int | None,
     ) -> None:
+        """Draw nothing yet. Consumes the key; theta keeps its gradient in `joints_of` alone."""
         self.key, self._key_s = jax.random.split(key)
         self.joint = model.joint(lax.stop_gradient(theta), x)
         self._model, self._inputs = model, (theta, x)
@@ -90,6 +92,7 @@ class Draws:
             keep=self.keep,
             **options,
         )
+        posterior = dataclasses.replace(posterior, foreign=proposal is not self.recognition)
         self._scored_with[id(posterior)] = posterior, joints
         return posterior
 

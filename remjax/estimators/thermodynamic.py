@@ -29,8 +29,9 @@ def tvo(
     it, where E_j is over pi_j, proportional to r^(1 - beta_j) p^beta_j: the evidence lower bound is
     its first step. One set of particles of r serves all steps, with weights v_kj proportional to
     w_k^beta_j. The gradient of a step is E_j[grad log w] plus the covariance of grad log pi_j with
-    log w (their Eq. 12), whose normalised weights make a bias of order 1/K; no path through z, so
-    it serves latents of any kind.
+    log w (their Eq. 12), times K / (K - 1) as for any covariance of K draws. The normalised weights
+    make a bias of order 1/K, and none in the first step. No path through z: it serves latents of
+    any kind.
 
     Args:
         model: p_theta(x, z).
@@ -76,8 +77,9 @@ _Steps = tuple[tuple[float, float], ...]
 
 
 def _excess(posterior: Posterior, particle: Particle, beta: float) -> Float[Array, ""]:
-    """log w_k less its mean under pi_j, nats."""
-    return particle.log_w - posterior.mean_log_w(beta)
+    """K / (K - 1) times log w_k less its mean under pi_j, nats."""
+    count = particle.num_particles
+    return count / (count - 1) * (particle.log_w - posterior.mean_log_w(beta))
 
 
 def _of_theta(steps: _Steps) -> Objective:

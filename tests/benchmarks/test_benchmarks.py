@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from benchmarks import (
     gradient_variance,
     precision,
+    replicas,
     roofline,
     scaling,
     step_time,
@@ -16,7 +18,13 @@ from benchmarks.peers import __main__ as peers
 from benchmarks.peers.processes import workers
 from benchmarks.peers.work import Work
 
-_SCALING = ("--methods=rws", "--particles=64,128", "--keep=4", "--batch_size=2", "--repeats=1")
+_SCALING = (
+    "--methods=rws,disarm",
+    "--particles=64,128",
+    "--keep=4",
+    "--batch_size=2",
+    "--repeats=1",
+)
 _VARIANCE = (
     "--methods=iwae,disarm,nvil", "--particles=8", "--keep=4", "--train_size=100",
     "--train_steps=1", "--batch_size=4", "--draws=3", "--hidden_size=8", "--latent_size=2",
@@ -24,6 +32,10 @@ _VARIANCE = (
 _QUALITY = (
     "--methods=iwae:8:4", "--dataset=digits", "--minutes=0.001", "--turns=1", "--eval_size=4",
     "--eval_num_particles=8", "--hidden_size=8", "--latent_size=2",
+)  # fmt: skip
+_REPLICAS = (
+    "--num_replicas=2", "--batch_size=4", "--num_particles=4", "--hidden_size=8", "--steps=2",
+    "--repeats=1",
 )  # fmt: skip
 _ROOFLINE = ("--batch_size=2", "--num_particles=8", "--size=64", "--repeats=1")
 
@@ -34,8 +46,9 @@ _ROOFLINE = ("--batch_size=2", "--num_particles=8", "--size=64", "--repeats=1")
         (scaling, _SCALING, {"method", "keep", "num_particles", "temp_bytes"}, True),
         (time_to_quality, _QUALITY, {"method", "seconds", "log_likelihood"}, True),
         (roofline, _ROOFLINE, {"what", "GFLOP/s", "GB/s"}, False),
+        (replicas, _REPLICAS, {"method", "speedup of updates"}, False),
     ],
-    ids=["scaling", "time_to_quality", "roofline"],
+    ids=["scaling", "time_to_quality", "roofline", "replicas"],
 )
 def test_benchmark(module, arguments, columns, has_picture, tmp_path, run_binary):
     picture = [f"--picture={tmp_path / 'picture.png'}"] if has_picture else []
@@ -86,10 +99,29 @@ def test_gradient_variance(tmp_path, run_binary):
         ("sigmoid_belief", "nvil", 8, None),
     ]
     assert len(rows) == 2 * len(of_state)
-    assert all(row["theta_snr"] > 0.0 and row["eta_snr"] > 0.0 for row in rows)
-    for name in ("gaussian", "sigmoid_belief"):
+    assert all(row["theta_snr"] >= 0.0 and row["eta_snr"] >= 0.0 for row in rows)
+    for name in ("gaussian", "gaussian_keep", "sigmoid_belief"):
         assert (tmp_path / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "out" / "table.md").read_text() == done.stdout
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.5, 3.0])
+def test_signal_to_noise_is_not_raised_by_few_draws(ratio):
+    """Of 20 draws the mean of pure noise has a ratio of 0.15. What stands still does not count."""
+    noise = np.random.default_rng(0).normal(size=(20, 4000))
+    gradients = np.concatenate([5.0 * (ratio + noise), np.ones((20, 4000))], axis=1)
+    assert gradient_variance.signal_to_noise(gradients) == pytest.approx(ratio, abs=0.1)
+
+
+def test_seconds_to_a_target_lie_between_the_turns():
+    rows = [
+        {"seconds": 2.0 * turn, "log_likelihood": value}
+        for turn, value in enumerate((-100.0, -90.0, -95.0, -80.0), start=1)
+    ]
+    assert time_to_quality.seconds_to(-95.0, rows) == 3.0
+    assert time_to_quality.seconds_to(-85.0, rows) == pytest.approx(6.0 + 2.0 * 10 / 15)
+    assert time_to_quality.seconds_to(-120.0, rows) == 2.0
+    assert time_to_quality.seconds_to(-70.0, rows) is None
 
 
 def test_peers(tmp_path, run_binary):
@@ -134,6 +166,7 @@ def test_a_peer_that_is_missing_says_so():
         (scaling, ["--methods=remv1"], "--method=remv1 is not known: use one of rem_v1"),
         (gradient_variance, ["--particles=0"], "--particles=0: give positive whole numbers"),
         (time_to_quality, ["--dataset=digits", "--methods=iwae:x"], "write it as name:K:keep"),
+        (peers, ["--json=/nowhere/rows.json"], "cannot write /nowhere/rows.json"),
     ],
 )
 def test_bad_input_is_one_line(module, arguments, message, run_binary):

@@ -11,11 +11,12 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import train
+from experiments import hosts, train
 from experiments.problem import build
 from experiments.settings import Settings
 from experiments.starting import initial_state
 from remjax import checkpoints
+from remjax.errors import InputError
 
 _ROOT = Path(__file__).parents[2]
 _TRAIN = [sys.executable, "-m", "experiments.train"]
@@ -112,3 +113,23 @@ def test_hosts_that_do_not_find_one_another_are_one_line(run_binary, tiny, tmp_p
     assert "the 2 hosts did not find one another (DEADLINE_EXCEEDED: nobody there): give" in (
         done.stderr
     )
+
+
+def test_hosts_that_do_not_run_the_same_say_what_differs(monkeypatch):
+    settings = {"epochs": 3, "learning_rate": 1e-3, "data_dir": "here"}
+
+    def as_if_beside(other):
+        """`gather` as this host sees it beside one with other settings."""
+        theirs = []
+        monkeypatch.setattr(hosts, "gather", lambda *sums: theirs.append(sums) or np.array([sums]))
+        hosts.require_same("settings", other)
+        monkeypatch.setattr(hosts, "gather", lambda *sums: np.array([sums, theirs[0]]))
+
+    as_if_beside(settings | {"data_dir": "there"})
+    hosts.require_same("settings", settings)
+    as_if_beside(settings | {"learning_rate": 2e-3})
+    with pytest.raises(InputError, match=r"the same settings \(--learning_rate\): give every host"):
+        hosts.require_same("settings", settings)
+    as_if_beside(5)
+    with pytest.raises(InputError, match="do not have the same images: give every host"):
+        hosts.require_same("images", 6)
