@@ -46,10 +46,10 @@ def continued(state: TrainState, settings: Settings) -> TrainState:
 
     memory = jax.tree.map(
         anew,
-        old.opt_state,
+        old.opt_state.inner_state,
         is_leaf=lambda part: isinstance(part, optax.ScaleByScheduleState),
     )
-    return state._replace(params=old.params, opt_state=memory)
+    return state._replace(params=old.params, opt_state=state.opt_state._replace(inner_state=memory))
 
 
 def require_fit(problem: Problem, settings: Settings) -> None:
@@ -94,7 +94,9 @@ def _require_equal_shapes(old: TrainState, new: TrainState, settings: Settings) 
     one, other = (
         {
             jax.tree_util.keystr(path, simple=True, separator="/"): leaf.shape
-            for path, leaf in jax.tree_util.tree_leaves_with_path((state.params, state.opt_state))
+            for path, leaf in jax.tree_util.tree_leaves_with_path(
+                (state.params, state.opt_state.inner_state)
+            )
         }
         for state in (old, new)
     )

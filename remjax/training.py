@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from remjax.data.binarization import Binarization, unchanged
 from remjax.data.orders import Order, shuffled
@@ -21,17 +21,19 @@ from remjax.errors import InputError
 from remjax.sharding import check_divides, mean_over, replicated
 from remjax.types import Batch, Estimator, Metrics, Params
 
+# apply_if_finite gives up and applies a bad update after this many in a row: never.
+_NEVER = 2**31 - 1
+
 
 class TrainState(NamedTuple):
     """Everything a run needs to go on.
 
     Attributes:
         params: theta, eta (and a baseline's).
-        opt_state: optax's state.
+        opt_state: optax's state, with the count of skipped updates.
         estimator_state: the estimator's own memory.
         key: of the whole run; never changes.
         step: updates attempted so far.
-        skipped_updates: those left out because a gradient was not finite.
         metric_sums: sums of the metrics over the steps of the present epoch.
         metric_counts: the number of finite values in each of these sums.
     """
@@ -41,9 +43,13 @@ class TrainState(NamedTuple):
     estimator_state: PyTree
     key: Key[Array, ""]
     step: Int[Array, ""]
-    skipped_updates: Int[Array, ""]
     metric_sums: Metrics
     metric_counts: Metrics
+
+    @property
+    def skipped_updates(self) -> Int[Array, ""]:
+        """Updates left out because a gradient was not finite."""
+        return self.opt_state.total_notfinite
 
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
@@ -72,11 +78,10 @@ def init_train_state(
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), metrics)
     return TrainState(
         params=params,
-        opt_state=optimizer.init(params),
+        opt_state=_skipping(optimizer).init(params),
         estimator_state=estimator_state,
         key=key,
         step=jnp.zeros((), jnp.int32),
-        skipped_updates=jnp.zeros((), jnp.int32),
         metric_sums=zeros,
         # A donated state must not hold one buffer twice.
         metric_counts=jax.tree.map(jnp.copy, zeros),
@@ -186,15 +191,15 @@ def metric_means(state: TrainState) -> dict[str, float]:
     }
 
 
-def _is_finite(gradient: Params) -> Bool[Array, ""]:
-    """Whether all of it is, its square too: Adam's second moments would be infinite for good."""
-    squares = [jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradient)]
-    return jnp.all(jnp.isfinite(jnp.stack(squares)))
+def _skipping(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    return optax.apply_if_finite(optimizer, max_consecutive_errors=_NEVER)
 
 
 def _train_step(
     estimator: Estimator, optimizer: optax.GradientTransformation, mesh: Mesh | None
 ) -> TrainStep:
+    optimizer = _skipping(optimizer)
+
     def differentiate(
         common: tuple[Params, PyTree, Key[Array, ""]], batch: Batch
     ) -> tuple[Params, tuple[Metrics, PyTree]]:
@@ -219,24 +224,24 @@ def _train_step(
         key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
         common = (state.params, state.estimator_state, key)
         gradient, (metrics, estimator_state) = mean_over(mesh, differentiate)(common, batch)
+        # Squared, it would make Adam's second moments infinite for good, and the part stand still.
+        gradient = jax.tree.map(
+            lambda leaf: jnp.where(jnp.isfinite(jnp.square(leaf)), leaf, jnp.nan), gradient
+        )
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        moved = cast(Params, optax.apply_updates(state.params, updates))
-        is_finite = _is_finite(gradient)
-        # Chosen element by element, in the pass that writes them: a branch of the program, as
-        # optax.apply_if_finite has it, would copy all of both, and an accelerator would wait.
-        params, opt_state, estimator_state = jax.tree.map(
-            lambda new, old: jnp.where(is_finite, new, old),
-            (moved, opt_state, estimator_state),
-            (state.params, state.opt_state, state.estimator_state),
+        applied = cast(optax.ApplyIfFiniteState, opt_state).last_finite
+        estimator_state = jax.tree.map(
+            lambda new, old: jnp.where(applied, new, old),
+            estimator_state,
+            state.estimator_state,
         )
         finite = jax.tree.map(jnp.isfinite, metrics)
         state = TrainState(
-            params=params,
+            params=cast(Params, optax.apply_updates(state.params, updates)),
             opt_state=opt_state,
             estimator_state=estimator_state,
             key=state.key,
             step=state.step + 1,
-            skipped_updates=state.skipped_updates + ~is_finite,
             metric_sums=jax.tree.map(
                 lambda total, value, ok: total + jnp.where(ok, value, 0.0),
                 state.metric_sums,
