@@ -37,6 +37,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("hidden_size", 200, "units in each tanh layer", lower_bound=1)
     flags.DEFINE_integer("steps", 20, "updates in each timed call", lower_bound=1)
     flags.DEFINE_integer("repeats", 5, "timed calls of each", lower_bound=1)
+    flags.DEFINE_integer("at_a_time", None, "replicas that step together; default all")
     flags.DEFINE_string("json", None, "file for the rows")
 
 
@@ -55,7 +56,8 @@ def measure(method: str) -> dict[str, float | str]:
         init_train_state(estimator, optimizer, jax.random.key(seed), DATA_SIZE)
         for seed in range(FLAGS.num_replicas)
     ]
-    programs = {"one": (run, states[0]), "replicas": (train_replicas(run), stack_replicas(states))}
+    replicated = train_replicas(run, at_a_time=FLAGS.at_a_time)
+    programs = {"one": (run, states[0]), "replicas": (replicated, stack_replicas(states))}
     compile_seconds, seconds, compiled, state = {}, {"one": [], "replicas": []}, {}, {}
     for name, (program, start) in programs.items():
         began = time.perf_counter()

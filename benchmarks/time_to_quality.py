@@ -104,7 +104,7 @@ class Fit:
 
 def draw(path: PathLike, rows: Sequence[Row]) -> None:
     """One curve per method."""
-    with drawing(path, 7.5, 4.8) as figure:
+    with drawing(path, 9, 4.8) as figure:
         axes = figure.subplots()
         for place, name in enumerate(dict.fromkeys(row["method"] for row in rows)):
             mine = [row for row in rows if row["method"] == name]
@@ -112,14 +112,16 @@ def draw(path: PathLike, rows: Sequence[Row]) -> None:
                 [row["seconds"] for row in mine],
                 [row["log_likelihood"] for row in mine],
                 color=COLOURS[place % len(COLOURS)],
-                marker=MARKERS[place % len(MARKERS)],
+                # A colour that comes again does so in another style.
+                linestyle=("-", "--", ":")[place // len(COLOURS) % 3],
+                marker=MARKERS[(place + place // len(COLOURS)) % len(MARKERS)],
                 markersize=4,
                 label=name,
             )
         later = [row["log_likelihood"] for row in rows if row["turn"] * 4 >= FLAGS.turns]
         axes.set_ylim(bottom=min(later))
         axes.set(xlabel="seconds of training", ylabel="held-out log-likelihood (nats per image)")
-        axes.legend(title="method:K:keep")
+        figure.legend(title="method:K:keep", loc="outside right upper")
 
 
 def seconds_to(target: float, rows: Sequence[Row]) -> float | None:

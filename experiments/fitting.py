@@ -19,6 +19,7 @@ from experiments.starting import each_replica, initial_state
 from experiments.stopping import StopRequest
 from experiments.tables import mean_and_std
 from remjax import checkpoints
+from remjax.estimators.batches import rows_in_flight
 from remjax.replicas import train_replicas
 from remjax.sharding import replicate
 from remjax.training import TrainState, make_epoch, metric_means
@@ -120,7 +121,11 @@ def _updates(problem: Problem, settings: Settings) -> Any:
         order=look_up(ORDERS, "order", settings.order),
         mesh=problem.mesh,
     )
-    return train_replicas(advance) if settings.num_replicas > 1 else advance
+    if settings.num_replicas == 1:
+        return advance
+    # As many as have together what one would have in flight.
+    passes = settings.batch_size * settings.num_particles
+    return train_replicas(advance, at_a_time=max(1, rows_in_flight(settings.keep) // passes))
 
 
 def _resumed(

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Int
 
 from remjax.errors import InputError
 from remjax.training import TrainState
-
-# Every part of the state of several replicas has a first axis for them, but for the one step that
-# they have in common: whether an epoch begins is then asked once and not of each.
-_AXES = TrainState._make(None if name == "step" else 0 for name in TrainState._fields)
 
 
 def stack_replicas(states: Sequence[TrainState]) -> TrainState:
@@ -32,7 +30,9 @@ def replica(state: TrainState, number: int) -> TrainState:
     return one._replace(step=state.step)
 
 
-def train_replicas(epoch: jax.stages.Wrapped) -> jax.stages.Wrapped:
+def train_replicas(
+    epoch: jax.stages.Wrapped, *, at_a_time: int | None = None
+) -> jax.stages.Wrapped:
     """What `make_epoch` returns, for the stacked states of several replicas.
 
     Each replica goes through the data in the order, with the bits and the particles of its own key,
@@ -40,9 +40,28 @@ def train_replicas(epoch: jax.stages.Wrapped) -> jax.stages.Wrapped:
 
     Args:
         epoch: run(state, data, num_steps) -> state.
+        at_a_time: how many replicas take their steps together, the groups one after the other;
+            default all. Few together keep to the cache where one alone fills it; all together
+            spare the cost of starting small steps.
 
     Returns:
         The same for states as `stack_replicas` makes them. The state given to it is donated.
+
+    Raises:
+        InputError: for fewer than one at a time.
     """
-    every = jax.vmap(epoch, in_axes=(_AXES, None, None), out_axes=_AXES)
+    if at_a_time is not None and at_a_time < 1:
+        raise InputError(f"at_a_time is {at_a_time}: give 1 or more, or leave it out for all")
+
+    def every(state: TrainState, data: Array, num_steps: Int[Array, ""]) -> TrainState:
+        count = jax.tree.leaves(state.params)[0].shape[0]
+
+        def one(own: TrainState) -> TrainState:
+            # The step is common, so that whether an epoch begins is asked once and not of each.
+            return epoch(own._replace(step=state.step), data, num_steps)._replace(step=None)
+
+        group = min(at_a_time or count, count)
+        after = lax.map(one, state._replace(step=None), batch_size=group)
+        return after._replace(step=state.step + num_steps)
+
     return jax.jit(every, donate_argnums=0)

@@ -13,6 +13,7 @@ from remjax.data.orders import as_stored
 from remjax.errors import InputError
 from remjax.estimators.wake_sleep import rws
 from remjax.optimizers import adam
+from remjax.replicas import replica, stack_replicas, train_replicas
 from remjax.training import init_train_state, make_epoch, make_train_step, metric_means
 from remjax.types import Batch, Estimate, Estimator, Params
 from tests import linear_gaussian
@@ -204,3 +205,30 @@ def test_data_of_another_size_than_said():
 def test_batch_sizes_that_make_no_sense(batch_size):
     with pytest.raises(InputError, match=f"batch_size is {batch_size}"):
         make_epoch(estimator_of(), OPTIMIZER, num_data=N, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("at_a_time", [None, 1, 2])
+def test_replicas_in_groups_are_the_runs_of_their_keys(at_a_time):
+    """Three of them: groups of two leave one over."""
+    options = {"num_data": N, "batch_size": B, "order": as_stored}
+    epoch = make_epoch(estimator_of(), OPTIMIZER, **options)
+
+    def states():
+        keys = jax.random.split(jax.random.key(0), 3)
+        return [init_train_state(estimator_of(), OPTIMIZER, key, data_size=3) for key in keys]
+
+    program = train_replicas(epoch, at_a_time=at_a_time)
+    together = program(program(stack_replicas(states()), DATA, 2), DATA, 5)
+    for number, state in enumerate(states()):
+        alone = epoch(epoch(state, DATA, 2), DATA, 5)
+        for a, b in zip(leaves(replica(together, number)), leaves(alone), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_replicas_that_cannot_be_are_refused():
+    with pytest.raises(InputError, match="replicas share one step: stack one state or more"):
+        stack_replicas([])
+    with pytest.raises(InputError, match="at the same step"):
+        stack_replicas([start(), start()._replace(step=jnp.ones((), int))])
+    with pytest.raises(InputError, match="at_a_time is 0: give 1 or more"):
+        train_replicas(make_epoch(estimator_of(), OPTIMIZER, num_data=N, batch_size=B), at_a_time=0)
