@@ -118,7 +118,7 @@ def particle_moments(
             square=jnp.sum(jnp.square(w)),
             log_rest=_log_sum_exp(_all_but_one_largest(tempered) - largest),
             log_sum=jnp.sum(jnp.where(exists > 0.0, tempered, 0.0)),
-            mean_log_w=jnp.sum(jnp.where(weights > 0.0, weights * log_w, 0.0)),
+            mean_log_w=jnp.sum(weights * jnp.where(weights > 0.0, log_w, 0.0)),
             mean=weighted_mean(weights, particles),
             covariance=weighted_covariance(weights, particles),
         )
