@@ -124,6 +124,8 @@ def signal_to_noise(gradients: np.ndarray) -> float:
     """The median over the coordinates that move of |mean| / standard deviation; rows are draws."""
     variance = gradients.var(axis=0, ddof=1)
     moving = variance > _STILL**2
+    if not moving.any():  # as of rws_dreg with one particle, whose weight leaves nothing to learn
+        return 0.0
     square = (np.square(gradients.mean(axis=0)) - variance / len(gradients))[moving]
     # The median of the squares, before the root: half of those of a ratio of zero are negative.
     return float(np.sqrt(max(np.median(square / variance[moving]), 0.0)))
