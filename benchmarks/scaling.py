@@ -133,7 +133,9 @@ def draw(path: PathLike, rows: Sequence[Row]) -> None:
                     **style,
                 )
         for axes in (memory, duration):
-            axes.set(xscale="log", yscale="log", xlabel="K, particles per image")
+            axes.set(xscale="log", xlabel="K, particles per image")
+            if axes.dataLim.y1 > 0.0:  # nothing was timed with --seconds=0
+                axes.set_yscale("log")
         memory.set(ylim=(1, 1000), title="temporary memory of a step (MB)")
         duration.set(title="time of a step (s)")
         memory.legend(ncols=2, title=f"solid: exact, dashed: keep={FLAGS.keep}")
