@@ -10,12 +10,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.methods import COVARIANCES, METHODS, accepts, look_up
-from remjax.baselines import no_baseline, tanh_baseline
 from remjax.estimators.nvil import local_signals, whole_signal
-from remjax.estimators.proposals import from_bernoulli, from_mixture, from_pooled, from_r, from_s
+from remjax.estimators.proposals import (
+    from_bernoulli,
+    from_mixture,
+    from_pooled,
+    from_r,
+    from_s,
+    from_shrunk_bernoulli,
+)
 from remjax.estimators.score_function import arithmetic_mean, geometric_mean
-
-BASELINES = {"tanh": tanh_baseline, "none": no_baseline}
 
 SIGNALS = {"local": local_signals, "whole": whole_signal}
 
@@ -27,6 +31,7 @@ PROPOSALS = {
     "mixture": from_mixture,
     "pooled": from_pooled,
     "bernoulli": from_bernoulli,
+    "shrunk_bernoulli": from_shrunk_bernoulli,
 }
 
 
@@ -88,9 +93,6 @@ class MethodOptions:
     )
     first_beta: float | None = _option(
         "first_beta", "power of the weights after the first step, between 0 and 1 (default 0.025)"
-    )
-    baseline: str | None = _option(
-        "baseline", "network of x that guesses the learning signal (default tanh)", BASELINES
     )
     signals: str | None = _option(
         "signals",

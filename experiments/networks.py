@@ -92,6 +92,12 @@ def uncertain_gaussian(
     )
 
 
+def input_offset(dataset: Dataset, *, centred: bool) -> np.ndarray:
+    """What networks of x subtract from it: the mean training image, or nothing."""
+    mean = np.mean(dataset.train, axis=0)
+    return mean if centred else np.zeros_like(mean)
+
+
 def build_networks(
     dataset: Dataset,
     networks: Networks = gaussian,
@@ -99,25 +105,26 @@ def build_networks(
     latent_sizes: Sequence[int],
     hidden_sizes: Sequence[Sequence[int]],
     initialization: Initialization,
-    data_statistics: bool = True,
+    mean_output: bool = True,
+    centred_input: bool = True,
 ) -> tuple[Model, Recognition]:
     """The decoder and encoder for a data set.
 
-    With data_statistics the output bias starts at the mean training image and the encoder subtracts
-    that image. Without, the output starts at a half (Bernoulli) or zero, and the encoder sees the
-    raw image, as in the release of REM.
+    With mean_output the output bias starts at the mean training image, and with centred_input the
+    encoder subtracts that image. Without, the output starts at a half (Bernoulli) or zero, and the
+    encoder sees the raw image, as in the release of REM.
     """
     mean = np.mean(dataset.train, axis=0)
     # The log odds of a half are zero.
     blank = np.full_like(mean, 0.0 if dataset.real_valued else 0.5)
-    output_mean, offset = (mean, mean) if data_statistics else (blank, np.zeros_like(mean))
+    output_mean = mean if mean_output else blank
     if dataset.real_valued:
         likelihood = gaussian_likelihood(output_mean, np.std(dataset.train, axis=0))
     else:
         likelihood = bernoulli_likelihood(output_mean)
     return networks(
         likelihood,
-        offset,
+        input_offset(dataset, centred=centred_input),
         latent_sizes=latent_sizes,
         hidden_sizes=hidden_sizes,
         initialization=initialization,

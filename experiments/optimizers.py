@@ -15,6 +15,14 @@ def sgd(
     return each_part(optax.identity(), learning_rate, max_gradient_norm=max_gradient_norm)
 
 
+def momentum(
+    learning_rate: optax.Schedule, *, max_gradient_norm: float = math.inf
+) -> optax.GradientTransformation:
+    """Gradient descent with v <- 0.95 v + 0.05 g in place of g, as the authors' RWS has it."""
+    scaling = optax.ema(decay=0.95, debias=False)
+    return each_part(scaling, learning_rate, max_gradient_norm=max_gradient_norm)
+
+
 def adagrad(
     learning_rate: optax.Schedule, *, max_gradient_norm: float = math.inf
 ) -> optax.GradientTransformation:
@@ -33,6 +41,7 @@ def rmsprop(
 OPTIMIZERS: Mapping[str, Callable[..., optax.GradientTransformation]] = {
     "adam": adam,
     "sgd": sgd,
+    "momentum": momentum,
     "adagrad": adagrad,
     "rmsprop": rmsprop,
 }

@@ -188,6 +188,8 @@ SPLITS: Mapping[str, Callable[[Dataset], Dataset]] = {
 
 _IWAE: Mapping[str, Any] = {
     "learning_rate": 1e-3,
+    # The paper's data bias is that of the output alone.
+    "centred_input": False,
     # 1e-4 for a loss summed over the batch of 20.
     "adam_epsilon": 5e-6,
     "initialization": "glorot",
@@ -219,7 +221,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "adam_epsilon": 5e-6,
         "epsilon_hat": True,
         "initialization": "fan_in_uniform",
-        "data_statistics": False,
+        "mean_output": False,
+        "centred_input": False,
         "batch_size": 20,
         "latent_size": "20",
         "hidden_size": "200",

@@ -3,7 +3,8 @@
 import functools
 import math
 import zlib
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +16,15 @@ from experiments.methods import (
     INITIALIZATIONS,
     MODELS,
     SCHEDULES,
+    accepts,
     build_estimator,
     look_up,
 )
-from experiments.networks import build_networks, uncertain_gaussian
+from experiments.networks import build_networks, input_offset, uncertain_gaussian
 from experiments.optimizers import OPTIMIZERS
 from experiments.presets import SPLITS
 from experiments.settings import Settings
+from remjax.baselines import no_baseline, tanh_baseline
 from remjax.data import Dataset, load
 from remjax.data.binarization import fixed
 from remjax.errors import InputError
@@ -81,13 +84,15 @@ def build(settings: Settings) -> Problem:
         networks,
         latent_sizes=settings.latent_sizes,
         hidden_sizes=settings.hidden_sizes,
-        data_statistics=settings.data_statistics,
+        mean_output=settings.mean_output,
+        centred_input=settings.centred_input,
     )
     model, recognition = build(initialization=initialization)
     # The decoder alone, which scores the particles, and only while it trains: what a run is scored
     # by stays comparable.
     trained = build(initialization=in_bfloat16(initialization))[0] if settings.bfloat16 else model
     options = {"num_particles": settings.num_particles, **settings.for_estimator()}
+    options |= _baseline(settings, dataset)
     estimator = build_estimator(settings.method, trained, recognition, options)
     if networks is uncertain_gaussian:
         estimator = with_weight_divergence(estimator, num_data=len(train))
@@ -108,6 +113,26 @@ def build(settings: Settings) -> Problem:
     )
     _refuse_what_does_not_fit(problem, settings)
     return problem
+
+
+def _baseline(settings: Settings, dataset: Dataset) -> Mapping[str, Any]:
+    """The option that methods with a baseline have: a network that sees x as the encoder does.
+
+    Raises:
+        InputError: for a size that the method has no use for.
+    """
+    size = settings.baseline_size
+    if not accepts(settings.method, "baseline"):
+        if size is not None:
+            raise InputError(
+                f"--baseline_size does nothing for --method={settings.method}: leave it out"
+            )
+        return {}
+    if size == 0:
+        return {"baseline": no_baseline}
+    offset = input_offset(dataset, centred=settings.centred_input)
+    made = functools.partial(tanh_baseline, data_mean=offset)
+    return {"baseline": functools.partial(made, hidden_size=size) if size else made}
 
 
 def _refuse_what_is_too_large(settings: Settings, data_size: int) -> None:

@@ -65,8 +65,10 @@ def what_differs(result: Mapping[str, Any]) -> str:
     published = result["dataset"] == "binarized_mnist" and result["split"] == "published"
     if published and result["train_size"] is None:
         told.append("50,000 training images (60,000)")
-    if result["data_statistics"]:
+    if result["mean_output"]:
         told.append("the output starts at the mean image (at no bias)")
+    if result["centred_input"]:
+        told.append("the input is centred (raw)")
     if accepts(result["method"], "covariance") and result["covariance"] != "weighted":
         told.append(f"covariance {result['covariance'] or 'robust default'} (weighted)")
     if result["eval_proposal"] == "recognition":

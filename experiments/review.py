@@ -74,6 +74,7 @@ FAMILIES: Mapping[str, Mapping[str, Any]] = {
         "hidden_size": "400",
         "hidden_layers": 1,
         "latent_size": "200",
+        "baseline_size": 400,
         "optimizer": "rmsprop",
         "learning_rate": 1e-3,
         "schedule": "constant",

@@ -70,12 +70,18 @@ class Settings(MethodOptions):
     hidden_layers: int = _setting(
         2, "tanh layers below each stochastic layer, in both networks; 0 for linear ones"
     )
+    baseline_size: int | None = _setting(
+        None,
+        "tanh units of the network of x that guesses the learning signal of nvil (default 100); "
+        "0 for no such network",
+    )
     initialization: str = _setting("glorot", f"of the layers: {', '.join(INITIALIZATIONS)}")
     bfloat16: bool = _setting(
         False, "train with a decoder whose matrix products round their factors to bfloat16"
     )
-    data_statistics: bool = _setting(
-        True, "start the output at the mean training image and subtract it from the input"
+    mean_output: bool = _setting(True, "start the output of the decoder at the mean training image")
+    centred_input: bool = _setting(
+        True, "subtract the mean training image from the input of the encoder and of a baseline"
     )
     binarization: str = _setting(
         "per_minibatch", f"when grey pixels become bits: {', '.join(BINARIZATIONS)}"
@@ -172,8 +178,9 @@ class Settings(MethodOptions):
             if value is not None and value >= 2**31:  # a compiled program counts in 32 bits
                 raise InputError(f"--{flag}={value} is too large: give less than 2^31")
         self._check_optimizer()
-        if self.hidden_layers < 0:
-            raise InputError(f"--hidden_layers={self.hidden_layers} cannot be: give 0 or more")
+        for flag in ("hidden_layers", "baseline_size"):
+            if (getattr(self, flag) or 0) < 0:
+                raise InputError(f"--{flag}={getattr(self, flag)} cannot be: give 0 or more")
         _ = self.hidden_sizes  # refuses sizes that cannot be
         self._check_seeds()
         # One image has no standard error, and its latents no activity.

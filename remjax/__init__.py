@@ -39,6 +39,7 @@ from remjax.estimators.proposals import (
     from_pooled,
     from_r,
     from_s,
+    from_shrunk_bernoulli,
 )
 from remjax.estimators.rem import rem, rem_mixture, rem_pooled, rem_v1, rem_v2
 from remjax.estimators.rem_discrete import rem_v1_bernoulli, rem_v2_bernoulli
@@ -76,6 +77,7 @@ from remjax.matching import (
     moment_match,
     scale_tril,
     shrunk,
+    shrunk_bernoulli_match,
     shrunk_with_mean,
     tempered,
     unweighted,
@@ -168,6 +170,7 @@ __all__ = [
     "from_r",
     "from_recognition",
     "from_s",
+    "from_shrunk_bernoulli",
     "gaussian_likelihood",
     "gaussian_log_likelihood",
     "gaussian_model",
@@ -218,6 +221,7 @@ __all__ = [
     "score_function",
     "scored",
     "shrunk",
+    "shrunk_bernoulli_match",
     "shrunk_with_mean",
     "sigmoid_belief_network",
     "sigmoid_belief_recognition",

@@ -200,21 +200,39 @@ def moment_match(
     return jax.lax.stop_gradient(FullGaussian(mean, factor))
 
 
-def bernoulli_match(moments: Moments, plain: Float[Array, " D"]) -> Bernoulli:
-    """Independent bits s(z) with the weighted means of binary particles, kept off 0 and 1.
+def bernoulli_match(moments: Moments) -> Bernoulli:
+    """Independent bits s(z) with the weighted means mu of binary particles, kept off 0 and 1.
 
-    means = (1 - g) mu + g plain, with g = D / (ESS + D) as in `shrunk_with_mean`: the fewer
-    particles have weight, the more the bits stay with their proposal's. Then they are clipped to
-    0.01..0.99, for a bit that never varies finds no other value again.
+    Clipped to 0.01..0.99, for a bit that never varies finds no other value again. Even bits where
+    no particle was possible.
+
+    Args:
+        moments: streamed; the first row is that of the weights themselves.
+
+    Returns:
+        s(z). Carries no gradient: s has no parameters of its own.
+    """
+    return _bits(moments, moments.mean[0])
+
+
+def shrunk_bernoulli_match(moments: Moments, plain: Float[Array, " D"]) -> Bernoulli:
+    """`bernoulli_match` with the means shrunk toward the proposal's: (1 - g) mu + g plain.
+
+    With g = D / (ESS + D) as in `shrunk_with_mean`: the fewer particles have weight, the more the
+    bits stay with their proposal's.
 
     Args:
         moments: streamed; the first row is that of the weights themselves.
         plain: the means of the bits under the proposal that drew the particles.
 
     Returns:
-        s(z). Carries no gradient: s has no parameters of its own.
+        s(z). Carries no gradient.
     """
     share = _shrinkage(moments)
-    mean = (1.0 - share) * moments.mean[0] + share * plain
-    mean = jnp.clip(mean, 0.01, 0.99)
+    return _bits(moments, (1.0 - share) * moments.mean[0] + share * plain)
+
+
+def _bits(moments: Moments, mean: Float[Array, " D"]) -> Bernoulli:
+    # Where no particle was possible nothing is known: even bits.
+    mean = jnp.clip(jnp.where(moments.total[0] > 0.0, mean, 0.5), 0.01, 0.99)
     return jax.lax.stop_gradient(Bernoulli(jnp.log(mean) - jnp.log1p(-mean)))

@@ -9,9 +9,11 @@ import pytest
 
 from remjax.matching import (
     MeanVariance,
+    bernoulli_match,
     moment_match,
     scale_tril,
     shrunk,
+    shrunk_bernoulli_match,
     shrunk_with_mean,
     tempered,
     unweighted,
@@ -164,3 +166,18 @@ def test_moment_match_at_the_edges(choice, size):
     for row in uninformed:  # nothing known: the proposal itself
         np.testing.assert_allclose(loc[row], 2.0 * scales[row], rtol=1e-5)
         np.testing.assert_allclose(deviation[row], scales[row], rtol=1e-3)
+
+
+def test_bits_match_the_weighted_means():
+    """Kept off 0 and 1; shrunk by g = D / (ESS + D); even where no particle was possible."""
+    particles = np.array([[0.0, 1.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], np.float32)
+    log_w = np.log(np.array([0.5, 0.3, 0.2], np.float32))
+    moments = particle_moments(jnp.asarray(log_w), jnp.asarray(particles), jnp.ones(3), (1.0,))
+    np.testing.assert_allclose(bernoulli_match(moments).mean, [0.01, 0.8, 0.7], rtol=1e-5)
+    plain = jnp.array([0.4, 0.6, 0.2])
+    share = 3.0 / (1.0 / (0.25 + 0.09 + 0.04) + 3.0)
+    expected = (1.0 - share) * np.array([0.0, 0.8, 0.7]) + share * plain
+    np.testing.assert_allclose(shrunk_bernoulli_match(moments, plain).mean, expected, rtol=1e-5)
+    impossible = jnp.full(3, -jnp.inf)
+    moments = particle_moments(impossible, jnp.asarray(particles), jnp.ones(3), (1.0,))
+    np.testing.assert_allclose(bernoulli_match(moments).mean, 0.5, rtol=1e-5)

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from experiments.optimizers import momentum
 from experiments.presets import PRESETS
 from remjax.errors import InputError
 from remjax.optimizers import adam, burda_schedule, each_part, scale_by_adam_epsilon_hat
@@ -34,6 +35,19 @@ def test_epsilon_hat_against_numpy(b1, initial_nu):
         v = 0.999 * v + 0.001 * gradient**2
         expected = np.sqrt(1 - 0.999**t) / (1 - b1**t) * m / (np.sqrt(v) + 1e-3)
         np.testing.assert_allclose(ours[t - 1], expected, rtol=2e-4, atol=1e-6)
+
+
+def test_momentum_is_the_running_mean_of_the_gradients():
+    gradients = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    optimizer = momentum(optax.constant_schedule(0.1))
+    params = Params(jnp.zeros(4), jnp.zeros(4))
+    state, velocity = optimizer.init(params), np.zeros(4)
+    for gradient in gradients:
+        updates, state = optimizer.update(
+            Params(jnp.asarray(gradient), jnp.zeros(4)), state, params
+        )
+        velocity = 0.95 * velocity + 0.05 * gradient
+        np.testing.assert_allclose(updates.theta, -0.1 * velocity, rtol=1e-5, atol=1e-7)
 
 
 def test_the_two_forms_differ_in_the_first_step_and_agree_later():

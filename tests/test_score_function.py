@@ -7,13 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 from experiments.enumeration.belief_network import DATA_SIZE, X, network
+from remjax.baselines import tanh_baseline
 from remjax.errors import InputError
 from remjax.estimators.disarm import Antithetic, disarm
 from remjax.estimators.groups import ciwae, miwae
 from remjax.estimators.importance_weighted import dreg, iwae
-from remjax.estimators.nvil import nvil
+from remjax.estimators.nvil import SignalStatistics, nvil, whole_signal
 from remjax.estimators.ovis import ovis
 from remjax.estimators.proposals import from_defensive
 from remjax.estimators.rem import rem_v1
@@ -51,6 +53,43 @@ def test_running_statistics_start_with_the_first_batch_and_then_decay():
     assert 0.1 < first.variance[0] < 10.0
     # The signal of the upper layer leaves out what that layer does not move.
     assert abs(first.mean[1] - first.mean[0]) > 0.1
+
+
+def test_the_baseline_descends_the_square_of_what_it_leaves():
+    """1/B sum_b (signal_b - C(x_b) - c)^2 / 2 max(1, sqrt v), against autodiff of that formula.
+
+    K = 1 and one signal, which is log w; c and v are those of before (lagged).
+    """
+    estimator = nvil(*BITS, num_particles=1, lagged=True, signals=whole_signal)
+    own, _ = estimator.init(jax.random.key(3))
+    params = NET.params._replace(baseline=own.baseline)
+    memory = SignalStatistics(jnp.array([-3.0]), jnp.array([4.0]), jnp.ones(()))
+    guess = tanh_baseline(DATA_SIZE, 1).value
+
+    def log_w(index):
+        one = Batch(IMAGES[index][None], jnp.asarray([index]))
+        alone, _ = estimator.estimate(params, memory, jax.random.key(1), one)
+        return alone.metrics["log_evidence"]
+
+    @jax.jit
+    def run(params):
+        values = lax.stop_gradient(jnp.stack([log_w(index) for index in range(4)]))
+
+        def loss(params):
+            batch = Batch(IMAGES[:4], jnp.arange(4))
+            return estimator.estimate(params, memory, jax.random.key(1), batch)[0].eta_loss
+
+        def square(baseline):
+            guessed = jax.vmap(guess, in_axes=(None, 0))(baseline, IMAGES[:4])[:, 0]
+            return jnp.mean(jnp.square(values - guessed + 3.0)) / 2.0 / 2.0
+
+        return jax.grad(loss)(params).baseline, jax.grad(square)(params.baseline)
+
+    ours, expected = run(params)
+    assert all(jnp.any(leaf != 0.0) for leaf in jax.tree.leaves(expected))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), ours, expected
+    )
 
 
 def test_dreams_enter_by_their_share():

@@ -30,8 +30,8 @@ _DECAY = 0.8
 
 
 def cases() -> list[Case]:
-    """Every switch with two particles, and the default with one as well."""
-    return [_case(1), *[_case(2, **switches) for switches in _SWITCHES]]
+    """Every switch with two particles, and the default with one and with three as well."""
+    return [_case(1), *[_case(2, **switches) for switches in _SWITCHES], _case(3)]
 
 
 def _remembered(num_signals: int) -> SignalStatistics:

@@ -14,7 +14,13 @@ from experiments.enumeration.cases import ONE_LAYER, TWO_LAYERS, Case, Claim, Dr
 from experiments.enumeration.claims import BOUND
 from remjax.distributions import Distribution, Drawn
 from remjax.estimators.proposals import Draws as ParticlesOf
-from remjax.estimators.proposals import Proposal, from_bernoulli, from_defensive, from_r
+from remjax.estimators.proposals import (
+    Proposal,
+    from_bernoulli,
+    from_defensive,
+    from_r,
+    from_shrunk_bernoulli,
+)
 from remjax.estimators.rem import rem
 from remjax.matching import weighted
 from remjax.posterior import Posterior
@@ -32,12 +38,14 @@ def cases() -> list[Case]:
     `rem` with the two proposals that `rws_defensive`, `rem_v1_bernoulli` and `rem_v2_bernoulli` are
     made of.
     """
-    defensive, bits = from_defensive(_DEFENCE), from_bernoulli
+    defensive, bits, shrunk = from_defensive(_DEFENCE), from_bernoulli, from_shrunk_bernoulli
+    name, told = "rem_v1_bernoulli", "(hyperproposal=from_shrunk_bernoulli)"
     return [
         _case(name, count, layers, theta, proposal, hyperproposal, log_proposal)
         for name, theta, proposal, hyperproposal, log_proposal in (
             ("rws_defensive", BOUND, from_r, defensive, _log_defensive),
-            ("rem_v1_bernoulli", BOUND, from_r, bits, _log_matched),
+            (name, BOUND, from_r, bits, _log_matched),
+            (name + told, BOUND, from_r, shrunk, _log_shrunk),
             ("rem_v2_bernoulli", None, bits, bits, _log_matched),
         )
         for count, layers in ((1, TWO_LAYERS), (2, TWO_LAYERS), (3, ONE_LAYER))
@@ -154,13 +162,25 @@ def _log_defensive(net: SigmoidBelief, params: Params, _of_r: Array) -> Float[Ar
 
 
 def _log_matched(net: SigmoidBelief, params: Params, of_r: Array) -> Float[Array, " C"]:
-    """Independent bits; the means between those of the weighted particles and the plain ones."""
+    """Independent bits with the means of the weighted particles."""
     bits = jnp.concatenate(net.configurations, axis=1)
-    log_w = net.log_joint(params.theta) - net.log_r(params.eta)
-    weights, dimension = jax.nn.softmax(log_w[of_r]), bits.shape[1]
-    intensity = dimension / (1.0 / jnp.sum(jnp.square(weights)) + dimension)
+    return _log_independent(net, _weights(net, params, of_r) @ bits[of_r])
+
+
+def _log_shrunk(net: SigmoidBelief, params: Params, of_r: Array) -> Float[Array, " C"]:
+    """Independent bits; the means between those of the weighted particles and the plain ones."""
+    bits, weights = jnp.concatenate(net.configurations, axis=1), _weights(net, params, of_r)
+    intensity = bits.shape[1] / (1.0 / jnp.sum(jnp.square(weights)) + bits.shape[1])
     # The mean of r in closed form where there is one: else that of its particles.
     plain = net.recognition.distribution(params.eta, X).mean
     plain = jnp.mean(bits[of_r], axis=0) if plain is None else plain
-    mean = jnp.clip((1.0 - intensity) * weights @ bits[of_r] + intensity * plain, 0.01, 0.99)
+    return _log_independent(net, (1.0 - intensity) * weights @ bits[of_r] + intensity * plain)
+
+
+def _weights(net: SigmoidBelief, params: Params, of_r: Array) -> Float[Array, " K"]:
+    return jax.nn.softmax((net.log_joint(params.theta) - net.log_r(params.eta))[of_r])
+
+
+def _log_independent(net: SigmoidBelief, mean: Float[Array, " D"]) -> Float[Array, " C"]:
+    mean, bits = jnp.clip(mean, 0.01, 0.99), jnp.concatenate(net.configurations, axis=1)
     return jnp.sum(bits * jnp.log(mean) + (1.0 - bits) * jnp.log1p(-mean), axis=1)

@@ -46,7 +46,7 @@ def cases() -> list[Case]:
         ("rws(dream_share=0.5)", rws, BOUND, HALF_ASLEEP, {"dream_share": 0.5}),
         ("wake_sleep", wake_sleep, LOWER_BOUND, SLEEP, {}),
     ):
-        found += [_dreaming(name, method, count, theta, eta, **options) for count in (1, 2)]
+        found += [_dreaming(name, method, count, theta, eta, **options) for count in (1, 2, 3)]
     return found
 
 
@@ -106,4 +106,4 @@ def _dreaming(
         probability = probability * jnp.exp(log_joint[asleep, image])
         return Draws(probability, jax.vmap(on_draw)(tuples[awake], asleep, image))
 
-    return Case(name, num_particles, theta, eta, draws)
+    return Case(name, num_particles, theta, eta, draws, _layers(num_particles))

@@ -142,7 +142,7 @@ def nvil(
     """
     if not 0.0 <= decay < 1.0:
         raise InputError(f"decay is {decay}: give a number from 0, and below 1")
-    if baseline is None and not centring:
+    if baseline in (None, no_baseline) and not centring:
         raise InputError(
             "nvil with neither a baseline nor centring is reinforce: give it one of them, or use "
             "reinforce"

@@ -14,7 +14,13 @@ from jaxtyping import Array, Float, Key, PyTree
 from remjax.chains import Unflattened
 from remjax.distributions import Distribution
 from remjax.errors import InputError
-from remjax.matching import Covariance, MeanVariance, bernoulli_match, moment_match
+from remjax.matching import (
+    Covariance,
+    MeanVariance,
+    bernoulli_match,
+    moment_match,
+    shrunk_bernoulli_match,
+)
 from remjax.mixtures import Balanced, Mixture, Stratified
 from remjax.particles import e_step
 from remjax.posterior import Posterior
@@ -148,21 +154,25 @@ class Draws:
         )
         return self._in_shape(law)
 
-    @functools.cached_property
-    def matched_bits(self) -> Distribution:
+    def matched_bits(self, *, shrunk: bool) -> Distribution:
         """s(z) of binary latents: independent bits whose means match the particles of r.
 
         Over all layers of a hierarchy jointly.
+
+        Args:
+            shrunk: the means toward those of r, as `shrunk_bernoulli_match` has it.
 
         Raises:
             InputError: for latents that are not discrete.
         """
         if not self.recognition.is_discrete:
             raise InputError("from_bernoulli matches bits and the latents are real: use from_s")
+        if not shrunk:
+            return self._in_shape(bernoulli_match(self.r.moments))
         moments, plain = self.r.moments, self.recognition.mean
         # As for the scatter: the plain mean, power 0, is the last row.
         plain = moments.mean[-1] if plain is None else plain
-        return self._in_shape(bernoulli_match(moments, plain))
+        return self._in_shape(shrunk_bernoulli_match(moments, plain))
 
     def _in_shape(self, law: Distribution) -> Distribution:
         """A law of the flattened latent, in the shape of the latent."""
@@ -175,7 +185,12 @@ class Draws:
     @functools.cached_property
     def s_bits(self) -> Posterior:
         """K particles of the independent bits, independent of those that they were matched to."""
-        return self.draw(self._key_s, self.matched_bits, self.num_particles)
+        return self.draw(self._key_s, self.matched_bits(shrunk=False), self.num_particles)
+
+    @functools.cached_property
+    def s_shrunk_bits(self) -> Posterior:
+        """As `s_bits`, whose means stay nearer to those of r."""
+        return self.draw(self._key_s, self.matched_bits(shrunk=True), self.num_particles)
 
     @functools.cached_property
     def s(self) -> Posterior:
@@ -223,6 +238,11 @@ def from_pooled(draws: Draws) -> Posterior:
 def from_bernoulli(draws: Draws) -> Posterior:
     """Proposal: s(z) for binary latents, independent bits with the particles' weighted means."""
     return draws.s_bits
+
+
+def from_shrunk_bernoulli(draws: Draws) -> Posterior:
+    """Proposal: those bits, the nearer to r's means the fewer particles have weight."""
+    return draws.s_shrunk_bits
 
 
 def from_defensive(defence: float) -> Proposal:

@@ -1,13 +1,14 @@
 """Reweighted expectation maximisation for binary latents: s(z) is independent bits, not a Gaussian.
 
 The moments that the Gaussian of Dieng & Paisley 2019 matches (Eqs. 16-18) have, for bits, one part
-that matters: their means.
+that matters: their means. With few particles the weighted means are those of the heaviest one;
+`from_shrunk_bernoulli` in place of `from_bernoulli` keeps them nearer to r's.
 """
 
 from typing import Unpack
 
 from remjax.estimators.composition import ParticleOptions
-from remjax.estimators.proposals import from_bernoulli, from_r
+from remjax.estimators.proposals import Proposal, from_bernoulli, from_r
 from remjax.estimators.rem import rem
 from remjax.matching import weighted
 from remjax.types import Estimator, Model, Recognition
@@ -18,6 +19,7 @@ def rem_v1_bernoulli(
     recognition: Recognition,
     *,
     num_particles: int,
+    hyperproposal: Proposal = from_bernoulli,
     **options: Unpack[ParticleOptions],
 ) -> Estimator:
     """`rem_v1` for binary latents: theta learns from the particles of r, eta from independent bits.
@@ -32,7 +34,7 @@ def rem_v1_bernoulli(
         recognition,
         num_particles=num_particles,
         proposal=from_r,
-        hyperproposal=from_bernoulli,
+        hyperproposal=hyperproposal,
         covariance=weighted(),
         **options,
     )
@@ -43,11 +45,13 @@ def rem_v2_bernoulli(
     recognition: Recognition,
     *,
     num_particles: int,
+    hyperproposal: Proposal = from_bernoulli,
     **options: Unpack[ParticleOptions],
 ) -> Estimator:
     """`rem_v2` for binary latents: theta and eta both learn from the independent bits.
 
     Arguments as in `rem`; K particles of r, from which the bits have their means, and K of them.
+    theta learns from the particles that `hyperproposal` draws for eta, unless those are r's.
 
     Raises:
         InputError: at the first estimate, for latents that are not discrete.
@@ -56,8 +60,8 @@ def rem_v2_bernoulli(
         model,
         recognition,
         num_particles=num_particles,
-        proposal=from_bernoulli,
-        hyperproposal=from_bernoulli,
+        proposal=from_bernoulli if hyperproposal is from_r else hyperproposal,
+        hyperproposal=hyperproposal,
         covariance=weighted(),
         **options,
     )

@@ -111,7 +111,12 @@ CASES = [
     (["--method=miwae", "--num_groups=3"], "num_groups is 3: give a number that divides"),
     (["--method=rws", "--dream_share=2"], "dream_share is 2.0: give that of the dreams"),
     (["--method=rws_defensive", "--defence=0"], "defence is 0.0: give the share of the prior"),
-    (["--method=nvil", "--baseline=net"], "--baseline=net is not known: use one of"),
+    (["--method=nvil", "--baseline_size=-1"], "--baseline_size=-1 cannot be: give 0 or more"),
+    (["--method=rws", "--baseline_size=5"], "--baseline_size does nothing for --method=rws"),
+    (
+        ["--method=nvil", "--baseline_size=0", "--nocentring"],
+        "nvil with neither a baseline nor centring is reinforce",
+    ),
     (["--method=nvil", "--decay=1"], "decay is 1.0: give a number from 0, and below 1"),
     (
         ["--method=rem_v2", "--hyperproposal=bernoulli"],

@@ -111,7 +111,7 @@ def test_every_optimizer_descends(name):
 
 def test_another_optimizer_trains_and_test_images_are_followed(run_binary, tiny, tmp_path):
     flags = [*tiny, f"--run_dir={tmp_path}", "--optimizer=rmsprop", "--eval_every=2"]
-    done = run_binary(train, *flags, "--learning_rate=0.05", "--nodata_statistics", "--epochs=4")
+    done = run_binary(train, *flags, "--learning_rate=0.05", "--nocentred_input", "--epochs=4")
     assert (done.code, done.stderr) == (0, "")
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert rows[-1]["log_evidence"] > rows[0]["log_evidence"] + 1  # it began with grey images

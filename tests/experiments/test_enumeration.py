@@ -1,5 +1,6 @@
 """Tier 3: what every estimator of bits claims about its expected gradient holds, draw by draw."""
 
+import functools
 import json
 
 import jax
@@ -11,7 +12,12 @@ from experiments.enumeration import __main__ as enumeration
 from experiments.enumeration.belief_network import gradient_of, network
 from experiments.enumeration.cases import TWO_LAYERS, rows
 from experiments.enumeration.claims import BOUND, LOWER_BOUND
-from remjax.estimators.proposals import from_bernoulli, from_defensive, from_r
+from remjax.estimators.proposals import (
+    from_bernoulli,
+    from_defensive,
+    from_r,
+    from_shrunk_bernoulli,
+)
 from remjax.estimators.rem import rem
 from remjax.estimators.rem_discrete import rem_v1_bernoulli, rem_v2_bernoulli
 from remjax.estimators.wake_sleep import rws_defensive
@@ -57,6 +63,16 @@ def test_bounds_grow_with_the_number_of_particles():
         (rws_defensive, from_r, from_defensive(0.2)),
         (rem_v1_bernoulli, from_r, from_bernoulli),
         (rem_v2_bernoulli, from_bernoulli, from_bernoulli),
+        (
+            functools.partial(rem_v1_bernoulli, hyperproposal=from_shrunk_bernoulli),
+            from_r,
+            from_shrunk_bernoulli,
+        ),
+        (
+            functools.partial(rem_v2_bernoulli, hyperproposal=from_shrunk_bernoulli),
+            from_shrunk_bernoulli,
+            from_shrunk_bernoulli,
+        ),
     ],
 )
 def test_methods_of_two_proposals_are_made_of_those_enumerated(method, proposal, hyperproposal):

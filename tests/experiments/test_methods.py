@@ -3,8 +3,6 @@
 import dataclasses
 import inspect
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -14,10 +12,8 @@ from experiments.networks import build_networks, gaussian, sigmoid_belief
 from remjax.data import Dataset
 from remjax.data.binarization import per_epoch, unchanged
 from remjax.errors import InputError
-from remjax.estimators.nvil import nvil
 from remjax.estimators.score_function import arithmetic_mean
 from remjax.networks import glorot
-from remjax.types import Batch
 
 
 def _dataset(*, binary=False, real_valued=False):
@@ -53,7 +49,7 @@ def test_every_keyword_of_a_method_is_an_option():
     """But for the parts that are no number and no name."""
     for name, method in methods.METHODS.items():
         keywords = set(inspect.signature(method).parameters) - {"options"}
-        keywords -= {"model", "recognition", "num_particles"}
+        keywords -= {"model", "recognition", "num_particles", "baseline"}  # --baseline_size
         assert keywords <= method_options.NAMES, name
 
 
@@ -98,26 +94,6 @@ def test_particles_scored_per_datapoint(method, layers, scored):
     )
     estimator = methods.build_estimator(method, model, recognition, {"num_particles": 10})
     assert methods.particles_scored(estimator, 4) == scored
-
-
-def test_no_baseline_is_nvil_without_one():
-    model, recognition = build_networks(
-        _dataset(), sigmoid_belief, latent_sizes=(2,), hidden_sizes=((),), initialization=glorot
-    )
-    batch = Batch(jnp.eye(4), jnp.arange(4))
-
-    def gradient(**options):
-        estimator = nvil(model, recognition, num_particles=2, **options)
-        params, state = estimator.init(jax.random.key(0))
-
-        def loss(params):
-            estimate, _ = estimator.estimate(params, state, jax.random.key(1), batch)
-            return estimate.eta_loss
-
-        return jax.jit(jax.grad(loss))(params).eta
-
-    named = gradient(**MethodOptions(baseline="none").for_estimator())
-    jax.tree.map(np.testing.assert_array_equal, named, gradient(baseline=None))
 
 
 def test_option_that_a_method_lacks_is_named():

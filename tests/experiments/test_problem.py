@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from experiments.problem import build, spaced_index
 from experiments.scoring import evaluation_images
@@ -43,3 +44,30 @@ def test_bfloat16_is_for_training_alone():
     assert 0.0 < abs(losses[0] - losses[1]) < 0.1
     joints = [problem.model.joint(params.theta, x)(jnp.ones(2)) for problem in (exact, rounded)]
     assert joints[0] == joints[1]
+
+
+@pytest.mark.parametrize("size", [None, 7])
+def test_the_baseline_sees_centred_images_and_has_the_size_asked_for(size):
+    shape = {"latent_size": "2", "hidden_size": "4", "method": "nvil", "model": "sigmoid_belief"}
+    problem = build(Settings(num_particles=1, baseline_size=size, lagged=True, **shape))
+    (params, state), key = problem.estimator.init(jax.random.key(0)), jax.random.key(1)
+    # Of the mean image the tanh layer sees zeros, of which its weights learn nothing.
+    mean = jnp.mean(jnp.asarray(problem.dataset.train), axis=0)
+
+    def loss(baseline, x):
+        batch = Batch(x[None], jnp.zeros(1, int))
+        own = params._replace(baseline=baseline)
+        return problem.estimator.estimate(own, state, key, batch)[0].eta_loss
+
+    gradient = jax.jit(jax.grad(loss))
+    weights = (problem.dataset.train.shape[1], size or 100)
+    for x, learns in ((mean, False), (jnp.ones_like(mean), True)):
+        leaves = jax.tree.leaves(gradient(params.baseline, x))
+        largest = max(jnp.max(jnp.abs(leaf)) for leaf in leaves if leaf.shape == weights)
+        assert (largest > 1e-6) == learns
+
+
+def test_no_baseline_learns_nothing():
+    shape = {"latent_size": "2", "hidden_size": "4", "method": "nvil", "model": "sigmoid_belief"}
+    problem = build(Settings(num_particles=1, baseline_size=0, **shape))
+    assert not jax.tree.leaves(problem.estimator.init(jax.random.key(0))[0].baseline)

@@ -79,7 +79,8 @@ def paper_result():
         "covariance": "weighted",
         "eval_proposal": "two_stage",
         "hyperproposal": None,
-        "data_statistics": False,
+        "mean_output": False,
+        "centred_input": False,
         "split": "published",
         "source": "",
         "train_log_likelihood": -88.0,
@@ -97,10 +98,11 @@ def test_what_differs(paper_result):
     assert rem_report.what_differs(paper_result | ours) == (
         "epochs 12 (200); keep 16 (all); eval_size 500 (all); covariance robust default (weighted)"
     )
-    told = rem_report.what_differs(paper_result | {"method": "rem_v2", "data_statistics": True})
-    assert told == (
+    centred = {"method": "rem_v2", "mean_output": True, "centred_input": True}
+    assert rem_report.what_differs(paper_result | centred) == (
         "eta learns from s, Algorithm 2 (from r, Table 2); "
-        "the output starts at the mean image (at no bias)"
+        "the output starts at the mean image (at no bias); "
+        "the input is centred (raw)"
     )
     told = rem_report.what_differs(
         paper_result | {"dataset": "binarized_mnist", "eval_proposal": "recognition"}
