@@ -16,6 +16,7 @@ from experiments.sweep_report import (
     Ordering,
     likelihood_columns,
     ordering_rows,
+    seeds_and_last_rate,
     settings_that_differ,
     write_table,
 )
@@ -112,10 +113,7 @@ def comparison_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
 def what_differs(result: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
     """Every setting that is not the paper's, as `name ours (paper's)`."""
     told = settings_that_differ(result, paper)
-    if result["init_from"] is not None and abs(result["learning_rate"] - 1e-4) > 1e-8:
-        told.append(f"learning_rate {result['learning_rate']:.2g} (0.0001)")
-    if result["num_replicas"] > 1:
-        told.append(f"{result['num_replicas']} seeds (1)")
+    told += seeds_and_last_rate(result, 1e-4)
     if "PNGs" in result["source"]:
         told.append("OMNIGLOT from resized PNGs (chardata.mat)")
     if result["dataset"] == "digits":

@@ -10,6 +10,7 @@ import scipy.stats
 
 from experiments.comparisons import table_picture
 from experiments.files import replacing
+from experiments.methods import SCHEDULES
 from experiments.tables import markdown, shown
 
 DIFFERS = "what differs in the setting"
@@ -60,6 +61,24 @@ def settings_that_differ(result: Mapping[str, Any], paper: Mapping[str, Any]) ->
         for name, value in paper.items()
         if (result[name] or "all") != (value or "all")
     ]
+
+
+def seeds_and_last_rate(result: Mapping[str, Any], last_rate: float | None) -> list[str]:
+    """What a protocol that is cut short changes besides: the papers have one seed.
+
+    Args:
+        result: of a run.
+        last_rate: of the paper, None where it tells none.
+    """
+    told = []
+    # By epochs: one step in each.
+    schedule = SCHEDULES[result["schedule"]](result["learning_rate"], 1)
+    ours = float(schedule(result["epochs"] - 1))
+    if last_rate is not None and abs(ours / last_rate - 1.0) > 0.01:
+        told.append(f"last learning rate {ours:.2g} ({last_rate:.2g})")
+    if result["num_replicas"] > 1:
+        told.append(f"{result['num_replicas']} seeds (1)")
+    return told
 
 
 class Ordering(NamedTuple):

@@ -6,14 +6,14 @@ import pytest
 from absl import flags
 from PIL import Image
 
-from experiments import review, review_report, sweeps
+from experiments import review, review_report, review_scales, sweeps
 from experiments.methods import accepts
 
 
 def _points(defined_flags, *arguments):
     with defined_flags(review):
         flags.FLAGS(["review", *arguments])
-        return list(review.points(review.SCALES[flags.FLAGS.scale]))
+        return list(review.points(review_scales.SCALES[flags.FLAGS.scale]))
 
 
 def test_full_scale_has_every_figure(defined_flags):
@@ -28,7 +28,9 @@ def test_full_scale_has_every_figure(defined_flags):
     assert {s.num_particles for s in by_figure["8"]} == {1, 5, 50}
     (rws,) = by_figure["9"]
     assert (rws.batch_size, rws.num_particles, len(rws.latent_sizes)) == (25, 5, 3)
-    assert (rws.dataset, rws.optimizer) == ("binarized_mnist", "sgd")
+    assert (rws.dataset, rws.optimizer) == ("binarized_mnist", "momentum")
+    assert rws.dream_share == 0.5
+    assert {s.baseline_size for s in by_figure["5"]} == {400}
     aevb, nvil, rws = by_figure["11"]
     assert (aevb.latent_size, aevb.learning_rate, aevb.batch_size) == ("100", 0.01, 100)
     assert (nvil.latent_size, nvil.hidden_size, nvil.optimizer) == ("500", "400", "sgd")
@@ -47,19 +49,21 @@ def test_fair_comparison_differs_in_the_method_alone(defined_flags, scale, kind)
         tuple(
             getattr(point.settings, name)
             for name in vars(point.settings)
-            if name not in ("method", "keep")
+            if name not in ("method", "keep", "num_particles")
         )
         for point in points
     }
     assert len(alike) == 1
     assert len(points) > 1
-    # All score the same number of particles: none draws a second set, from s.
-    assert not any(accepts(point.settings.method, "covariance") for point in points)
+    # All score the same number of particles: those that draw a second set, from s, half as many.
+    for point in points:
+        draws_from_s = accepts(point.settings.method, "hyperproposal")
+        assert point.settings.num_particles * (1 + draws_from_s) == review_scales.FAIR_PASSES
     assert points[0].settings.num_replicas > 1
 
 
 def test_runs_have_names_of_their_own(defined_flags):
-    for scale in review.SCALES:
+    for scale in review_scales.SCALES:
         points = _points(defined_flags, f"--scale={scale}")
         cells = sweeps.unique(sweeps.Cell(point.name, point.settings) for point in points)
         assert len({cell.name for cell in cells}) == len(cells) < len(points)
@@ -88,12 +92,12 @@ def test_report_has_every_point(swept):
         ("5", "NVIL", "sgd"),
         ("5", "NVIL", "rmsprop"),
         ("11_fair_bits", "nvil", "fair"),
-        ("11_fair_bits", "vimco", "fair"),
+        ("11_fair_bits", "rem_v1_bernoulli", "fair"),
     ]
     assert {row["paper"] for row in table} == {"-"}
     assert "one decoder" in table[-1]["what differs in the setting"]
     assert len(list((path / "cells").iterdir())) == 5
-    assert "vimco above nvil, fair" in (path / "orderings.md").read_text()
+    assert "NVIL: rmsprop above sgd" in (path / "orderings.md").read_text()
     assert rows[0][:60] in told
 
 
