@@ -11,7 +11,7 @@ from experiments.continuation import continued
 from experiments.hosts import from_first, gather, on_first
 from experiments.methods import ORDERS, choose_binarization, look_up
 from experiments.problem import Problem
-from experiments.progress import progress_bar
+from experiments.progress import Bars, progress_bar
 from experiments.run_directory import RunDirectory
 from experiments.scoring import Evaluate, test_metrics
 from experiments.settings import Settings
@@ -41,6 +41,7 @@ def fit(
     stop: StopRequest,
     evaluate: Evaluate,
     tell: Callable[[str], None] = tqdm.write,
+    bars: Bars = progress_bar,
 ) -> TrainState:
     """Train until the last epoch, from the latest checkpoint if there is one.
 
@@ -54,6 +55,7 @@ def fit(
         stop: any host may ask for it.
         evaluate: for the test images during training, where the settings ask for it.
         tell: what becomes of the line about each epoch.
+        bars: makes the bar over the updates.
 
     Raises:
         Stopped: someone asked for it; the state is saved.
@@ -68,7 +70,7 @@ def fit(
     if step == last:
         return state
     data = replicate(problem.mesh, problem.dataset.train)
-    with progress_bar(total=last, initial=step, unit="step", desc="compiling") as bar:
+    with bars(total=last, initial=step, unit="step", desc="compiling") as bar:
         # Compiled before the clock starts: the speed of a run is that of its updates.
         advance = _updates(problem, settings).lower(state, data, 1).compile()
         clock = _Clock(seconds_before)

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from experiments.fitting import Stopped, fit
 from experiments.hosts import gather, on_first
 from experiments.problem import Problem, build
+from experiments.progress import Bars, progress_bar
 from experiments.run_directory import RunDirectory
 from experiments.scoring import draw, make_evaluate, over_replicas, score
 from experiments.settings import Settings
@@ -23,6 +24,7 @@ def run_to_result(
     run: RunDirectory | None,
     stop: StopRequest,
     tell: Callable[[str], None] = tqdm.write,
+    bars: Bars = progress_bar,
 ) -> dict[str, Any]:
     """Train (on), evaluate, draw and write result.json; a run that has a result is left as it is.
 
@@ -31,6 +33,7 @@ def run_to_result(
         run: its directory; None on every host but the first.
         stop: any host may ask for it.
         tell: what becomes of the line about each epoch; by default it is printed.
+        bars: makes the bars over the updates and over the images that are evaluated.
 
     Returns:
         The result; empty on every host but the first.
@@ -49,14 +52,14 @@ def run_to_result(
             raise Stopped
 
     evaluate = make_evaluate(problem, settings)
-    state = fit(problem, settings, run, stop, evaluate, tell)
+    state = fit(problem, settings, run, stop, evaluate, tell, bars)
     check()
     # On a device of this host alone, for what the first host does by itself.
     params = [
         jax.tree.map(jnp.asarray, jax.device_get(one.params))
         for one in each_replica(state, settings)
     ]
-    each = [score(problem, settings, evaluate, one, check) for one in params]
+    each = [score(problem, settings, evaluate, one, check, bars) for one in params]
     if run is None:
         return {}
     draw(problem, settings, params[0], run)

@@ -6,12 +6,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
 from experiments.methods import ACTIVITIES, EVALUATION_PROPOSALS, look_up
 from experiments.pictures import ess_over_time, image_grid, learning_curves, reconstructions
 from experiments.problem import Problem, fixed_bits, spaced_index
-from experiments.progress import progress_bar
+from experiments.progress import Bar, Bars, progress_bar
 from experiments.run_directory import RunDirectory
 from experiments.settings import Settings
 from experiments.tables import mean_and_std
@@ -54,6 +53,7 @@ def score(
     evaluate: Evaluate,
     params: Params,
     check: Callable[[], None],
+    bars: Bars = progress_bar,
 ) -> dict[str, Any]:
     """The figures of result.json: log-likelihoods of train and test images, and the latents' use.
 
@@ -63,15 +63,14 @@ def score(
         evaluate: as `make_evaluate` makes it.
         params: what was fitted.
         check: called between blocks of images; may raise to stop.
+        bars: makes the bar over the images of each part.
     """
     results: dict[str, Any] = {}
     for part in ("train", "test"):
         images = evaluation_images(problem, part, settings.eval_size)
-        with progress_bar(
-            total=len(images), unit="image", desc=f"evaluate {part}", leave=False
-        ) as bar:
+        with bars(total=len(images), unit="image", desc=f"evaluate {part}", leave=False) as bar:
 
-            def progress(count: int, bar: tqdm = bar) -> None:
+            def progress(count: int, bar: Bar = bar) -> None:
                 bar.update(count)
                 check()
 

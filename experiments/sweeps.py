@@ -5,6 +5,8 @@ or killed goes on where it was; DIR/sweep.json says whose folder it is.
 """
 
 import dataclasses
+import functools
+import itertools
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 from absl import flags
+from tqdm import tqdm
 
 from experiments.files import read_json, write_json, writing
 from experiments.fitting import Stopped
@@ -20,7 +23,7 @@ from experiments.method_options import applies
 from experiments.methods import look_up
 from experiments.presets import PRESETS, form_of
 from experiments.problem import build
-from experiments.progress import progress_bar
+from experiments.progress import Share, progress_bar, skip
 from experiments.run_directory import start
 from experiments.runs import run_to_result
 from experiments.settings import MAY_CHANGE, Settings
@@ -135,11 +138,10 @@ def run_sweep(
     if FLAGS.scale == "smoke" and "XLA_FLAGS" not in os.environ:
         # Programs that run for milliseconds are not worth polishing.
         jax.config.update("jax_disable_most_optimizations", True)
-    kinds = {
-        (s.dataset, s.model, s.method, s.latent_size): s for s in (cell.settings for cell in cells)
-    }
-    for settings in kinds.values():
-        build(settings)  # what cannot be is refused before hours of work
+    kinds = {_kind(cell.settings): cell.settings for cell in cells}
+    # What cannot be is refused before hours of work.
+    sizes = {kind: len(build(settings).dataset.train) for kind, settings in kinds.items()}
+    work = [_work(cell.settings, sizes[_kind(cell.settings)]) for cell in cells]
     with writing(root):
         root.mkdir(parents=True, exist_ok=True)
     write_json(root / "sweep.json", {"sweep": sweep})
@@ -149,7 +151,7 @@ def run_sweep(
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     with stop_on_signal() as stop:
         try:
-            results = run_cells(root, cells, stop)
+            results = _run_cells(root, cells, work, stop)
         except Stopped:
             print(f"stopped by {stop.signal_name}; the same command goes on")
             return
@@ -157,16 +159,35 @@ def run_sweep(
     print(f"\nwhat differs in the settings is in {root}/table.md; the pictures are beside it")
 
 
-def run_cells(root: Path, cells: list[Cell], stop: StopRequest) -> list[Result]:
+def _kind(settings: Settings) -> tuple[str, ...]:
+    return settings.dataset, settings.model, settings.method, settings.latent_size
+
+
+def _work(settings: Settings, num_images: int) -> int:
+    """Decoder passes of a run, roughly: those with a gradient count three times."""
+    train, evaluated = settings.train_size or num_images, settings.eval_size or num_images
+    steps = settings.epochs * (train // settings.batch_size)
+    scored = 2 * evaluated * settings.eval_num_particles * settings.num_replicas
+    return steps * _passes_of_update(settings) + scored
+
+
+def _passes_of_update(settings: Settings) -> int:
+    return 3 * settings.batch_size * settings.num_particles * settings.num_replicas
+
+
+def _run_cells(root: Path, cells: list[Cell], work: list[int], stop: StopRequest) -> list[Result]:
     """The configuration and result of each cell, running those that have no result yet."""
-    results = []
-    with progress_bar(total=len(cells), unit="cell", desc="sweep") as bar:
-        for name, settings in cells:
+    results, ends = [], itertools.accumulate(work)
+    with progress_bar(total=sum(work), unit="pass", unit_scale=True, desc="sweep") as bar:
+        for number, ((name, settings), end) in enumerate(zip(cells, ends, strict=True), start=1):
+            bar.set_postfix_str(f"{number} of {len(cells)}: {name}")
+            bars = functools.partial(_share, bar, settings)
             config = dataclasses.asdict(settings)
             # Where a cell begins is another cell of this sweep, which may have been moved with it.
             may_change = (*MAY_CHANGE, "init_from")
             with start(root / "cells" / name, config, resume=True, may_change=may_change) as run:
-                result = run_to_result(settings, run, stop, tell=lambda _: None)
+                move = skip if run.result() else tqdm.update
+                result = run_to_result(settings, run, stop, tell=lambda _: None, bars=bars)
             # JSON has no NaN: what diverged came back as None.
             result = {
                 figure: math.nan if value is None and figure in _MEASURED else value
@@ -175,8 +196,17 @@ def run_cells(root: Path, cells: list[Cell], stop: StopRequest) -> list[Result]:
             results.append({"cell": name} | config | result)
             value = result["test_log_likelihood"]
             bar.write(f"{name:44s} test {value:9.2f} nats  {result['seconds']:7.1f} s")
-            bar.update()
+            move(bar, end - bar.n)  # what was left of an estimate, or all that was done before
     return results
+
+
+def _share(
+    bar: tqdm, settings: Settings, *, total: int, unit: str, desc: str, initial: int = 0, **_: Any
+) -> Share:
+    """The bar of a cell's updates, or of the images that it evaluates, in that of the sweep."""
+    updates = unit == "step"
+    worth = _passes_of_update(settings) if updates else settings.eval_num_particles
+    return Share(bar, worth, initial)
 
 
 def _require_ours(root: Path, sweep: str) -> None:
