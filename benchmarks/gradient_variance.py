@@ -29,19 +29,18 @@ from absl import flags
 from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
 
+from benchmarks import networks as shared_networks
 from benchmarks.gradient_pictures import draw, draw_keep
 from benchmarks.machine import machine
 from benchmarks.measure import median
 from experiments import command_line
 from experiments.files import replacing, writing
 from experiments.methods import METHODS, MODELS, accepts, build_estimator, look_up
-from experiments.networks import build_networks
 from experiments.tables import markdown
 from remjax.data import Dataset, load
 from remjax.data.binarization import fixed, per_minibatch
 from remjax.errors import InputError
 from remjax.estimators.wake_sleep import rws
-from remjax.networks import glorot
 from remjax.optimizers import adam
 from remjax.training import init_train_state, make_epoch
 from remjax.types import Batch, Estimator, Model, Params, Recognition
@@ -66,8 +65,8 @@ def define_flags() -> None:
     flags.DEFINE_integer("train_steps", 1000, "steps of RWS before the second half", lower_bound=0)
     flags.DEFINE_integer("batch_size", 20, "B, images", lower_bound=1)
     flags.DEFINE_integer("draws", 50, "gradients drawn for each cell", lower_bound=2)
-    flags.DEFINE_integer("hidden_size", 200, "units in each tanh layer", lower_bound=1)
-    flags.DEFINE_integer("latent_size", 20, "D, dimension of the latent", lower_bound=1)
+    shared_networks.define_flags()
+    flags.adopt_module_key_flags(shared_networks)
     flags.DEFINE_string(
         "out", "benchmarks/results/gradient_variance", "folder of the rows, table and pictures"
     )
@@ -181,13 +180,7 @@ def states_of(
 
 def on_model(name: str, dataset: Dataset) -> Iterator[Row]:
     """The rows of one model, as they are measured."""
-    model, recognition = build_networks(
-        dataset,
-        look_up(MODELS, "models", name),
-        latent_sizes=(FLAGS.latent_size,),
-        hidden_sizes=((FLAGS.hidden_size,) * 2,),
-        initialization=glorot,
-    )
+    model, recognition = shared_networks.networks_for(dataset, look_up(MODELS, "models", name))
     data, size = jnp.asarray(dataset.train), FLAGS.batch_size
     places = [jnp.arange(size) + start for start in range(0, len(data) - size + 1, size)]
     batches = [

@@ -19,12 +19,12 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
+from benchmarks import networks as shared_networks
 from benchmarks.machine import machine
 from benchmarks.measure import median, median_ratio
 from experiments import command_line
 from experiments.files import replacing, writing
 from experiments.methods import build_estimator
-from experiments.networks import build_networks
 from experiments.problem import evenly_spaced, fixed_bits
 from experiments.tables import markdown
 from remjax.data import Dataset, load
@@ -52,8 +52,8 @@ def define_flags() -> None:
     flags.DEFINE_list("seeds", ["0", "1"], "seeds")
     flags.DEFINE_integer("eval_size", 500, "test images evaluated", lower_bound=2)
     flags.DEFINE_integer("eval_num_particles", 5000, "K of the evaluation", lower_bound=1)
-    flags.DEFINE_integer("hidden_size", 200, "units in each tanh layer", lower_bound=1)
-    flags.DEFINE_integer("latent_size", 20, "D, dimension of the latent", lower_bound=1)
+    shared_networks.define_flags()
+    flags.adopt_module_key_flags(shared_networks)
     flags.DEFINE_string("out", "benchmarks/results/precision", "folder of the rows and the table")
 
 
@@ -66,9 +66,8 @@ class Form(NamedTuple):
 
 def forms(dataset: Dataset) -> dict[str, Form]:
     """Both forms of the same networks, which have the same parameters."""
-    sizes = {"latent_sizes": (FLAGS.latent_size,), "hidden_sizes": ((FLAGS.hidden_size,) * 2,)}
-    model, recognition = build_networks(dataset, **sizes, initialization=glorot)
-    rounded, _ = build_networks(dataset, **sizes, initialization=in_bfloat16(glorot))
+    model, recognition = shared_networks.networks_for(dataset)
+    rounded, _ = shared_networks.networks_for(dataset, initialization=in_bfloat16(glorot))
     return {"float32": Form(model, recognition), "bfloat16": Form(rounded, recognition)}
 
 

@@ -21,7 +21,7 @@ from experiments.starting import initial_state
 from experiments.tables import markdown
 from remjax import checkpoints
 from remjax.errors import InputError
-from remjax.estimators.proposals import Draws
+from remjax.estimators.draws import Draws
 from remjax.matching import Covariance
 from remjax.posterior import Posterior
 from remjax.types import Params

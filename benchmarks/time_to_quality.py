@@ -17,18 +17,17 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
+from benchmarks import networks as shared_networks
 from benchmarks.machine import machine
 from benchmarks.measure import write_rows
 from experiments import command_line
 from experiments.methods import build_estimator
-from experiments.networks import build_networks
 from experiments.pictures import COLOURS, MARKERS, PathLike, drawing
 from experiments.tables import markdown
 from remjax.data import Dataset, load
 from remjax.data.binarization import fixed, per_minibatch
 from remjax.errors import InputError
 from remjax.evaluation import Evaluation, make_log_likelihood
-from remjax.networks import glorot
 from remjax.optimizers import adam
 from remjax.training import init_train_state, make_epoch
 from remjax.types import Model, Recognition
@@ -53,8 +52,8 @@ def define_flags() -> None:
     flags.DEFINE_integer("batch_size", 100, "images per step", lower_bound=1)
     flags.DEFINE_integer("eval_size", 200, "held-out images evaluated", lower_bound=2)
     flags.DEFINE_integer("eval_num_particles", 1000, "K of the evaluation", lower_bound=1)
-    flags.DEFINE_integer("hidden_size", 200, "units in each tanh layer", lower_bound=1)
-    flags.DEFINE_integer("latent_size", 20, "D, dimension of the latent", lower_bound=1)
+    shared_networks.define_flags()
+    flags.adopt_module_key_flags(shared_networks)
     flags.DEFINE_string("json", None, "file for the rows")
     flags.DEFINE_string("picture", None, "PNG file for the picture")
 
@@ -160,12 +159,7 @@ def main() -> None:
             raise InputError(
                 f"--{flag}={getattr(FLAGS, flag)} is more than {len(available)} images"
             )
-    model, recognition = build_networks(
-        dataset,
-        latent_sizes=(FLAGS.latent_size,),
-        hidden_sizes=((FLAGS.hidden_size,) * 2,),
-        initialization=glorot,
-    )
+    model, recognition = shared_networks.networks_for(dataset)
     evaluate = make_log_likelihood(model, recognition, num_particles=FLAGS.eval_num_particles)
     index = jnp.arange(FLAGS.eval_size)
     bits = np.asarray(fixed(jax.random.key(0), 0, 0, index, jnp.asarray(dataset.test)[index]))

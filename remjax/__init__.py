@@ -17,6 +17,7 @@ from remjax.distributions import (
 from remjax.errors import InputError
 from remjax.estimators.composition import compose
 from remjax.estimators.disarm import disarm
+from remjax.estimators.draws import Draws
 from remjax.estimators.elbo import vae
 from remjax.estimators.groups import ciwae, miwae, piwae
 from remjax.estimators.importance_weighted import dreg, importance_weighted, iwae, stl
@@ -32,12 +33,12 @@ from remjax.estimators.objectives import (
 )
 from remjax.estimators.ovis import ovis
 from remjax.estimators.proposals import (
-    Draws,
     from_bernoulli,
     from_defensive,
     from_mixture,
     from_pooled,
     from_r,
+    from_r_with,
     from_s,
     from_shrunk_bernoulli,
 )
@@ -168,6 +169,7 @@ __all__ = [
     "from_mixture",
     "from_pooled",
     "from_r",
+    "from_r_with",
     "from_recognition",
     "from_s",
     "from_shrunk_bernoulli",

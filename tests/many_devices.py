@@ -22,14 +22,10 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh
 
-from remjax.estimators.elbo import vae
-from remjax.estimators.importance_weighted import dreg, iwae
-from remjax.estimators.nvil import nvil
-from remjax.estimators.ovis import ovis
-from remjax.estimators.rem import rem_mixture, rem_pooled, rem_v1, rem_v2
-from remjax.estimators.score_function import vimco
-from remjax.estimators.thermodynamic import tvo
-from remjax.estimators.wake_sleep import rws
+from experiments.enumeration.belief_network import network
+from experiments.enumeration.claims import every_image
+from experiments.methods import METHODS, accepts
+from remjax.estimators.rem import rem_v1
 from remjax.evaluation import make_log_likelihood
 from remjax.optimizers import adam
 from remjax.particles import e_step
@@ -48,21 +44,17 @@ BATCH = Batch(X[:8], jnp.arange(8) + 5)
 K, CHUNK, KEEP = 9, 2, 3
 
 MESHES = {"data:8": (8, 1), "data:4,particles:2": (4, 2), "particles:8": (1, 8)}
-METHODS = {
-    "vae": vae,
-    "iwae": iwae,
-    "rws": rws,
-    "rem_v1": rem_v1,
-    "rem_v2": rem_v2,
-    "rem_mixture": rem_mixture,
-    "rem_pooled": rem_pooled,
-    "dreg": dreg,
-    "vimco": vimco,
-    "ovis": ovis,
-    "tvo": tvo,
-    "nvil": nvil,
+# What is not the default: groups and pairs that divide K, and the networks of bits.
+KNOBS = {
+    "miwae": {"num_groups": 3},
+    "piwae": {"num_groups": 3},
+    "rws": {"dream_share": 0.5},
+    "disarm": {"num_particles": 10},
+    "ovis": {"gamma": 0.5},
 }
-WITHOUT_KEEP = ("vae", "vimco", "ovis", "tvo", "nvil")
+BITS = network((2, 1))
+BITS_BATCH = Batch(every_image(), jnp.arange(8) + 5)
+OF_BITS = ("reinforce", "rloo", "disarm", "vimco", "rem_v1_bernoulli", "rem_v2_bernoulli")
 # (estimator, mesh, keep): kept and all particles, of r, of s and of both, and a memory of its own.
 CASES = [
     ("iwae", "data:8", KEEP),
@@ -78,7 +70,7 @@ def mesh_of(name: str) -> Mesh:
     return make_mesh(data=data, particles=particles)
 
 
-def losses_and_gradient(estimator: Estimator, mesh: Mesh | None):
+def losses_and_gradient(estimator: Estimator, params: Params, batch: Batch, mesh: Mesh | None):
     """The two losses, the metrics, the gradient of the losses' sum, and what is remembered."""
     own, state = estimator.init(jax.random.key(3))
     state = jax.tree.map(lambda leaf: leaf + 1.0, state)  # a memory that has begun
@@ -92,8 +84,8 @@ def losses_and_gradient(estimator: Estimator, mesh: Mesh | None):
 
         return jax.grad(loss, has_aux=True)(params)
 
-    params = PARAMS._replace(baseline=own.baseline)
-    arguments = replicate(mesh, ((params, state, jax.random.key(2)), BATCH))
+    params = params._replace(baseline=own.baseline)
+    arguments = replicate(mesh, ((params, state, jax.random.key(2)), batch))
     return jax.device_get(jax.jit(mean_over(mesh, on_device))(*arguments))
 
 
@@ -108,16 +100,21 @@ def check_estimators(everything: bool) -> None:
     cases = CASES
     if everything:
         modes = [
-            (n, keep) for n in METHODS for keep in (None, KEEP) if not keep or n not in WITHOUT_KEEP
+            (name, keep) for name in METHODS for keep in (None, KEEP)[: 1 + accepts(name, "keep")]
         ]
         cases = [(name, mesh, keep) for name, keep in modes for mesh in MESHES]
     on_one = {}
     for name, mesh, keep in cases:
-        knobs = {} if keep is None else {"keep": keep}
-        estimator = METHODS[name](MODEL, RECOGNITION, num_particles=K, chunk_size=CHUNK, **knobs)
+        of_bits = name in OF_BITS
+        networks = (BITS.model, BITS.recognition) if of_bits else (MODEL, RECOGNITION)
+        run = BITS.params if of_bits else PARAMS, BITS_BATCH if of_bits else BATCH
+        knobs = {"num_particles": K, "chunk_size": CHUNK} | KNOBS.get(name, {})
+        if keep is not None:
+            knobs["keep"] = keep
+        estimator = METHODS[name](*networks, **knobs)
         if (name, keep) not in on_one:
-            on_one[name, keep] = losses_and_gradient(estimator, None)
-        assert_close(losses_and_gradient(estimator, mesh_of(mesh)), on_one[name, keep])
+            on_one[name, keep] = losses_and_gradient(estimator, *run, None)
+        assert_close(losses_and_gradient(estimator, *run, mesh_of(mesh)), on_one[name, keep])
         sys.stdout.write(f"{name} keep={keep} on {mesh}\n")
 
 

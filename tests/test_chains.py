@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 from remjax.chains import Chain, Unflattened
 from remjax.distributions import Bernoulli, DiagonalGaussian, FullGaussian
 from remjax.errors import InputError
-from remjax.estimators.proposals import Draws
+from remjax.estimators.draws import Draws
 from remjax.matching import weighted
 from remjax.types import Model
 

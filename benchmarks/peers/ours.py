@@ -18,7 +18,7 @@ from benchmarks.peers.work import (
 )
 from experiments.methods import build_estimator
 from remjax.estimators.batches import rows_in_flight
-from remjax.estimators.proposals import Draws
+from remjax.estimators.draws import Draws
 from remjax.hierarchies import sigmoid_belief_network, sigmoid_belief_recognition
 from remjax.matching import shrunk, weighted
 from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition

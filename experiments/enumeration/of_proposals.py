@@ -13,7 +13,7 @@ from experiments.enumeration.belief_network import Configurations, SigmoidBelief
 from experiments.enumeration.cases import ONE_LAYER, TWO_LAYERS, Case, Claim, Draws
 from experiments.enumeration.claims import BOUND
 from remjax.distributions import Distribution, Drawn
-from remjax.estimators.proposals import Draws as ParticlesOf
+from remjax.estimators.draws import Draws as ParticlesOf
 from remjax.estimators.proposals import (
     Proposal,
     from_bernoulli,

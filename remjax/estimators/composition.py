@@ -25,8 +25,9 @@ from remjax.chunks import check_counts, even_chunk_size
 from remjax.distributions import Distribution
 from remjax.errors import InputError
 from remjax.estimators.batches import Terms, batch_mean, largest_divisor, rows_in_flight
+from remjax.estimators.draws import Draws
 from remjax.estimators.objectives import Ascent, Hyperobjective, Objective, Summand
-from remjax.estimators.proposals import Draws, Proposal
+from remjax.estimators.proposals import Proposal
 from remjax.matching import Covariance, shrunk_with_mean
 from remjax.particles import particle_sum
 from remjax.posterior import Particle, Posterior

@@ -16,9 +16,9 @@ from remjax.chains import Chain
 from remjax.distributions import Bernoulli, Distribution, Drawn
 from remjax.errors import InputError
 from remjax.estimators.composition import Choices, init_params, terms_of_batch
+from remjax.estimators.draws import Draws
 from remjax.estimators.groups import equal_shares, over_groups
 from remjax.estimators.objectives import Ascent, evidence_lower_bound
-from remjax.estimators.proposals import Draws
 from remjax.posterior import Particle, Posterior
 from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
 

@@ -8,7 +8,7 @@ from remjax.distributions import Distribution
 from remjax.errors import InputError
 from remjax.estimators.composition import compose
 from remjax.estimators.objectives import Ascent, Hyperobjective, Objective
-from remjax.estimators.proposals import Draws, Proposal
+from remjax.estimators.proposals import from_r_with
 from remjax.posterior import Particle, Posterior
 from remjax.types import Estimator, Joint, Model, Recognition
 
@@ -41,7 +41,7 @@ def vr(
     if not math.isfinite(alpha):
         raise InputError(f"alpha is {alpha}: give a finite number, 0 for iwae and 1 for vae")
     power = 1.0 - alpha
-    proposal = _streaming(power)
+    proposal = from_r_with(power)
     return compose(
         model,
         recognition,
@@ -52,15 +52,6 @@ def vr(
         hyperproposal=proposal,
         chunk_size=chunk_size,
     )
-
-
-def _streaming(power: float) -> Proposal:
-    """r, the total of whose weights to this power is streamed as well."""
-    return lambda draws: _with_power(draws, power)
-
-
-def _with_power(draws: Draws, power: float) -> Posterior:
-    return draws.draw(draws.key, draws.recognition, draws.num_particles, powers=(1.0, power))
 
 
 def _tempered_log_joint(power: float) -> Objective:

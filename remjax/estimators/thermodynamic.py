@@ -9,7 +9,7 @@ from remjax.distributions import Distribution
 from remjax.errors import InputError
 from remjax.estimators.composition import compose
 from remjax.estimators.objectives import Ascent, Hyperobjective, Objective
-from remjax.estimators.proposals import Draws
+from remjax.estimators.proposals import from_r_with
 from remjax.posterior import Particle, Posterior
 from remjax.types import Estimator, Joint, Model, Recognition
 
@@ -55,11 +55,7 @@ def tvo(
     later = np.geomspace(first_beta, 1.0, num_partitions) if num_partitions > 1 else [1.0]
     betas = (0.0, *map(float, later))
     steps = tuple((low, high - low) for low, high in itertools.pairwise(betas))
-
-    def proposal(draws: Draws) -> Posterior:
-        # The power 1, the first row, is that of the log-evidence.
-        return draws.draw(draws.key, draws.recognition, num_particles, powers=(1.0, *betas[:-1]))
-
+    proposal = from_r_with(*betas[:-1])
     return compose(
         model,
         recognition,
