@@ -44,8 +44,8 @@ def run(main: Callable[[], None]) -> None:
             reason = str(error).partition("\n")[0]
             if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
                 _fail(
-                    f"not enough memory ({reason}): lower the sizes of the networks, the batch, or "
-                    "--eval_num_particles"
+                    f"not enough memory ({reason}): lower the sizes of the networks, "
+                    "--batch_size, --chunk_size, --num_replicas or --eval_num_particles"
                 )
             if isinstance(error, JaxRuntimeError) and jax.process_count() > 1:
                 _leave(f"lost touch with another host ({reason}): go on with --resume on all")

@@ -127,7 +127,8 @@ def _updates(problem: Problem, settings: Settings) -> Any:
         return advance
     # As many as have together what one would have in flight.
     passes = settings.batch_size * settings.num_particles
-    return train_replicas(advance, at_a_time=max(1, rows_in_flight(settings.keep) // passes))
+    rows = rows_in_flight(settings.keep, problem.dataset.train.shape[1])
+    return train_replicas(advance, at_a_time=max(1, rows // passes))
 
 
 def _resumed(

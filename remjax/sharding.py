@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.experimental import multihost_utils
+from jax.experimental import mesh_utils, multihost_utils
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, PyTree
 
@@ -55,7 +55,12 @@ def make_mesh(*, data: int = 1, particles: int = 1) -> Mesh:
             f"a mesh of data:{data},particles:{particles} takes {wanted} of the {len(devices)} "
             f"devices of {jax.process_count()} hosts: it must take all"
         )
-    return Mesh(np.array(devices[:wanted]).reshape(data, particles), (DATA, PARTICLES))
+    shape = (data, particles)
+    if wanted < len(devices):
+        return Mesh(np.array(devices[:wanted]).reshape(shape), (DATA, PARTICLES))
+    # Neighbours on the mesh are neighbours in the machine, where the way between devices differs.
+    placed = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+    return Mesh(placed, (DATA, PARTICLES))
 
 
 def replicate(mesh: Mesh | None, tree: T) -> T:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from remjax.estimators.batches import Terms, batch_mean, largest_divisor
+from remjax.estimators.batches import Terms, batch_mean, largest_divisor, rows_in_flight
 from remjax.types import Batch, Params
 
 PARAMS = Params(theta={"a": jnp.array([0.5, -1.0, 2.0])}, eta=jnp.array(0.7))
@@ -66,3 +66,11 @@ def test_each_term_reaches_its_own_part(place, key):
     gradient = jax.grad(lambda params: batch_mean(terms, params, key, batch, 2)[place])(PARAMS)
     reached = [bool(jnp.any(gradient.theta["a"] != 0)), bool(gradient.eta != 0)]
     assert reached == [place == 0, place == 1]
+
+
+def test_larger_data_has_fewer_rows_in_flight():
+    """What is only scored is to stay in the cache; never so few that no product of matrices is."""
+    scored = [rows_in_flight(16, size) for size in (64, 784, 3072, 10**7)]
+    assert scored == sorted(scored, reverse=True)
+    assert scored[0] == scored[1] > 3 * scored[2] > scored[3] >= 500
+    assert rows_in_flight(None, 64) <= rows_in_flight(16, 64)

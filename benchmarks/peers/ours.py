@@ -54,7 +54,7 @@ def prepare(work: Work) -> Prepared:
                     recognition.distribution(params.eta, x),
                     num_particles=work.num_particles,
                     covariance=shrunk(),
-                    chunk_size=max(1, rows_in_flight(keep=1) // work.batch_size),
+                    chunk_size=max(1, rows_in_flight(1, data.shape[1]) // work.batch_size),
                     keep=work.keep,
                 )
                 return draws.r.log_evidence + jnp.sum(draws.r.covariance)

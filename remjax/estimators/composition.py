@@ -71,7 +71,8 @@ def compose(
             same particles.
         covariance: of s(z), default `matching.shrunk_with_mean()`.
         chunk_size: particles per datapoint in memory at a time; by default as many as keep about
-            1,000 decoder passes in flight, or 4,000 with `keep`.
+            1,000 decoder passes in flight, or with `keep` 4,000, fewer of data larger than 784
+            (`batches.rows_in_flight`).
         keep: None, or how many particles carry the gradient (`particles.e_step`).
 
     Returns:
@@ -99,7 +100,7 @@ def compose(
         params: Params, state: tuple[()], key: Key[Array, ""], batch: Batch
     ) -> tuple[Estimate, tuple[()]]:
         terms = functools.partial(terms_of_batch, model, recognition, choices)
-        size = _datapoints_at_a_time(choices, batch.x.shape[0])
+        size = _datapoints_at_a_time(choices, batch.x)
         theta_term, eta_term, metrics = batch_mean(terms, params, key, batch, size)
         return Estimate(-theta_term, -eta_term, metrics), state
 
@@ -123,13 +124,14 @@ class Choices:
         check_counts(self.num_particles, self.chunk_size, self.keep)
 
 
-def _datapoints_at_a_time(choices: Choices, batch_size: int) -> int:
+def _datapoints_at_a_time(choices: Choices, x: Float[Array, "B X"]) -> int:
     """As many as keep one chunk of decoder passes in flight; a divisor of the batch size."""
+    batch_size, data_size = x.shape
     if choices.keep is not None:
         # The gradient takes little, and takes least for the whole batch at once.
         return batch_size
     per_device = -(-choices.num_particles // particle_devices())
-    rows = rows_in_flight(choices.keep)
+    rows = rows_in_flight(choices.keep, data_size)
     chunk = min(choices.chunk_size or rows, per_device)
     return largest_divisor(batch_size, rows // chunk)
 
@@ -153,7 +155,8 @@ def terms_of_batch(
     For methods that combine datapoints or several such draws in a way of their own; the mean is
     `compose`. The gradient of `theta` reaches only theta and that of `eta` only eta.
     """
-    most = max(1, rows_in_flight(choices.keep) // batch.x.shape[0])
+    batch_size, data_size = batch.x.shape
+    most = max(1, rows_in_flight(choices.keep, data_size) // batch_size)
     chunk = choices.chunk_size or even_chunk_size(choices.num_particles, most)
     covariance = choices.covariance or shrunk_with_mean()
 
@@ -194,7 +197,7 @@ def terms_of_batch(
 
     # By their place in the data set: how a batch is cut over devices changes no particle.
     keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch.index)
-    if batch.x.shape[0] == 1:
+    if batch_size == 1:
         # Without an axis of length one, the gradient of a layer is one product of matrices.
         terms = of_datapoint(keys[0], batch.x[0])
         return jax.tree.map(lambda leaf: leaf[None], terms)
