@@ -21,7 +21,7 @@ from experiments.methods import build_estimator
 from experiments.tables import markdown
 from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
 from remjax.optimizers import adam
-from remjax.replicas import stack_replicas, train_replicas
+from remjax.replicas import replicas_in_flight, stack_replicas, train_replicas
 from remjax.training import init_train_state, make_epoch
 
 FLAGS = flags.FLAGS
@@ -37,7 +37,9 @@ def define_flags() -> None:
     flags.DEFINE_integer("hidden_size", 200, "units in each tanh layer", lower_bound=1)
     flags.DEFINE_integer("steps", 20, "updates in each timed call", lower_bound=1)
     flags.DEFINE_integer("repeats", 5, "timed calls of each", lower_bound=1)
-    flags.DEFINE_integer("at_a_time", None, "replicas that step together; default all")
+    flags.DEFINE_integer(
+        "at_a_time", None, "replicas that step together; default as experiments.train has it"
+    )
     flags.DEFINE_string("json", None, "file for the rows")
 
 
@@ -56,7 +58,14 @@ def measure(method: str) -> dict[str, float | str]:
         init_train_state(estimator, optimizer, jax.random.key(seed), DATA_SIZE)
         for seed in range(FLAGS.num_replicas)
     ]
-    replicated = train_replicas(run, at_a_time=FLAGS.at_a_time)
+    chosen = replicas_in_flight(
+        batch_size=FLAGS.batch_size,
+        num_particles=FLAGS.num_particles,
+        keep=None,
+        data_size=DATA_SIZE,
+    )
+    at_a_time = min(FLAGS.at_a_time or chosen, FLAGS.num_replicas)
+    replicated = train_replicas(run, at_a_time=at_a_time)
     programs = {"one": (run, states[0]), "replicas": (replicated, stack_replicas(states))}
     compile_seconds, seconds, compiled, state = {}, {"one": [], "replicas": []}, {}, {}
     for name, (program, start) in programs.items():
@@ -74,6 +83,8 @@ def measure(method: str) -> dict[str, float | str]:
     runs = FLAGS.num_replicas * (compile_seconds["one"] + one)
     return {
         "method": method,
+        "K": FLAGS.num_particles,
+        "at a time": at_a_time,
         "ms per update, one": one / FLAGS.steps * 1e3,
         "ms per update, replicas": replicas / FLAGS.steps * 1e3,
         "s to compile, one": compile_seconds["one"],

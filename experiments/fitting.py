@@ -19,8 +19,7 @@ from experiments.starting import each_replica, initial_state
 from experiments.stopping import StopRequest
 from experiments.tables import mean_and_std
 from remjax import checkpoints
-from remjax.estimators.batches import rows_in_flight
-from remjax.replicas import train_replicas
+from remjax.replicas import replicas_in_flight, train_replicas
 from remjax.sharding import replicate
 from remjax.training import TrainState, make_epoch, metric_means
 
@@ -125,10 +124,13 @@ def _updates(problem: Problem, settings: Settings) -> Any:
     )
     if settings.num_replicas == 1:
         return advance
-    # As many as have together what one would have in flight.
-    passes = settings.batch_size * settings.num_particles
-    rows = rows_in_flight(settings.keep, problem.dataset.train.shape[1])
-    return train_replicas(advance, at_a_time=max(1, rows // passes))
+    at_a_time = replicas_in_flight(
+        batch_size=settings.batch_size,
+        num_particles=settings.num_particles,
+        keep=settings.keep,
+        data_size=problem.dataset.train.shape[1],
+    )
+    return train_replicas(advance, at_a_time=at_a_time)
 
 
 def _resumed(

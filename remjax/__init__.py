@@ -95,7 +95,7 @@ from remjax.moments import Moments, weighted_covariance, weighted_mean
 from remjax.optimizers import adam, burda_schedule, each_part, scale_by_adam_epsilon_hat
 from remjax.particles import e_step, log_weights, particle_sum
 from remjax.posterior import Particle, Posterior
-from remjax.replicas import replica, stack_replicas, train_replicas
+from remjax.replicas import replica, replicas_in_flight, stack_replicas, train_replicas
 from remjax.sharding import make_mesh, replicate
 from remjax.training import (
     TrainState,
@@ -211,6 +211,7 @@ __all__ = [
     "rem_v2",
     "rem_v2_bernoulli",
     "replica",
+    "replicas_in_flight",
     "replicate",
     "resample_multinomial",
     "resample_systematic",

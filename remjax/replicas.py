@@ -8,6 +8,7 @@ from jax import lax
 from jaxtyping import Array, Int
 
 from remjax.errors import InputError
+from remjax.estimators.batches import rows_in_flight
 from remjax.training import TrainState
 
 
@@ -30,6 +31,20 @@ def replica(state: TrainState, number: int) -> TrainState:
     return one._replace(step=state.step)
 
 
+def replicas_in_flight(
+    *, batch_size: int, num_particles: int, keep: int | None, data_size: int
+) -> int:
+    """How many replicas to step together: as many as have in flight what one run would have.
+
+    Args:
+        batch_size: B.
+        num_particles: K.
+        keep: M, or None.
+        data_size: X.
+    """
+    return max(1, rows_in_flight(keep, data_size) // (batch_size * num_particles))
+
+
 def train_replicas(
     epoch: jax.stages.Wrapped, *, at_a_time: int | None = None
 ) -> jax.stages.Wrapped:
@@ -42,7 +57,7 @@ def train_replicas(
         epoch: run(state, data, num_steps) -> state.
         at_a_time: how many replicas take their steps together, the groups one after the other;
             default all. Few together keep to the cache where one alone fills it; all together
-            spare the cost of starting small steps.
+            spare the cost of starting small steps. See `replicas_in_flight`.
 
     Returns:
         The same for states as `stack_replicas` makes them. The state given to it is donated.
