@@ -61,8 +61,8 @@ FAMILIES: Mapping[str, Mapping[str, Any]] = {
         "schedule": "constant",
     },
     "iwae": {"epochs": 3280, "batch_size": 20, "learning_rate": 1e-3, "schedule": "burda"},
-    # As the authors' code has it: momentum, dreams beside every batch, and 0.001 for a loss summed
-    # over the batch of 25.
+    # Near the authors' code: momentum, dreams beside every batch, and 0.001 for a loss summed over
+    # the batch of 25. There wake and sleep phases move eta at the full rate each, here at half.
     "rws": {
         "epochs": 1000,
         "num_particles": 5,
@@ -111,7 +111,7 @@ _LAYERS = {
 
 # On a CPU what hurts least goes first: points along the axes of the figures and the particles that
 # carry the gradient, then epochs and images, then the particles and images of the evaluation, and
-# gradient descent of the belief networks, which barely moves in so few updates, becomes Adam.
+# the momentum of RWS, which barely moves in so few updates, becomes Adam.
 SCALES: Mapping[str, Scale] = {
     "full": Scale(
         {"num_replicas": 5, "eval_every": 10, "eval_num_particles": 5000, "eval_size": 1000},
@@ -140,6 +140,9 @@ SCALES: Mapping[str, Scale] = {
         {
             "iwae": {"epochs": 10, "train_size": 5_000, "eval_every": None},
             "rws": {"optimizer": "adam", "learning_rate": 1e-3},
+            # All particles for all: not every method can leave some out of the gradient.
+            "fair_gaussian": {"keep": None},
+            "fair_bits": {"keep": None},
         },
         (("100", "400"), ("100", "400")),
         (("5", "20", "100"), ("50", "200")),
