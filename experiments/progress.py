@@ -94,5 +94,6 @@ class Share:
 
 def skip(bar: tqdm, units: float) -> None:
     """Move the bar by what was done earlier: the rate, and the time left, do not count it."""
-    bar.initial += units
-    bar.update(units)
+    if not bar.disable:  # one that is not shown has no start either
+        bar.initial += units
+        bar.update(units)
