@@ -150,7 +150,8 @@ def rounded_burda_schedule(learning_rate: float, steps_per_epoch: int) -> optax.
     return optax.join_schedules([optax.constant_schedule(rate) for rate in rates], ends)
 
 
-# (use, recognition, params, key, training images) -> the use with its activity measured so.
+# (use, recognition, params, key, the first 500 training images) -> the use, its activity measured
+# in a way of its own.
 Activity = Callable[[LatentUse, Recognition, Params, Key[Array, ""], Images], LatentUse]
 
 
@@ -162,12 +163,12 @@ def averaged(use: LatentUse, *_: object) -> LatentUse:
 def iwae_release(
     use: LatentUse, recognition: Recognition, params: Params, key: Key[Array, ""], train: Images
 ) -> LatentUse:
-    """Activity as the release of IWAE measures it: 500 training images, one draw of each layer.
+    """Activity as the release of IWAE measures it: on training images, one draw of each layer.
 
     The mean of a higher layer is taken at one draw of the layer before it, whose noise counts as
     activity.
     """
-    x = jnp.asarray(train[:500])
+    x = jnp.asarray(train)
 
     @jax.jit
     def means(eta: PyTree) -> PyTree:

@@ -46,7 +46,7 @@ def points(scale: Scale) -> Iterator[Point]:
         yield point("2", "AEVB", size, "aevb", "vae", hidden_size=size)
     for size in scale.latents[0]:
         yield point("3", "AEVB", size, "aevb", "vae", latent_size=size)
-    for count in scale.samples[0]:
+    for count in scale.samples.aevb:
         yield point("4", "AEVB", count, "aevb", "vae", num_particles=count)
     for name, rate in scale.optimizers.items():
         chosen = {"optimizer": name, "learning_rate": rate}
@@ -56,21 +56,21 @@ def points(scale: Scale) -> Iterator[Point]:
     for size in scale.hidden[1]:
         yield point("7", "NVIL", size, "nvil", "nvil", hidden_size=size)
     for layers, sizes in scale.layers.items():
-        for method, counts in zip(("vae", "iwae"), scale.samples[1:3], strict=True):
+        for method, counts in (("vae", scale.samples.vae), ("iwae", scale.samples.iwae)):
             line = f"{method.upper()}, {layers} layer" + "s" * (layers > 1)
             for count in counts:
                 # Of one particle both are the same algorithm.
                 same = "vae" if count == 1 else method
                 yield point("8", line, count, "iwae", same, num_particles=count, **sizes)
     yield point("9", "RWS", 5, "rws", "rws")
-    for count in scale.samples[3]:
+    for count in scale.samples.rws:
         yield point("10", "RWS", count, "rws", "rws", num_particles=count)
     small = scale.dataset in sweeps.SMALL_DATASETS
     wide = [{}, {}] if small else [{"latent_size": "100"}, {"latent_size": "500"}]
     yield point("11", "AEVB", "as published", "aevb", "vae", **wide[0])
     chosen = {"optimizer": "sgd", "learning_rate": scale.optimizers["sgd"]}
     yield point("11", "NVIL", "as published", "nvil", "nvil", **chosen, **wide[1])
-    most = max(scale.samples[3])
+    most = max(scale.samples.rws)
     yield point("11", "RWS", "as published", "rws", "rws", num_particles=most)
     for kind, methods in scale.fair.items():
         for method in methods:

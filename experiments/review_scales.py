@@ -6,6 +6,15 @@ from typing import Any, NamedTuple
 Values = tuple[str, ...]
 
 
+class Samples(NamedTuple):
+    """Per image: L of AEVB, k of VAE and of IWAE, K of RWS (Figures 4, 8 and 10)."""
+
+    aevb: tuple[int, ...]
+    vae: tuple[int, ...]
+    iwae: tuple[int, ...]
+    rws: tuple[int, ...]
+
+
 class Scale(NamedTuple):
     """How much of the protocol is run.
 
@@ -16,8 +25,7 @@ class Scale(NamedTuple):
         families: laid over both, for one family (`FAMILIES`).
         hidden: units of Figures 2 and 7.
         latents: of AEVB (Figure 3) and of NVIL (Figure 6).
-        samples: per image, L of Figure 4, k of Figure 8 for the VAE and for the IWAE, K of Figure
-            10.
+        samples: of Figures 4, 8 and 10.
         optimizers: of Figure 5, with their rates.
         layers: sizes of Figure 8 for each number of stochastic layers.
         fair: methods of the fair form of Figure 11, by the kind of latents.
@@ -29,7 +37,7 @@ class Scale(NamedTuple):
     families: Mapping[str, Mapping[str, Any]]
     hidden: tuple[Values, Values]
     latents: tuple[Values, Values]
-    samples: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+    samples: Samples
     optimizers: Mapping[str, float]
     layers: Mapping[int, Mapping[str, str]]
     fair: Mapping[str, tuple[str, ...]]
@@ -120,7 +128,7 @@ SCALES: Mapping[str, Scale] = {
         {},
         (("100", "200", "400", "800"), ("100", "200", "400", "800")),
         (("2", "5", "10", "20", "50", "100", "200"), ("50", "100", "200", "500")),
-        ((1, 5, 10), (1, 5, 50), (1, 5, 50), (2, 5, 10, 50, 100)),
+        Samples((1, 5, 10), (1, 5, 50), (1, 5, 50), (2, 5, 10, 50, 100)),
         {"sgd": 1e-3, "adagrad": 0.01, "rmsprop": 1e-3},
         _LAYERS,
         _FAIR,
@@ -146,7 +154,7 @@ SCALES: Mapping[str, Scale] = {
         },
         (("100", "400"), ("100", "400")),
         (("5", "20", "100"), ("50", "200")),
-        ((1, 5), (1, 5), (1, 5, 50), (2, 5, 25)),
+        Samples((1, 5), (1, 5), (1, 5, 50), (2, 5, 25)),
         {"sgd": 1e-3, "adagrad": 0.01, "rmsprop": 1e-3},
         _LAYERS,
         _FAIR,
@@ -170,7 +178,7 @@ SCALES: Mapping[str, Scale] = {
         (("20",), ("20",)),
         (("5",), ("5",)),
         # Figure 8 shows the runs of the fair form.
-        ((1,), (FAIR_PASSES,), (FAIR_PASSES,), (5,)),
+        Samples((1,), (FAIR_PASSES,), (FAIR_PASSES,), (5,)),
         {"sgd": 1e-3, "rmsprop": 1e-3},
         {1: {"latent_size": "5"}},
         {"gaussian": ("vae", "iwae"), "bits": ("nvil", "rem_v1_bernoulli")},

@@ -26,7 +26,10 @@ _KEY_LATENTS = 1_000_003
 def evaluation_images(problem: Problem, part: str, size: int | None) -> np.ndarray:
     """Evenly spaced images of "train" or "test", their bits drawn once for all runs."""
     images = getattr(problem.dataset, part)
-    index = spaced_index(len(images), size)
+    return _as_evaluated(problem, images, spaced_index(len(images), size))
+
+
+def _as_evaluated(problem: Problem, images: np.ndarray, index: np.ndarray) -> np.ndarray:
     if problem.dataset.binary or problem.dataset.real_valued:
         return images[index]
     return fixed_bits(images, index)
@@ -146,8 +149,9 @@ def _latent_figures(
     key, recognition = jax.random.key(_KEY_LATENTS), problem.recognition
     use = latent_use(problem.model, recognition, params, key, images)
     measure = look_up(ACTIVITIES, "eval_activity", settings.eval_activity)
-    train = evaluation_images(problem, "train", settings.eval_size)
-    use = measure(use, recognition, params, key, train)
+    train = problem.dataset.train
+    first = _as_evaluated(problem, train, np.arange(min(500, len(train))))
+    use = measure(use, recognition, params, key, first)
     return {
         "kl_to_prior": use.kl_to_prior,
         "active_units": use.active_units(),

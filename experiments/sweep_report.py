@@ -56,10 +56,15 @@ def likelihood_columns(
 
 def settings_that_differ(result: Mapping[str, Any], paper: Mapping[str, Any]) -> list[str]:
     """Every setting that is not the paper's, as `name ours (paper's)`; None and 0 stand for all."""
+
+    def told(value: Any) -> Any:
+        counts = value is None or type(value) is int
+        return "all" if counts and not value else value
+
     return [
-        f"{name} {result[name] or 'all'} ({value or 'all'})"
+        f"{name} {told(result[name])} ({told(value)})"
         for name, value in paper.items()
-        if (result[name] or "all") != (value or "all")
+        if told(result[name]) != told(value)
     ]
 
 

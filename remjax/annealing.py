@@ -106,7 +106,11 @@ def _start_and_path(
     start = joint.prior if recognition is None else recognition.distribution(params.eta, x)
     if start is None:
         raise InputError("there is no law to begin at: give a recognition network")
-    # rsample, which refuses discrete latents.
+    if start.is_discrete:
+        raise InputError(
+            "annealed importance sampling moves real latents and these are bits: leave out "
+            "--ais_steps, and score by L_K"
+        )
     template = jax.eval_shape(start.rsample, jax.random.key(0))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template)
     flat, unflatten = ravel_pytree(zeros)

@@ -1,5 +1,6 @@
 """Models of several layers: densities in float64, by enumeration, samples, wrong sizes."""
 
+import functools
 import itertools
 
 import jax
@@ -10,6 +11,16 @@ import scipy.stats
 from scipy.special import expit
 
 from remjax.errors import InputError
+from remjax.estimators.elbo import vae
+from remjax.estimators.groups import ciwae, miwae, piwae
+from remjax.estimators.importance_weighted import dreg, stl
+from remjax.estimators.nvil import nvil
+from remjax.estimators.ovis import ovis
+from remjax.estimators.rem import rem_mixture, rem_pooled, rem_v2
+from remjax.estimators.renyi import vr
+from remjax.estimators.score_function import vimco
+from remjax.estimators.thermodynamic import tvo
+from remjax.estimators.wake_sleep import rws, rws_dreg
 from remjax.hierarchies import (
     deep_gaussian_model,
     deep_gaussian_recognition,
@@ -17,6 +28,7 @@ from remjax.hierarchies import (
     sigmoid_belief_recognition,
 )
 from remjax.models import bernoulli_likelihood, gaussian_likelihood
+from remjax.types import Batch
 
 RNG = np.random.default_rng(0)
 MEAN = RNG.uniform(0.2, 0.8, size=4)
@@ -214,3 +226,49 @@ def test_wrong_sizes_are_one_clear_line(make, latent_sizes, hidden_sizes, messag
     with pytest.raises(InputError, match=message) as raised:
         make(MEAN, latent_sizes=latent_sizes, hidden_sizes=hidden_sizes)
     assert "\n" not in str(raised.value)
+
+
+REAL_LATENTS = {
+    "vae": vae,
+    "dreg": dreg,
+    "stl": stl,
+    "vr": vr,
+    "miwae": functools.partial(miwae, num_groups=2),
+    "piwae": functools.partial(piwae, num_groups=2),
+    "ciwae": ciwae,
+    "rws": rws,
+    "rws_dreg": rws_dreg,
+    "nvil": nvil,
+    "vimco": vimco,
+    "ovis": ovis,
+    "tvo": tvo,
+    "rem_v2": rem_v2,
+    "rem_mixture": rem_mixture,
+    "rem_pooled": rem_pooled,
+}
+
+
+@pytest.mark.parametrize("name", REAL_LATENTS)
+def test_every_method_learns_all_layers(name):
+    """Latents are a tuple of two layers: a finite gradient reaches each leaf of both networks."""
+    sizes = {"latent_sizes": (3, 2), "hidden_sizes": ((4,), (4,))}
+    networks = (
+        deep_gaussian_model(bernoulli_likelihood(MEAN), **sizes),
+        deep_gaussian_recognition(MEAN, **sizes),
+    )
+    estimator = REAL_LATENTS[name](*networks, num_particles=4)
+    params, state = estimator.init(jax.random.key(0))
+    images = jnp.asarray(np.random.default_rng(0).integers(0, 2, (3, len(MEAN))), jnp.float32)
+
+    @jax.jit
+    def gradient(params):
+        def loss(params):
+            batch = Batch(images, jnp.arange(3))
+            estimate, _ = estimator.estimate(params, state, jax.random.key(1), batch)
+            return estimate.theta_loss + estimate.eta_loss
+
+        return jax.grad(loss)(params)
+
+    for leaf in jax.tree.leaves(gradient(params)):
+        assert np.all(np.isfinite(leaf))
+        assert np.any(leaf != 0.0)

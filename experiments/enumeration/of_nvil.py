@@ -30,8 +30,9 @@ _DECAY = 0.8
 
 
 def cases() -> list[Case]:
-    """Every switch with two particles, and the default with one and with three as well."""
-    return [_case(1), *[_case(2, **switches) for switches in _SWITCHES], _case(3)]
+    """Every switch with two particles; the default and the lagged form with one and three too."""
+    counts = [_case(count, **switches) for count in (1, 3) for switches in ({}, {"lagged": True})]
+    return [*counts, *[_case(2, **switches) for switches in _SWITCHES]]
 
 
 def _remembered(num_signals: int) -> SignalStatistics:

@@ -28,7 +28,7 @@ from remjax.types import Estimator, Params
 
 
 def cases() -> list[Case]:
-    """Every method of this kind; three particles where the network has one layer of two bits."""
+    """Every method of this kind."""
     found = [_of_r("reinforce", reinforce, count, LOWER_BOUND) for count in (1, 2, 3)]
     found += [_of_r("rloo", rloo, count, LOWER_BOUND) for count in (2, 3)]
     found += [_of_r("vimco", vimco, count, BOUND) for count in (2, 3)]
@@ -51,6 +51,7 @@ def cases() -> list[Case]:
 
 
 def _layers(num_particles: int) -> tuple[tuple[int, ...], ...]:
+    """Three particles and a dream are too many for the eight values of two layers."""
     return (ONE_LAYER,) if num_particles > 2 else (TWO_LAYERS,)
 
 
@@ -72,7 +73,7 @@ def _of_r(
 
         return Draws(probability_of(net, params, tuples), jax.vmap(on_tuple)(tuples))
 
-    return Case(name, num_particles, theta, eta or theta, draws, _layers(num_particles))
+    return Case(name, num_particles, theta, eta or theta, draws, (TWO_LAYERS,))
 
 
 def probability_of(net: SigmoidBelief, params: Params, tuples: np.ndarray) -> Float[Array, " T"]:

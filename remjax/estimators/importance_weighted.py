@@ -83,8 +83,8 @@ def dreg(
     """The doubly reparameterised gradient of L_K (Tucker, Lawson, Gu & Maddison 2019, Eq. 8).
 
     eta follows sum_k weights_k^2 d log w(z_k) / dz dz_k / d eta. Its expectation is that of `iwae`;
-    its signal-to-noise ratio grows with K where that of `iwae` falls, and it vanishes, draw by
-    draw, at an exact posterior. theta keeps the gradient of `iwae`. Arguments as in
+    its signal-to-noise ratio does not vanish with K as that of `iwae` does, and it vanishes itself,
+    draw by draw, at an exact posterior. theta keeps the gradient of `iwae`. Arguments as in
     `importance_weighted`.
     """
     return importance_weighted(

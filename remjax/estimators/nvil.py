@@ -144,8 +144,8 @@ def nvil(
         raise InputError(f"decay is {decay}: give a number from 0, and below 1")
     if baseline in (None, no_baseline) and not centring:
         raise InputError(
-            "nvil with neither a baseline nor centring is reinforce: give it one of them, or use "
-            "reinforce"
+            "nvil with neither a baseline nor centring is reinforce: give it one of them "
+            "(--baseline_size, --centring), or use reinforce"
         )
     choices = Choices(
         num_particles=num_particles,

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from experiments import evaluate
+from experiments import evaluate, train
 
 
 @pytest.fixture
@@ -95,6 +95,14 @@ def test_bad_input_is_one_line(run_binary, run, arguments, words):
     assert (done.code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert words in done.stderr
     assert _result(run) == before
+
+
+def test_bits_are_not_annealed(run_binary, tiny, tmp_path):
+    flags = [*tiny, f"--run_dir={tmp_path}", "--model=sigmoid_belief", "--method=rws"]
+    assert run_binary(train, *flags, "--epochs=1").code == 0
+    done = run_binary(evaluate, f"--run_dir={tmp_path}", "--ais_steps=3")
+    assert (done.code, done.stderr.count("\n")) == (2, 1)
+    assert "these are bits: leave out --ais_steps, and score by L_K" in done.stderr
 
 
 def test_run_that_is_not_finished_is_left_to_go_on(run_binary, run):

@@ -118,7 +118,7 @@ def test_release_counts_the_noise_of_one_draw_as_activity(key):
     steep = Partial(lambda slope, z: DiagonalGaussian(slope * z, jnp.ones(1)), 3.0)
     r = Chain(DiagonalGaussian(jnp.zeros(1), jnp.ones(1)), (steep,))
     recognition = Recognition(init=lambda key: (), distribution=lambda eta, x: r)
-    images = np.full((600, 2), np.nan, np.float32)
+    images = np.full((500, 2), np.nan, np.float32)
     use = iwae_release(LatentUse((), 1.5), recognition, Params((), ()), key, images)
     assert use.kl_to_prior == 1.5
     assert use.activity[0][0] == 0.0

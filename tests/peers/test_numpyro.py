@@ -8,7 +8,7 @@ import pytest
 from experiments.enumeration.belief_network import gradient_of
 from remjax.estimators.importance_weighted import iwae
 from remjax.estimators.renyi import vr
-from remjax.types import Params
+from remjax.types import Batch, Params
 from tests import linear_gaussian
 from tests.peers.same_noise import same_noise
 
@@ -59,5 +59,9 @@ def test_renyi_elbo(method, alpha, options):
     r = recognition.distribution(params.eta, x)
     z = jax.vmap(r.rsample)(recognition.distribution(params.eta, x).keys)
     log_w = jax.vmap(model.joint(params.theta, x))(z) - jax.vmap(r.log_prob)(z)
+    if method is iwae:
+        batch = Batch(x[None], jnp.zeros(1, int))
+        estimate, _ = estimator.estimate(params, (), key, batch)
+        np.testing.assert_allclose(-estimate.metrics["log_evidence"], value, rtol=1e-5)
     powered = jax.scipy.special.logsumexp((1.0 - alpha) * log_w) - np.log(NUM_PARTICLES)
     np.testing.assert_allclose(-powered / (1.0 - alpha), value, rtol=1e-5)

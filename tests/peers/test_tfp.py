@@ -18,7 +18,7 @@ from tests import linear_gaussian
 from tests.peers.same_noise import same_noise
 
 tfp = pytest.importorskip(
-    "tensorflow_probability.substrates.jax", reason="TensorFlow Probability is not installed"
+    "tensorflow_probability.substrates.jax", reason="TFP is not installed: pip install '.[peers]'"
 )
 
 NUM_PARTICLES = 5
