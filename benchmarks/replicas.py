@@ -59,10 +59,7 @@ def measure(method: str) -> dict[str, float | str]:
         for seed in range(FLAGS.num_replicas)
     ]
     chosen = replicas_in_flight(
-        batch_size=FLAGS.batch_size,
-        num_particles=FLAGS.num_particles,
-        keep=None,
-        data_size=DATA_SIZE,
+        passes=FLAGS.batch_size * FLAGS.num_particles, keep=None, data_size=DATA_SIZE
     )
     at_a_time = min(FLAGS.at_a_time or chosen, FLAGS.num_replicas)
     replicated = train_replicas(run, at_a_time=at_a_time)

@@ -124,9 +124,9 @@ def _updates(problem: Problem, settings: Settings) -> Any:
     )
     if settings.num_replicas == 1:
         return advance
+    devices = 1 if problem.mesh is None else problem.mesh.size
     at_a_time = replicas_in_flight(
-        batch_size=settings.batch_size,
-        num_particles=settings.num_particles,
+        passes=-(-settings.batch_size * settings.num_particles // devices),
         keep=settings.keep,
         data_size=problem.dataset.train.shape[1],
     )

@@ -60,7 +60,7 @@ def build(settings: Settings) -> Problem:
     Raises:
         InputError: for settings that do not go together, or data that cannot be had.
     """
-    mesh = _mesh(settings.mesh)
+    mesh = _mesh(settings.mesh, settings.num_particles)
     dataset = look_up(SPLITS, "split", settings.split)(
         _load(settings.dataset, settings.data_dir, settings.split_seed)
     )
@@ -179,7 +179,7 @@ def _of_adam(settings: Settings) -> dict[str, float]:
     }
 
 
-def _mesh(text: str | None) -> jax.sharding.Mesh | None:
+def _mesh(text: str | None, num_particles: int) -> jax.sharding.Mesh | None:
     """The mesh that --mesh asks for; without it, all devices of several hosts or one of one."""
     if text is None:
         return make_mesh(data=jax.device_count()) if jax.process_count() > 1 else None
@@ -189,6 +189,11 @@ def _mesh(text: str | None) -> jax.sharding.Mesh | None:
         raise InputError(
             f"--mesh={text} is no mesh: write the devices along each axis, as "
             f"--mesh={DATA}:4,{PARTICLES}:2 or --mesh={DATA}:8"
+        )
+    if sizes.get(PARTICLES, 1) > num_particles:
+        raise InputError(
+            f"--mesh={text} has more devices for particles than --num_particles={num_particles}: "
+            f"give {PARTICLES} fewer"
         )
     return make_mesh(**sizes)
 

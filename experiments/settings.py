@@ -194,7 +194,9 @@ class Settings(MethodOptions):
 
     def _check_seeds(self) -> None:
         if not 0 <= self.seed <= 2**32 - self.num_replicas:
-            raise InputError(f"--seed={self.seed} cannot be: give a number from 0 to 2^32 - 1")
+            raise InputError(
+                f"--seed={self.seed} cannot be: give a number from 0 to 2^32 - {self.num_replicas}"
+            )
         if not 0 <= self.split_seed < 2**32:
             raise InputError(
                 f"--split_seed={self.split_seed} cannot be: give a number from 0 to 2^32 - 1"

@@ -31,18 +31,15 @@ def replica(state: TrainState, number: int) -> TrainState:
     return one._replace(step=state.step)
 
 
-def replicas_in_flight(
-    *, batch_size: int, num_particles: int, keep: int | None, data_size: int
-) -> int:
+def replicas_in_flight(*, passes: int, keep: int | None, data_size: int) -> int:
     """How many replicas to step together: as many as have in flight what one run would have.
 
     Args:
-        batch_size: B.
-        num_particles: K.
+        passes: decoder passes of a step on one device, B K over the number of devices.
         keep: M, or None.
         data_size: X.
     """
-    return max(1, rows_in_flight(keep, data_size) // (batch_size * num_particles))
+    return max(1, rows_in_flight(keep, data_size) // passes)
 
 
 def train_replicas(
