@@ -39,6 +39,10 @@ def draw(path: PathLike, rows: Sequence[Row], draws: int) -> None:
                     )
                 axes.set(xscale="log", yscale="log", title=f"{part}, {state}")
                 axes.set_ylim(bottom=0.8 * noise)
+                axes.axhspan(0.0, noise, color="0.92", zorder=0)
+                axes.text(
+                    max(counts), noise, "noise of the draws", fontsize=8, va="top", ha="right"
+                )
                 axes.set_xticks(counts, map(str, counts))
                 axes.xaxis.set_minor_locator(NullLocator())
             panels[line][0].set_ylabel("signal-to-noise ratio")

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 
+from experiments.methods import METHODS
 from remjax.errors import InputError
 from remjax.sharding import check_divides, make_mesh
 from remjax.training import init_train_state, make_train_step
@@ -19,11 +20,11 @@ _ROOT = Path(__file__).parents[1]
 
 
 def test_eight_devices_give_what_one_gives():
-    """The kept particles, an epoch, the communication, an evaluation, and four estimators."""
+    """The kept particles, an epoch, the communication, an evaluation, and every estimator."""
     command = [sys.executable, "-m", "tests.many_devices"]
     done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
-    assert len(done.stdout.splitlines()) == 4
+    assert len(done.stdout.splitlines()) == len(METHODS) + 2
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,10 @@ def both_hosts(tiny, tmp_path):
         port = free.getsockname()[1]
     flags = [*tiny, f"--run_dir={tmp_path}", "--num_hosts=2", f"--coordinator=127.0.0.1:{port}"]
 
-    def run(*commands):
+    def run(*commands, mesh=()):
         hosts = [
             subprocess.Popen(
-                [*command, *flags, f"--host_index={index}", "--resume"],
+                [*command, *flags, *mesh, f"--host_index={index}", "--resume"],
                 cwd=_ROOT,
                 env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
                 stdout=subprocess.PIPE,
@@ -85,7 +85,8 @@ def test_two_hosts_are_one_run_also_after_one_was_killed(
     assert "lost touch with another host" in first[2] or "another task died" in first[2]
     assert checkpoints.latest_step(tmp_path / "checkpoints") in (4, 8)
 
-    first, second = both_hosts(_TRAIN, _TRAIN)
+    # What began with the images divided goes on with the particles divided.
+    first, second = both_hosts(_TRAIN, _TRAIN, mesh=["--mesh=particles:2"])
     assert (first[0], second[0]) == (0, 0), first[2] + second[2]
     assert "result and pictures are in" in first[1]
     # But for the lines of the library that connects them, the second host says nothing.
