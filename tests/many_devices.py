@@ -55,7 +55,7 @@ KNOBS = {
 BITS = network((2, 1))
 BITS_BATCH = Batch(every_image(), jnp.arange(8) + 5)
 OF_BITS = ("reinforce", "rloo", "disarm", "vimco", "rem_v1_bernoulli", "rem_v2_bernoulli")
-# (estimator, mesh, keep): each once, with `keep` where it has that, and all particles on the others.
+# (estimator, mesh, keep): each once, with `keep` where it has that; two with all, elsewhere.
 CASES = [(name, "data:4,particles:2", KEEP if accepts(name, "keep") else None) for name in METHODS]
 CASES += [("iwae", "data:8", None), ("rem_v1", "particles:8", None)]
 
