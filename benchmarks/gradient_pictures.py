@@ -5,11 +5,9 @@ from typing import Any
 
 from matplotlib.ticker import NullLocator
 
-from experiments.pictures import COLOURS, MARKERS, PathLike, drawing
+from experiments.pictures import COLOURS, LINES, MARKERS, PathLike, drawing
 
 Row = dict[str, Any]
-
-_LINES = ("-", "--", ":")
 
 
 def draw(path: PathLike, rows: Sequence[Row], draws: int) -> None:
@@ -33,7 +31,7 @@ def draw(path: PathLike, rows: Sequence[Row], draws: int) -> None:
                         [row["num_particles"] for row in mine],
                         [max(row[f"{part}_snr"], noise) for row in mine],
                         color=COLOURS[place % len(COLOURS)],
-                        linestyle=_LINES[place // len(COLOURS) % len(_LINES)],
+                        linestyle=LINES[place // len(COLOURS) % len(LINES)],
                         marker=MARKERS[(place + place // len(COLOURS)) % len(MARKERS)],
                         label=method,
                     )

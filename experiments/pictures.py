@@ -22,6 +22,8 @@ from experiments.files import replacing
 _DPI = 150
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vP*"
+# Of more lines than colours, each colour comes again in another of these.
+LINES = ("-", "--", ":")
 _STYLE: Any = {
     "font.size": 11,
     "axes.titlesize": 12,

@@ -68,7 +68,7 @@ OPEN: Mapping[str, str] = {
     "aevb": f"optimizer, layers, likelihood, N_z and epochs are not stated; {_BOUND}",
     "nvil": "rates of AdaGrad (0.01) and RMSProp (0.001) are not stated; gradients are means over "
     f"the batch, which makes SGD at 0.001 slow; local signals, variance normalised; {_BOUND}",
-    "iwae": "",
+    "iwae": "the encoder sees centred images",
     "rws": "stochastic gradient descent in the paper; sizes, rate and epochs are not stated; "
     "initial weights are ours; dreams in every step, wake and sleep phase at half the rate each; "
     "ours is L_K of test images",

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from experiments.pictures import COLOURS, MARKERS, PathLike, drawing, tiled
+from experiments.pictures import COLOURS, LINES, MARKERS, PathLike, drawing, tiled
 
 
 def activity_histogram(
@@ -135,7 +135,9 @@ def over_epochs(
             epochs, means, errors = zip(*points, strict=True)
             half = np.array([2 * (error or 0.0) for error in errors])
             colour, marker = COLOURS[style], MARKERS[style] if len(points) <= 20 else None
-            axes.plot(epochs, means, color=colour, marker=marker, markersize=4, label=name)
+            line = LINES[number // len(COLOURS) % len(LINES)]
+            shape = {"color": colour, "marker": marker, "linestyle": line, "markersize": 4}
+            axes.plot(epochs, means, **shape, label=name)
             axes.fill_between(epochs, means - half, means + half, color=colour, alpha=0.2, lw=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         bands = "bands: \N{PLUS-MINUS SIGN}2 standard errors over seeds"
