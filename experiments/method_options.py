@@ -48,7 +48,8 @@ class MethodOptions:
     """Everything that some methods can be told and others not."""
 
     keep: int | None = _option(
-        "keep", "M, particles per image that carry the gradient (default all, exactly; 4 is soonest on MNIST)"
+        "keep",
+        "M, particles per image that carry the gradient: 4 is a good value (default all, exactly)",
     )
     chunk_size: int | None = _option(
         "chunk_size", "particles per image in memory at a time (default by the batch size)"
