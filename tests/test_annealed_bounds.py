@@ -109,5 +109,5 @@ def test_errors(key):
     model = sigmoid_belief_network(bernoulli_likelihood(np.full(6, 0.5)), latent_sizes=(2,))
     recognition = sigmoid_belief_recognition(np.full(6, 0.5), latent_sizes=(2,))
     bits = Params(model.init(key), recognition.init(key))
-    with pytest.raises(InputError, match="binary latents"):
+    with pytest.raises(InputError, match="these are bits: leave out"):
         make_annealed_log_likelihood(model, recognition, SHORT)(bits, key, jnp.ones((2, 6)))

@@ -65,7 +65,7 @@ def test_annealing_is_added_to_the_result(run_binary, run):
 
 
 def test_stopped_evaluation_adds_nothing(run_binary, run, monkeypatch):
-    def stopped_score(problem, settings, evaluation, params, check):
+    def stopped_score(problem, settings, evaluation, params, check, *_):
         os.kill(os.getpid(), signal.SIGTERM)
         check()
 

@@ -150,7 +150,7 @@ def test_stopped_run_comes_to_the_same_bits(
         assert not (tmp_path / "result.json").exists()
     monkeypatch.undo()
 
-    def stopped_score(problem, settings, evaluation, params, check):
+    def stopped_score(problem, settings, evaluation, params, check, *_):
         os.kill(os.getpid(), signal.SIGTERM)
         check()
 
