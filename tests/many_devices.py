@@ -91,6 +91,12 @@ def assert_close(values, expected, rtol=2e-5):
         np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * np.abs(b).max())
 
 
+def largest_difference(values, expected) -> float:
+    """Of all arrays, each relative to its largest number."""
+    pairs = zip(jax.tree.leaves(values), jax.tree.leaves(expected), strict=True)
+    return max(float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-30)) for a, b in pairs)
+
+
 def check_estimators(everything: bool) -> None:
     """Losses, metrics and gradients are those of one device."""
     cases = CASES
@@ -110,8 +116,10 @@ def check_estimators(everything: bool) -> None:
         estimator = METHODS[name](*networks, **knobs)
         if (name, keep) not in on_one:
             on_one[name, keep] = losses_and_gradient(estimator, *run, None)
-        assert_close(losses_and_gradient(estimator, *run, mesh_of(mesh)), on_one[name, keep])
-        sys.stdout.write(f"{name} keep={keep} on {mesh}\n")
+        on_mesh = losses_and_gradient(estimator, *run, mesh_of(mesh))
+        assert_close(on_mesh, on_one[name, keep])
+        largest = largest_difference(on_mesh, on_one[name, keep])
+        sys.stdout.write(f"| {name} | {keep or 'all'} | {mesh} | {largest:.1e} |\n")
 
 
 def check_kept_particles() -> None:
