@@ -59,6 +59,8 @@ def run_to_result(
         jax.tree.map(jnp.asarray, jax.device_get(one.params))
         for one in each_replica(state, settings)
     ]
+    if run is not None:
+        tell(f"evaluating test and training images with K = {settings.eval_num_particles:,}")
     each = [score(problem, settings, evaluate, one, check, bars) for one in params]
     if run is None:
         return {}

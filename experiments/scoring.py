@@ -114,6 +114,11 @@ def test_metrics(
 def remarks(figures: Mapping[str, Any]) -> str:
     """What to know of the figures of `score` when reading them."""
     told = "log-likelihoods in nats per image; ess and pareto_k of the evaluation's particles"
+    if spread := figures.get("test_log_likelihood_std"):
+        told += (
+            "\nmeans over the seeds, between which test_log_likelihood has a standard deviation of "
+            f"{spread:.2f}; its stderr is that over images"
+        )
     pareto_k = figures.get("test_pareto_k")
     if pareto_k is not None and pareto_k > 0.7:
         told += (

@@ -239,7 +239,7 @@ class Bernoulli(Distribution):
         """
         raise InputError(
             "binary latents have no reparameterised draw: use a method that needs none "
-            "(rws, wake_sleep, vimco, nvil, rem with from_bernoulli)"
+            "(rws, wake_sleep, vimco, nvil, rem_v1_bernoulli and others)"
         )
 
     def log_prob(self, z: Float[Array, " D"]) -> Float[Array, ""]:

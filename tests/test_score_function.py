@@ -166,7 +166,7 @@ key = jax.random.key(0)
     [
         (iwae, BITS, {}, "no reparameterised draw: use a method that needs none"),
         (dreg, BITS, {}, "no reparameterised draw"),
-        (rem_v1, BITS, {}, "use from_bernoulli, or rem_v1_bernoulli"),
+        (rem_v1, BITS, {}, "use rem_v1_bernoulli or rem_v2_bernoulli"),
         (rem_v1_bernoulli, REAL, {}, "the latents are real: use from_s"),
         (disarm, REAL, {}, "a layer of r is DiagonalGaussian: use rloo or vimco"),
         (disarm, BITS, {"num_particles": 3}, "num_particles=3 must be even"),

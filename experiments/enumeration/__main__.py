@@ -18,7 +18,7 @@ from experiments import command_line
 from experiments.enumeration import of_nvil, of_pairs, of_proposals, of_recognition
 from experiments.enumeration.cases import Case, rows
 from experiments.files import replacing
-from experiments.methods import look_up
+from experiments.methods import METHODS, look_up
 from experiments.tables import markdown
 from remjax.errors import InputError
 
@@ -37,6 +37,11 @@ def _chosen() -> list[Case]:
     """The cases of --methods."""
     names = dict.fromkeys(case.name for case in CASES)
     for name in FLAGS.methods:
+        if name in METHODS and name not in names:
+            raise InputError(
+                f"--methods={name} needs real latents, and bits are enumerated: use some of "
+                f"{', '.join(names)}"
+            )
         look_up(names, "methods", name)
     return [case for case in CASES if not FLAGS.methods or case.name in FLAGS.methods]
 

@@ -70,7 +70,7 @@ def digits(places: Places, seed: int) -> Dataset:
     grey, _ = load_digits(return_X_y=True)
     images = to_unit_interval(np.asarray(grey, np.uint8), 16)
     train, test = seeded_split(images, 1_500, 297, seed)
-    source = f"digits of scikit-learn, 1,500 train and 297 test by seed {seed}"
+    source = f"digits of scikit-learn, 1,500 train and 297 test, split by seed {seed}"
     return Dataset("digits", train, train[:0], test, (8, 8), False, False, source)
 
 
@@ -216,7 +216,7 @@ def freyfaces(places: Places, seed: int) -> Dataset:
     """
     _, (frames,), files = obtain(places, _FREY)
     train, test = seeded_split(to_unit_interval(frames, 255), 1_600, 365, seed)
-    source = f"{files}; 1,600 train and 365 test by seed {seed}"
+    source = f"{files}; 1,600 train and 365 test, split by seed {seed}"
     return Dataset("freyfaces", train, train[:0], test, (28, 20), False, True, source)
 
 

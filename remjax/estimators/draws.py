@@ -142,8 +142,8 @@ class Draws:
         """
         if self.recognition.is_discrete:
             raise InputError(
-                "s(z) is a Gaussian and the latents are bits: use from_bernoulli, or "
-                "rem_v1_bernoulli and rem_v2_bernoulli"
+                "s(z) is a Gaussian and the latents are bits: use rem_v1_bernoulli or "
+                "rem_v2_bernoulli, or from_bernoulli in a method of your own"
             )
         mean, variance, moments = self.recognition.mean, self.recognition.variance, self.r.moments
         if mean is None or variance is None:

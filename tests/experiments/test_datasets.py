@@ -33,7 +33,7 @@ def test_real_valued_images_of_another_split(run_binary, tmp_path, frey_file):
     result = fitted(run_binary, path, "freyfaces", frey_file.parent, "--split_seed=1")
     # Uniform noise has density 1; a Gaussian that fits it is a little worse, 0.18 nats per pixel.
     assert -560 * 0.25 < result["test_log_likelihood"] < -560 * 0.1
-    assert result["source"].endswith("1,600 train and 365 test by seed 1")
+    assert result["source"].endswith("1,600 train and 365 test, split by seed 1")
     done = run_binary(evaluate, f"--run_dir={path}", "--eval_num_particles=20", "--eval_size=5")
     assert (done.code, done.stderr) == (0, "")
     (again,) = json.loads((path / "result.json").read_text())["evaluations"]

@@ -107,6 +107,10 @@ def test_binary_writes_the_rows_that_it_prints(tmp_path, run_binary):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            ["--methods=iwae"],
+            "--methods=iwae needs real latents, and bits are enumerated: use some",
+        ),
         (["--methods=rlo"], "--methods=rlo is not known: use one of rloo"),
         (["--methods=rloo", "--json=nowhere/rows.json"], "is in no folder that exists"),
     ],

@@ -45,9 +45,7 @@ def test_other_images_than_those_of_the_run_are_refused(run_binary, run):
     before = _result(run)
     done = run_binary(evaluate, f"--run_dir={run}")
     assert done.code == 2
-    assert (
-        "digits of scikit-learn, 1,500 train and 297 test by seed 0, and the images" in done.stderr
-    )
+    assert "297 test, split by seed 0, and the images found now are others" in done.stderr
     assert done.stderr.endswith("give the --data_dir of before\n")
     assert _result(run) == before
 
