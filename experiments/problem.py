@@ -193,7 +193,7 @@ def _mesh(text: str | None, num_particles: int) -> jax.sharding.Mesh | None:
     if sizes.get(PARTICLES, 1) > num_particles:
         raise InputError(
             f"--mesh={text} has more devices for particles than --num_particles={num_particles}: "
-            f"give {PARTICLES} fewer"
+            f"lower {PARTICLES}"
         )
     return make_mesh(**sizes)
 
