@@ -32,11 +32,11 @@ from experiments.networks import build_networks
 from experiments.tables import markdown
 from remjax.data import load
 from remjax.data.binarization import fixed, per_minibatch
-from remjax.evaluation import make_log_likelihood
-from remjax.latents import latent_use
-from remjax.networks import glorot
-from remjax.optimizers import adam
-from remjax.training import init_train_state, make_epoch, metric_means
+from remjax.evaluation.latents import latent_use
+from remjax.evaluation.log_likelihood import make_log_likelihood
+from remjax.models.networks import glorot
+from remjax.training.optimizers import adam
+from remjax.training.steps import init_train_state, make_epoch, metric_means
 
 Cell = dict[str, Any]
 

@@ -40,9 +40,9 @@ from experiments.tables import markdown
 from remjax.data import Dataset, load
 from remjax.data.binarization import fixed, per_minibatch
 from remjax.errors import InputError
-from remjax.estimators.wake_sleep import rws
-from remjax.optimizers import adam
-from remjax.training import init_train_state, make_epoch
+from remjax.methods.wake_sleep import rws
+from remjax.training.optimizers import adam
+from remjax.training.steps import init_train_state, make_epoch
 from remjax.types import Batch, Estimator, Model, Params, Recognition
 
 FLAGS = flags.FLAGS

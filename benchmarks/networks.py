@@ -4,7 +4,7 @@ from absl import flags
 
 from experiments.networks import Networks, build_networks, gaussian
 from remjax.data import Dataset
-from remjax.networks import Initialization, glorot
+from remjax.models.networks import Initialization, glorot
 from remjax.types import Model, Recognition
 
 FLAGS = flags.FLAGS

@@ -19,11 +19,11 @@ from experiments.scoring import evaluation_images
 from experiments.settings import Settings
 from experiments.starting import initial_state
 from experiments.tables import markdown
-from remjax import checkpoints
 from remjax.errors import InputError
-from remjax.estimators.draws import Draws
-from remjax.matching import Covariance
-from remjax.posterior import Posterior
+from remjax.methods.draws import Draws
+from remjax.particles.matching import Covariance
+from remjax.particles.posterior import Posterior
+from remjax.training import checkpoints
 from remjax.types import Params
 
 FLAGS = flags.FLAGS

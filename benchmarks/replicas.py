@@ -19,10 +19,10 @@ from benchmarks.measure import write_rows
 from experiments import command_line
 from experiments.methods import build_estimator
 from experiments.tables import markdown
-from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
-from remjax.optimizers import adam
-from remjax.replicas import replicas_in_flight, stack_replicas, train_replicas
-from remjax.training import init_train_state, make_epoch
+from remjax.models.gaussian import bernoulli_likelihood, gaussian_model, gaussian_recognition
+from remjax.training.optimizers import adam
+from remjax.training.replicas import replicas_in_flight, stack_replicas, train_replicas
+from remjax.training.steps import init_train_state, make_epoch
 
 FLAGS = flags.FLAGS
 DATA_SIZE, NUM_DATA = 784, 1000

@@ -19,7 +19,7 @@ from benchmarks.measure import Program, compile_program, median_ratio, time_inte
 from experiments import command_line
 from experiments.methods import accepts, build_estimator
 from experiments.tables import markdown
-from remjax.models import (
+from remjax.models.gaussian import (
     bernoulli_likelihood,
     gaussian_model,
     gaussian_recognition,

@@ -27,9 +27,9 @@ from experiments.tables import markdown
 from remjax.data import Dataset, load
 from remjax.data.binarization import fixed, per_minibatch
 from remjax.errors import InputError
-from remjax.evaluation import Evaluation, make_log_likelihood
-from remjax.optimizers import adam
-from remjax.training import init_train_state, make_epoch
+from remjax.evaluation.log_likelihood import Evaluation, make_log_likelihood
+from remjax.training.optimizers import adam
+from remjax.training.steps import init_train_state, make_epoch
 from remjax.types import Model, Recognition
 
 FLAGS = flags.FLAGS

@@ -10,8 +10,8 @@ from experiments.problem import Problem
 from experiments.progress import progress_bar
 from experiments.scoring import evaluation_images
 from experiments.settings import Settings
-from remjax.annealed_bounds import make_annealed_log_likelihood, make_sandwich
-from remjax.annealing import Annealing
+from remjax.evaluation.annealing import Annealing
+from remjax.evaluation.bounds import make_annealed_log_likelihood, make_sandwich
 from remjax.types import Params
 
 # All runs are annealed with the same keys.

@@ -12,9 +12,9 @@ from experiments.files import read_json
 from experiments.problem import Problem, build
 from experiments.settings import Settings
 from experiments.starting import initial_state
-from remjax import checkpoints
 from remjax.errors import InputError
-from remjax.training import TrainState
+from remjax.training import checkpoints
+from remjax.training.steps import TrainState
 
 # What the parameters and the memory of the optimizer depend on.
 _SAME = (

@@ -22,9 +22,9 @@ from experiments.settings import Settings
 from experiments.starting import each_replica, initial_state
 from experiments.stopping import stop_on_signal
 from experiments.tables import upright
-from remjax import checkpoints
-from remjax.annealing import Annealing
 from remjax.errors import InputError
+from remjax.evaluation.annealing import Annealing
+from remjax.training import checkpoints
 
 FLAGS = flags.FLAGS
 

@@ -9,7 +9,7 @@ from experiments.files import read_json
 from experiments.problem import Problem, build
 from experiments.settings import Settings
 from experiments.starting import each_replica, initial_state
-from remjax import checkpoints
+from remjax.training import checkpoints
 from remjax.types import Params
 
 

@@ -18,10 +18,10 @@ from experiments.settings import Settings
 from experiments.starting import each_replica, initial_state
 from experiments.stopping import StopRequest
 from experiments.tables import mean_and_std
-from remjax import checkpoints
-from remjax.replicas import replicas_in_flight, train_replicas
 from remjax.sharding import replicate
-from remjax.training import TrainState, make_epoch, metric_means
+from remjax.training import checkpoints
+from remjax.training.replicas import replicas_in_flight, train_replicas
+from remjax.training.steps import TrainState, make_epoch, metric_means
 
 # A compiled call lasts about this long: signals, the bar and the clock are seen between calls.
 _SECONDS_PER_CALL = 1.0

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.methods import COVARIANCES, METHODS, accepts, look_up
-from remjax.estimators.nvil import local_signals, whole_signal
-from remjax.estimators.proposals import (
+from remjax.methods.nvil import local_signals, whole_signal
+from remjax.methods.proposals import (
     from_bernoulli,
     from_mixture,
     from_pooled,
@@ -19,7 +19,7 @@ from remjax.estimators.proposals import (
     from_s,
     from_shrunk_bernoulli,
 )
-from remjax.estimators.score_function import arithmetic_mean, geometric_mean
+from remjax.methods.score_function import arithmetic_mean, geometric_mean
 
 SIGNALS = {"local": local_signals, "whole": whole_signal}
 

@@ -26,22 +26,29 @@ from remjax.data import Dataset
 from remjax.data.binarization import Binarization, fixed, per_epoch, per_minibatch, unchanged
 from remjax.data.orders import Order, as_stored, shuffled
 from remjax.errors import InputError
-from remjax.estimators.disarm import disarm
-from remjax.estimators.elbo import vae
-from remjax.estimators.groups import ciwae, miwae, piwae
-from remjax.estimators.importance_weighted import dreg, iwae, stl
-from remjax.estimators.nvil import nvil
-from remjax.estimators.ovis import ovis
-from remjax.estimators.rem import rem_mixture, rem_pooled, rem_v1, rem_v2
-from remjax.estimators.rem_discrete import rem_v1_bernoulli, rem_v2_bernoulli
-from remjax.estimators.renyi import vr
-from remjax.estimators.score_function import reinforce, rloo, vimco
-from remjax.estimators.thermodynamic import tvo
-from remjax.estimators.wake_sleep import rws, rws_defensive, rws_dreg, wake_sleep
-from remjax.evaluation import EvaluationProposal, from_recognition, two_stage
-from remjax.matching import Covariance, shrunk, shrunk_with_mean, tempered, unweighted, weighted
-from remjax.networks import Initialization, fan_in_uniform, glorot
-from remjax.optimizers import burda_schedule
+from remjax.evaluation.log_likelihood import EvaluationProposal, from_recognition, two_stage
+from remjax.methods.disarm import disarm
+from remjax.methods.elbo import vae
+from remjax.methods.groups import ciwae, miwae, piwae
+from remjax.methods.importance_weighted import dreg, iwae, stl
+from remjax.methods.nvil import nvil
+from remjax.methods.ovis import ovis
+from remjax.methods.rem import rem_mixture, rem_pooled, rem_v1, rem_v2
+from remjax.methods.rem_discrete import rem_v1_bernoulli, rem_v2_bernoulli
+from remjax.methods.renyi import vr
+from remjax.methods.score_function import reinforce, rloo, vimco
+from remjax.methods.thermodynamic import tvo
+from remjax.methods.wake_sleep import rws, rws_defensive, rws_dreg, wake_sleep
+from remjax.models.networks import Initialization, fan_in_uniform, glorot
+from remjax.particles.matching import (
+    Covariance,
+    shrunk,
+    shrunk_with_mean,
+    tempered,
+    unweighted,
+    weighted,
+)
+from remjax.training.optimizers import burda_schedule
 from remjax.types import Batch, Estimator, Model, Recognition
 
 V = TypeVar("V")

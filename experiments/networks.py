@@ -6,22 +6,22 @@ import numpy as np
 
 from remjax.data import Dataset
 from remjax.errors import InputError
-from remjax.hierarchies import (
-    deep_gaussian_model,
-    deep_gaussian_recognition,
-    sigmoid_belief_network,
-    sigmoid_belief_recognition,
-)
-from remjax.models import (
+from remjax.models.gaussian import (
     Likelihood,
     bernoulli_likelihood,
     gaussian_likelihood,
     gaussian_model,
     gaussian_recognition,
 )
-from remjax.networks import Initialization, glorot
+from remjax.models.layered import (
+    deep_gaussian_model,
+    deep_gaussian_recognition,
+    sigmoid_belief_network,
+    sigmoid_belief_recognition,
+)
+from remjax.models.networks import Initialization, glorot
+from remjax.models.uncertain import uncertain_gaussian_networks
 from remjax.types import Model, Recognition
-from remjax.uncertain_weights import uncertain_gaussian_networks
 
 # (likelihood, what the encoder subtracts, sizes and initialisation) -> decoder and encoder.
 Networks = Callable[..., tuple[Model, Recognition]]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import optax
 
-from remjax.optimizers import adam, each_part
+from remjax.training.optimizers import adam, each_part
 
 
 def sgd(

@@ -19,15 +19,15 @@ from jaxtyping import Array, Float, Key, PyTree
 from remjax.data import Dataset
 from remjax.distributions import Distribution
 from remjax.errors import InputError
-from remjax.estimators.composition import compose
-from remjax.estimators.objectives import Ascent, expected_complete_log_likelihood
-from remjax.estimators.proposals import from_r
-from remjax.estimators.rem import rem_v1
-from remjax.evaluation import Images
-from remjax.latents import LatentUse
-from remjax.matching import Covariance, MeanVariance, unweighted
-from remjax.moments import Moments
-from remjax.posterior import Particle, Posterior
+from remjax.evaluation.latents import LatentUse
+from remjax.evaluation.log_likelihood import Images
+from remjax.methods.composition import compose
+from remjax.methods.objectives import Ascent, expected_complete_log_likelihood
+from remjax.methods.proposals import from_r
+from remjax.methods.rem import rem_v1
+from remjax.particles.matching import Covariance, MeanVariance, unweighted
+from remjax.particles.moments import Moments
+from remjax.particles.posterior import Particle, Posterior
 from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
 
 

@@ -24,14 +24,14 @@ from experiments.networks import build_networks, input_offset, uncertain_gaussia
 from experiments.optimizers import OPTIMIZERS
 from experiments.presets import SPLITS
 from experiments.settings import Settings
-from remjax.baselines import no_baseline, tanh_baseline
 from remjax.data import Dataset, load
 from remjax.data.binarization import fixed
 from remjax.errors import InputError
-from remjax.networks import in_bfloat16
+from remjax.models.baselines import no_baseline, tanh_baseline
+from remjax.models.networks import in_bfloat16
+from remjax.models.uncertain import with_weight_divergence
 from remjax.sharding import DATA, PARTICLES, make_mesh
 from remjax.types import Batch, Estimator, Model, Recognition
-from remjax.uncertain_weights import with_weight_divergence
 
 _KEY_BITS = 1_000_001
 _BLOCK = 1_000

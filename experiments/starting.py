@@ -4,8 +4,8 @@ import jax
 
 from experiments.problem import Problem
 from experiments.settings import Settings
-from remjax.replicas import replica, stack_replicas
-from remjax.training import TrainState, init_train_state
+from remjax.training.replicas import replica, stack_replicas
+from remjax.training.steps import TrainState, init_train_state
 
 
 def initial_state(problem: Problem, settings: Settings) -> TrainState:

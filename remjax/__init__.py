@@ -5,8 +5,6 @@ the estimators, training and evaluation. The rooms behind it: `remjax.models`, `
 `remjax.data`, `remjax.optimizers`, `remjax.checkpoints`.
 """
 
-from remjax.baselines import Baseline, tanh_baseline
-from remjax.chains import Chain
 from remjax.distributions import (
     Bernoulli,
     DiagonalGaussian,
@@ -14,15 +12,26 @@ from remjax.distributions import (
     Drawn,
     FullGaussian,
 )
+from remjax.distributions.layers import Layers
+from remjax.distributions.likelihoods import bernoulli_log_likelihood, gaussian_log_likelihood
+from remjax.distributions.mixtures import Balanced, Mixture, Stratified
 from remjax.errors import InputError
-from remjax.estimators.composition import compose
-from remjax.estimators.disarm import disarm
-from remjax.estimators.draws import Draws
-from remjax.estimators.elbo import vae
-from remjax.estimators.groups import ciwae, miwae, piwae
-from remjax.estimators.importance_weighted import dreg, importance_weighted, iwae, stl
-from remjax.estimators.nvil import local_signals, nvil, whole_signal
-from remjax.estimators.objectives import (
+from remjax.evaluation.latents import LatentUse, active_units, activity, latent_use
+from remjax.evaluation.log_likelihood import (
+    Evaluation,
+    from_recognition,
+    log_likelihood,
+    make_log_likelihood,
+    two_stage,
+)
+from remjax.methods.composition import compose
+from remjax.methods.disarm import disarm
+from remjax.methods.draws import Draws
+from remjax.methods.elbo import vae
+from remjax.methods.groups import ciwae, miwae, piwae
+from remjax.methods.importance_weighted import dreg, importance_weighted, iwae, stl
+from remjax.methods.nvil import local_signals, nvil, whole_signal
+from remjax.methods.objectives import (
     evidence_lower_bound,
     exclusive_kl,
     exclusive_kl_analytic,
@@ -31,8 +40,8 @@ from remjax.estimators.objectives import (
     inclusive_kl,
     path_derivative,
 )
-from remjax.estimators.ovis import ovis
-from remjax.estimators.proposals import (
+from remjax.methods.ovis import ovis
+from remjax.methods.proposals import (
     from_bernoulli,
     from_defensive,
     from_mixture,
@@ -42,10 +51,10 @@ from remjax.estimators.proposals import (
     from_s,
     from_shrunk_bernoulli,
 )
-from remjax.estimators.rem import rem, rem_mixture, rem_pooled, rem_v1, rem_v2
-from remjax.estimators.rem_discrete import rem_v1_bernoulli, rem_v2_bernoulli
-from remjax.estimators.renyi import vr
-from remjax.estimators.score_function import (
+from remjax.methods.rem import rem, rem_mixture, rem_pooled, rem_v1, rem_v2
+from remjax.methods.rem_discrete import rem_v1_bernoulli, rem_v2_bernoulli
+from remjax.methods.renyi import vr
+from remjax.methods.score_function import (
     arithmetic_mean,
     geometric_mean,
     reinforce,
@@ -54,24 +63,24 @@ from remjax.estimators.score_function import (
     scored,
     vimco,
 )
-from remjax.estimators.thermodynamic import tvo
-from remjax.estimators.wake_sleep import rws, rws_defensive, rws_dreg, wake_sleep, with_dreams
-from remjax.evaluation import (
-    Evaluation,
-    from_recognition,
-    log_likelihood,
-    make_log_likelihood,
-    two_stage,
+from remjax.methods.thermodynamic import tvo
+from remjax.methods.wake_sleep import rws, rws_defensive, rws_dreg, wake_sleep, with_dreams
+from remjax.models.baselines import Baseline, tanh_baseline
+from remjax.models.gaussian import (
+    bernoulli_likelihood,
+    gaussian_likelihood,
+    gaussian_model,
+    gaussian_recognition,
 )
-from remjax.hierarchies import (
+from remjax.models.layered import (
     deep_gaussian_model,
     deep_gaussian_recognition,
     sigmoid_belief_network,
     sigmoid_belief_recognition,
 )
-from remjax.latents import LatentUse, active_units, activity, latent_use
-from remjax.likelihoods import bernoulli_log_likelihood, gaussian_log_likelihood
-from remjax.matching import (
+from remjax.models.uncertain import uncertain_gaussian_networks, with_weight_divergence
+from remjax.particles.e_step import e_step, log_weights, particle_sum
+from remjax.particles.matching import (
     Covariance,
     MeanVariance,
     bernoulli_match,
@@ -84,29 +93,9 @@ from remjax.matching import (
     unweighted,
     weighted,
 )
-from remjax.mixtures import Balanced, Mixture, Stratified
-from remjax.models import (
-    bernoulli_likelihood,
-    gaussian_likelihood,
-    gaussian_model,
-    gaussian_recognition,
-)
-from remjax.moments import Moments, weighted_covariance, weighted_mean
-from remjax.optimizers import adam, burda_schedule, each_part, scale_by_adam_epsilon_hat
-from remjax.particles import e_step, log_weights, particle_sum
-from remjax.posterior import Particle, Posterior
-from remjax.replicas import replica, replicas_in_flight, stack_replicas, train_replicas
-from remjax.sharding import make_mesh, replicate
-from remjax.training import (
-    TrainState,
-    init_train_state,
-    make_epoch,
-    make_train_step,
-    metric_means,
-)
-from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
-from remjax.uncertain_weights import uncertain_gaussian_networks, with_weight_divergence
-from remjax.weights import (
+from remjax.particles.moments import Moments, weighted_covariance, weighted_mean
+from remjax.particles.posterior import Particle, Posterior
+from remjax.particles.weights import (
     effective_sample_size,
     log_mean_exp,
     normalize_log_weights,
@@ -114,13 +103,23 @@ from remjax.weights import (
     resample_multinomial,
     resample_systematic,
 )
+from remjax.sharding import make_mesh, replicate
+from remjax.training.optimizers import adam, burda_schedule, each_part, scale_by_adam_epsilon_hat
+from remjax.training.replicas import replica, replicas_in_flight, stack_replicas, train_replicas
+from remjax.training.steps import (
+    TrainState,
+    init_train_state,
+    make_epoch,
+    make_train_step,
+    metric_means,
+)
+from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
 
 __all__ = [
     "Balanced",
     "Baseline",
     "Batch",
     "Bernoulli",
-    "Chain",
     "Covariance",
     "DiagonalGaussian",
     "Distribution",
@@ -133,6 +132,7 @@ __all__ = [
     "InputError",
     "Joint",
     "LatentUse",
+    "Layers",
     "MeanVariance",
     "Mixture",
     "Model",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from remjax.distributions import Distribution
+from remjax.distributions.base import Distribution
 
 Latent = PyTree[Array]
 Scalar = Float[Array, ""]

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from remjax.distributions import DiagonalGaussian, FullGaussian
-from remjax.likelihoods import gaussian_log_likelihood
+from remjax.distributions.likelihoods import gaussian_log_likelihood
 from remjax.types import Model, Params, Recognition
 
 

@@ -25,13 +25,13 @@ from jax.sharding import Mesh
 from experiments.enumeration.belief_network import network
 from experiments.enumeration.claims import every_image
 from experiments.methods import METHODS, accepts
-from remjax.estimators.rem import rem_v1
-from remjax.evaluation import make_log_likelihood
-from remjax.optimizers import adam
-from remjax.particles import e_step
-from remjax.posterior import Posterior
+from remjax.evaluation.log_likelihood import make_log_likelihood
+from remjax.methods.rem import rem_v1
+from remjax.particles.e_step import e_step
+from remjax.particles.posterior import Posterior
 from remjax.sharding import make_mesh, mean_over, replicate
-from remjax.training import init_train_state, make_epoch, make_train_step
+from remjax.training.optimizers import adam
+from remjax.training.steps import init_train_state, make_epoch, make_train_step
 from remjax.types import Batch, Estimator, Params
 from tests import linear_gaussian
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from remjax.estimators.batches import Terms, batch_mean, largest_divisor, rows_in_flight
+from remjax.methods.batches import Terms, batch_mean, largest_divisor, rows_in_flight
 from remjax.types import Batch, Params
 
 PARAMS = Params(theta={"a": jnp.array([0.5, -1.0, 2.0])}, eta=jnp.array(0.7))

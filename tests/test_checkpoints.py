@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from remjax import checkpoints
 from remjax.errors import InputError
+from remjax.training import checkpoints
 
 _ROOT = Path(__file__).parents[1]
 # TensorFlow Probability, which distrax imports, uses a name that JAX is about to remove.
@@ -145,7 +145,7 @@ def test_full_disk_is_one_line_and_leaves_the_checkpoints_before(tmp_path):
     script = """
         import resource, sys
         import jax.numpy as jnp
-        from remjax import checkpoints
+        from remjax.training import checkpoints
         checkpoints.save(sys.argv[1], 1, {"x": jnp.zeros(3)})
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         try:
@@ -165,7 +165,7 @@ def test_checkpoint_of_two_devices_restores_on_one(tmp_path):
         import sys
         import jax, jax.numpy as jnp
         from jax.sharding import NamedSharding, PartitionSpec
-        from remjax import checkpoints
+        from remjax.training import checkpoints
         sharding = NamedSharding(jax.make_mesh((2,), ("batch",)), PartitionSpec("batch"))
         x = jax.device_put(jnp.arange(6.0), sharding)
         checkpoints.save(sys.argv[1], 1, {"x": x, "key": jax.random.key(3)})
@@ -184,7 +184,7 @@ def test_checkpoint_of_two_devices_restores_on_one(tmp_path):
 _SAVING = """
     import itertools, sys
     import jax, jax.numpy as jnp
-    from remjax import checkpoints
+    from remjax.training import checkpoints
     steps = itertools.count((checkpoints.latest_step(sys.argv[1]) or 0) + 1)
     print("ready", flush=True)
     for step in steps:

@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from remjax.distributions import DiagonalGaussian, FullGaussian
-from remjax.mixtures import Balanced, Stratified
+from remjax.distributions.mixtures import Balanced, Stratified
 
 RNG = np.random.default_rng(0)
 LOC = RNG.normal(size=3)

@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 
 from remjax.errors import InputError
-from remjax.estimators.disarm import disarm
-from remjax.estimators.elbo import vae
-from remjax.estimators.groups import ciwae, miwae, piwae
-from remjax.estimators.importance_weighted import dreg, iwae, stl
-from remjax.estimators.nvil import nvil
-from remjax.estimators.ovis import ovis
-from remjax.estimators.proposals import from_r
-from remjax.estimators.rem import rem_mixture, rem_pooled, rem_v1, rem_v2
-from remjax.estimators.rem_discrete import rem_v1_bernoulli, rem_v2_bernoulli
-from remjax.estimators.renyi import vr
-from remjax.estimators.score_function import arithmetic_mean, reinforce, rloo, vimco
-from remjax.estimators.thermodynamic import tvo
-from remjax.estimators.wake_sleep import rws, rws_defensive, rws_dreg, wake_sleep
-from remjax.hierarchies import sigmoid_belief_network, sigmoid_belief_recognition
-from remjax.matching import tempered, unweighted, weighted
-from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
+from remjax.methods.disarm import disarm
+from remjax.methods.elbo import vae
+from remjax.methods.groups import ciwae, miwae, piwae
+from remjax.methods.importance_weighted import dreg, iwae, stl
+from remjax.methods.nvil import nvil
+from remjax.methods.ovis import ovis
+from remjax.methods.proposals import from_r
+from remjax.methods.rem import rem_mixture, rem_pooled, rem_v1, rem_v2
+from remjax.methods.rem_discrete import rem_v1_bernoulli, rem_v2_bernoulli
+from remjax.methods.renyi import vr
+from remjax.methods.score_function import arithmetic_mean, reinforce, rloo, vimco
+from remjax.methods.thermodynamic import tvo
+from remjax.methods.wake_sleep import rws, rws_defensive, rws_dreg, wake_sleep
+from remjax.models.gaussian import bernoulli_likelihood, gaussian_model, gaussian_recognition
+from remjax.models.layered import sigmoid_belief_network, sigmoid_belief_recognition
+from remjax.particles.matching import tempered, unweighted, weighted
 from remjax.types import Batch, Recognition
 
 DATA_SIZE, BATCH = 12, 3

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from remjax import evaluation
 from remjax.distributions import Bernoulli
 from remjax.errors import InputError
-from remjax.evaluation import (
+from remjax.evaluation import log_likelihood as evaluation
+from remjax.evaluation.log_likelihood import (
     Evaluation,
     from_recognition,
     log_likelihood,

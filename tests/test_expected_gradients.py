@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from remjax.errors import InputError
-from remjax.estimators.elbo import vae
-from remjax.estimators.importance_weighted import iwae
-from remjax.estimators.wake_sleep import rws
-from remjax.particles import e_step
+from remjax.methods.elbo import vae
+from remjax.methods.importance_weighted import iwae
+from remjax.methods.wake_sleep import rws
+from remjax.particles.e_step import e_step
 from tests import linear_gaussian
 from tests.test_linear_gaussian import assert_mean, gradients_of
 

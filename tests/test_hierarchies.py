@@ -11,23 +11,23 @@ import scipy.stats
 from scipy.special import expit
 
 from remjax.errors import InputError
-from remjax.estimators.elbo import vae
-from remjax.estimators.groups import ciwae, miwae, piwae
-from remjax.estimators.importance_weighted import dreg, stl
-from remjax.estimators.nvil import nvil
-from remjax.estimators.ovis import ovis
-from remjax.estimators.rem import rem_mixture, rem_pooled, rem_v2
-from remjax.estimators.renyi import vr
-from remjax.estimators.score_function import vimco
-from remjax.estimators.thermodynamic import tvo
-from remjax.estimators.wake_sleep import rws, rws_dreg
-from remjax.hierarchies import (
+from remjax.methods.elbo import vae
+from remjax.methods.groups import ciwae, miwae, piwae
+from remjax.methods.importance_weighted import dreg, stl
+from remjax.methods.nvil import nvil
+from remjax.methods.ovis import ovis
+from remjax.methods.rem import rem_mixture, rem_pooled, rem_v2
+from remjax.methods.renyi import vr
+from remjax.methods.score_function import vimco
+from remjax.methods.thermodynamic import tvo
+from remjax.methods.wake_sleep import rws, rws_dreg
+from remjax.models.gaussian import bernoulli_likelihood, gaussian_likelihood
+from remjax.models.layered import (
     deep_gaussian_model,
     deep_gaussian_recognition,
     sigmoid_belief_network,
     sigmoid_belief_recognition,
 )
-from remjax.models import bernoulli_likelihood, gaussian_likelihood
 from remjax.types import Batch
 
 RNG = np.random.default_rng(0)

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from remjax.chains import Chain
 from remjax.distributions import DiagonalGaussian
+from remjax.distributions.layers import Layers
 from remjax.errors import InputError
-from remjax.latents import active_units, latent_use
+from remjax.evaluation.latents import active_units, latent_use
 from remjax.types import Model, Params, Recognition
 from tests import linear_gaussian
 
@@ -53,7 +53,7 @@ def linear(scale):
 
 def prior(theta):
     top = DiagonalGaussian(jnp.zeros(1), jnp.ones(1))
-    return Chain(top, (Partial(linear(0.8), theta),), top_down=True)
+    return Layers(top, (Partial(linear(0.8), theta),), top_down=True)
 
 
 LAYERED = Model(
@@ -64,7 +64,7 @@ LAYERED = Model(
 )
 BOTTOM_UP = Recognition(
     init=lambda key: (array(G), array(W)),
-    distribution=lambda eta, x: Chain(
+    distribution=lambda eta, x: Layers(
         DiagonalGaussian(eta[0] @ x, jnp.ones(2)), (Partial(linear(0.5), eta[1]),)
     ),
 )

@@ -12,7 +12,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from remjax.likelihoods import bernoulli_log_likelihood, gaussian_log_likelihood
+from remjax.distributions.likelihoods import bernoulli_log_likelihood, gaussian_log_likelihood
 
 RNG = np.random.default_rng(0)
 
@@ -79,7 +79,7 @@ def test_gaussian_log_likelihood():
 
 _FUSED = """
 import jax, jax.numpy as jnp, json, numpy as np
-from remjax.likelihoods import bernoulli_log_likelihood, gaussian_log_likelihood
+from remjax.distributions.likelihoods import bernoulli_log_likelihood, gaussian_log_likelihood
 
 rng = np.random.default_rng(0)
 hidden = np.tanh(rng.normal(size=(4, 500, 200)))

@@ -7,15 +7,15 @@ import optax
 import pytest
 
 from remjax.data.binarization import unchanged
-from remjax.estimators.composition import compose
-from remjax.estimators.importance_weighted import iwae
-from remjax.estimators.objectives import expected_complete_log_likelihood
-from remjax.estimators.proposals import from_r
-from remjax.estimators.rem import rem_mixture, rem_pooled, rem_v1, rem_v2
-from remjax.estimators.wake_sleep import rws
-from remjax.matching import unweighted, weighted
-from remjax.particles import e_step
-from remjax.training import init_train_state, make_epoch
+from remjax.methods.composition import compose
+from remjax.methods.importance_weighted import iwae
+from remjax.methods.objectives import expected_complete_log_likelihood
+from remjax.methods.proposals import from_r
+from remjax.methods.rem import rem_mixture, rem_pooled, rem_v1, rem_v2
+from remjax.methods.wake_sleep import rws
+from remjax.particles.e_step import e_step
+from remjax.particles.matching import unweighted, weighted
+from remjax.training.steps import init_train_state, make_epoch
 from remjax.types import Batch
 from tests import linear_gaussian
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from remjax.matching import (
+from remjax.particles.matching import (
     MeanVariance,
     bernoulli_match,
     moment_match,
@@ -19,7 +19,7 @@ from remjax.matching import (
     unweighted,
     weighted,
 )
-from remjax.moments import particle_moments
+from remjax.particles.moments import particle_moments
 from tests.weighted_particles import moments_of, oracle
 
 CHOICES = {

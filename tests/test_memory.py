@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import pytest
 
 from remjax.distributions import DiagonalGaussian
-from remjax.estimators.elbo import vae
-from remjax.estimators.rem import rem_pooled, rem_v1
-from remjax.estimators.score_function import vimco
-from remjax.evaluation import _block, from_recognition
-from remjax.mixtures import Balanced
-from remjax.particles import e_step
+from remjax.distributions.mixtures import Balanced
+from remjax.evaluation.log_likelihood import _block, from_recognition
+from remjax.methods.elbo import vae
+from remjax.methods.rem import rem_pooled, rem_v1
+from remjax.methods.score_function import vimco
+from remjax.particles.e_step import e_step
 from remjax.types import Batch
 from tests import linear_gaussian
 

@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 
-from remjax.models import (
+from remjax.models.gaussian import (
     bernoulli_likelihood,
     gaussian_likelihood,
     gaussian_model,
     gaussian_recognition,
 )
-from remjax.networks import fan_in_uniform
+from remjax.models.networks import fan_in_uniform
 
 RNG = np.random.default_rng(0)
 MEAN = RNG.uniform(size=6)

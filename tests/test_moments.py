@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from remjax.moments import (
+from remjax.particles.moments import (
     merge_moments,
     no_moments,
     weighted_covariance,

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from remjax.networks import MLP, GaussianEncoder, fan_in_uniform, glorot, in_bfloat16, pure
+from remjax.models.networks import MLP, GaussianEncoder, fan_in_uniform, glorot, in_bfloat16, pure
 
 
 def mlp(initialization=glorot):

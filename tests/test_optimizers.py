@@ -9,7 +9,7 @@ import pytest
 from experiments.optimizers import momentum
 from experiments.presets import PRESETS
 from remjax.errors import InputError
-from remjax.optimizers import adam, burda_schedule, each_part, scale_by_adam_epsilon_hat
+from remjax.training.optimizers import adam, burda_schedule, each_part, scale_by_adam_epsilon_hat
 from remjax.types import Params
 
 

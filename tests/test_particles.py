@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import scipy.special
 
-from remjax.chunks import balanced_chunks
 from remjax.distributions import DiagonalGaussian
+from remjax.distributions.mixtures import Balanced
 from remjax.errors import InputError
-from remjax.mixtures import Balanced
-from remjax.particles import e_step, log_weights, particle_sum
-from remjax.posterior import Particle
+from remjax.particles.chunks import balanced_chunks
+from remjax.particles.e_step import e_step, log_weights, particle_sum
+from remjax.particles.posterior import Particle
 from tests import linear_gaussian
 
 K = 10

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 
 from remjax.errors import InputError
-from remjax.estimators.composition import compose
-from remjax.estimators.elbo import vae
-from remjax.estimators.groups import ciwae, miwae, piwae
-from remjax.estimators.importance_weighted import dreg, iwae, stl
-from remjax.estimators.objectives import (
+from remjax.methods.composition import compose
+from remjax.methods.elbo import vae
+from remjax.methods.groups import ciwae, miwae, piwae
+from remjax.methods.importance_weighted import dreg, iwae, stl
+from remjax.methods.objectives import (
     exclusive_kl,
     expected_complete_log_likelihood,
     importance_weighted_bound,
 )
-from remjax.estimators.proposals import from_defensive, from_pooled, from_r, from_s
-from remjax.estimators.renyi import vr
-from remjax.estimators.wake_sleep import rws, rws_dreg
-from remjax.particles import e_step, particle_sum
+from remjax.methods.proposals import from_defensive, from_pooled, from_r, from_s
+from remjax.methods.renyi import vr
+from remjax.methods.wake_sleep import rws, rws_dreg
+from remjax.particles.e_step import e_step, particle_sum
 from remjax.types import Batch
 from tests import linear_gaussian
 from tests.test_linear_gaussian import assert_mean

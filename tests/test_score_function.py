@@ -10,22 +10,22 @@ import pytest
 from jax import lax
 
 from experiments.enumeration.belief_network import DATA_SIZE, X, network
-from remjax.baselines import tanh_baseline
+from remjax.distributions.mixtures import Mixture
 from remjax.errors import InputError
-from remjax.estimators.disarm import Antithetic, disarm
-from remjax.estimators.groups import ciwae, miwae
-from remjax.estimators.importance_weighted import dreg, iwae
-from remjax.estimators.nvil import SignalStatistics, nvil, whole_signal
-from remjax.estimators.ovis import ovis
-from remjax.estimators.proposals import from_defensive
-from remjax.estimators.rem import rem_v1
-from remjax.estimators.rem_discrete import rem_v1_bernoulli
-from remjax.estimators.renyi import vr
-from remjax.estimators.score_function import rloo, vimco
-from remjax.estimators.thermodynamic import tvo
-from remjax.estimators.wake_sleep import rws, with_dreams
-from remjax.mixtures import Mixture
-from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
+from remjax.methods.disarm import Antithetic, disarm
+from remjax.methods.groups import ciwae, miwae
+from remjax.methods.importance_weighted import dreg, iwae
+from remjax.methods.nvil import SignalStatistics, nvil, whole_signal
+from remjax.methods.ovis import ovis
+from remjax.methods.proposals import from_defensive
+from remjax.methods.rem import rem_v1
+from remjax.methods.rem_discrete import rem_v1_bernoulli
+from remjax.methods.renyi import vr
+from remjax.methods.score_function import rloo, vimco
+from remjax.methods.thermodynamic import tvo
+from remjax.methods.wake_sleep import rws, with_dreams
+from remjax.models.baselines import tanh_baseline
+from remjax.models.gaussian import bernoulli_likelihood, gaussian_model, gaussian_recognition
 from remjax.types import Batch
 
 NET = network((2, 1))

@@ -13,7 +13,7 @@ import pytest
 from experiments.methods import METHODS
 from remjax.errors import InputError
 from remjax.sharding import check_divides, make_mesh
-from remjax.training import init_train_state, make_train_step
+from remjax.training.steps import init_train_state, make_train_step
 from remjax.types import Batch, Estimate, Estimator, Params
 
 _ROOT = Path(__file__).parents[1]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.special
 
-from remjax.subsampling import Reservoir, choose, empty_reservoir, merge_into_reservoir
-from remjax.weights import resample_systematic
+from remjax.particles.subsampling import Reservoir, choose, empty_reservoir, merge_into_reservoir
+from remjax.particles.weights import resample_systematic
 
 KEYS = 20_000
 LOG_W = np.array([2.0, -1.0, 0.5, -np.inf, -3.0, 0.0, 3.0, -1.5, -0.5, 0.2, -2.0, 1.0])

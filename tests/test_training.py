@@ -11,10 +11,10 @@ import pytest
 from remjax.data.binarization import per_minibatch
 from remjax.data.orders import as_stored
 from remjax.errors import InputError
-from remjax.estimators.wake_sleep import rws
-from remjax.optimizers import adam
-from remjax.replicas import replica, stack_replicas, train_replicas
-from remjax.training import init_train_state, make_epoch, make_train_step, metric_means
+from remjax.methods.wake_sleep import rws
+from remjax.training.optimizers import adam
+from remjax.training.replicas import replica, stack_replicas, train_replicas
+from remjax.training.steps import init_train_state, make_epoch, make_train_step, metric_means
 from remjax.types import Batch, Estimate, Estimator, Params
 from tests import linear_gaussian
 

@@ -12,18 +12,18 @@ import scipy.stats
 from remjax.data import load
 from remjax.data.binarization import per_minibatch
 from remjax.errors import InputError
-from remjax.estimators.elbo import vae
-from remjax.models import bernoulli_likelihood
-from remjax.networks import pure
-from remjax.optimizers import adam
-from remjax.training import init_train_state, make_epoch, metric_means
-from remjax.types import Batch
-from remjax.uncertain_weights import (
+from remjax.methods.elbo import vae
+from remjax.models.gaussian import bernoulli_likelihood
+from remjax.models.networks import pure
+from remjax.models.uncertain import (
     UncertainLinear,
     uncertain_gaussian_networks,
     weight_divergence,
     with_weight_divergence,
 )
+from remjax.training.optimizers import adam
+from remjax.training.steps import init_train_state, make_epoch, metric_means
+from remjax.types import Batch
 
 RNG = np.random.default_rng(0)
 X = jnp.asarray(RNG.normal(size=(4, 3)), jnp.float32)

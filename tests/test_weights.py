@@ -9,7 +9,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from remjax.weights import (
+from remjax.particles.weights import (
     effective_sample_size,
     log_mean_exp,
     normalize_log_weights,

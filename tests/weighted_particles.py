@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from remjax.moments import particle_moments
+from remjax.particles.moments import particle_moments
 
 
 def oracle(log_w, particles, power):

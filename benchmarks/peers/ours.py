@@ -17,13 +17,13 @@ from benchmarks.peers.work import (
     images,
 )
 from experiments.methods import build_estimator
-from remjax.estimators.batches import rows_in_flight
-from remjax.estimators.draws import Draws
-from remjax.hierarchies import sigmoid_belief_network, sigmoid_belief_recognition
-from remjax.matching import shrunk, weighted
-from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
-from remjax.optimizers import adam
-from remjax.training import init_train_state, make_epoch, make_train_step
+from remjax.methods.batches import rows_in_flight
+from remjax.methods.draws import Draws
+from remjax.models.gaussian import bernoulli_likelihood, gaussian_model, gaussian_recognition
+from remjax.models.layered import sigmoid_belief_network, sigmoid_belief_recognition
+from remjax.particles.matching import shrunk, weighted
+from remjax.training.optimizers import adam
+from remjax.training.steps import init_train_state, make_epoch, make_train_step
 from remjax.types import Batch, Model, Recognition
 
 # These serve latents of bits alone.

@@ -16,10 +16,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, PyTree
 
-from remjax.chains import Chain
 from remjax.distributions import Drawn
-from remjax.hierarchies import sigmoid_belief_network, sigmoid_belief_recognition
-from remjax.models import bernoulli_likelihood
+from remjax.distributions.layers import Layers
+from remjax.models.gaussian import bernoulli_likelihood
+from remjax.models.layered import sigmoid_belief_network, sigmoid_belief_recognition
 from remjax.types import Batch, Estimator, Params, Recognition
 
 DATA_SIZE = 3
@@ -31,7 +31,7 @@ Configurations = tuple[Float[Array, "K D"], ...]
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Assigned(Chain):
+class Assigned(Layers):
     """A chain whose particle k is the one assigned to it, weighted by the chain as ever."""
 
     assigned: Configurations
@@ -42,7 +42,7 @@ class Assigned(Chain):
         return Drawn(z, key, lax.stop_gradient(self.log_prob(z)))
 
     @classmethod
-    def of(cls, chain: Chain, assigned: Configurations) -> "Assigned":
+    def of(cls, chain: Layers, assigned: Configurations) -> "Assigned":
         """The chain with these particles."""
         return cls(
             first=chain.first,

@@ -12,8 +12,8 @@ from experiments.enumeration.belief_network import DATA_SIZE, SigmoidBelief, X, 
 from experiments.enumeration.cases import Case, Claim, Draws
 from experiments.enumeration.claims import LOWER_BOUND
 from experiments.enumeration.of_recognition import probability_of
-from remjax.baselines import tanh_baseline
-from remjax.estimators.nvil import SignalStatistics, nvil, whole_signal
+from remjax.methods.nvil import SignalStatistics, nvil, whole_signal
+from remjax.models.baselines import tanh_baseline
 from remjax.types import Params
 
 _SWITCHES: Sequence[dict[str, Any]] = (

@@ -12,9 +12,9 @@ from jaxtyping import Array, Float, Key, PyTree
 from experiments.enumeration.belief_network import SigmoidBelief, X, gradient_of
 from experiments.enumeration.cases import ONE_LAYER, TWO_LAYERS, Case, Draws
 from experiments.enumeration.claims import LOWER_BOUND
-from remjax.chains import Chain
 from remjax.distributions import Bernoulli
-from remjax.estimators.disarm import disarm
+from remjax.distributions.layers import Layers
+from remjax.methods.disarm import disarm
 from remjax.types import Params, Recognition
 
 
@@ -56,9 +56,9 @@ def _of_one_layer(net: SigmoidBelief, params: Params) -> Draws:
     pairs = jnp.asarray(list(itertools.product(range(_PAIRS), repeat=2)))
 
     def on_pair(pair: Array) -> Params:
-        def distribution(eta: PyTree, x: Array) -> Chain:
+        def distribution(eta: PyTree, x: Array) -> Layers:
             first = net.recognition.distribution(eta, x).first
-            return Chain(_Told(first.logits, jnp.zeros(2), pair), ())
+            return Layers(_Told(first.logits, jnp.zeros(2), pair), ())
 
         recognition = Recognition(net.recognition.init, distribution)
         return gradient_of(disarm(net.model, recognition, num_particles=2), params)
@@ -82,14 +82,14 @@ def _of_two_layers(net: SigmoidBelief, params: Params) -> Draws:
         return (2 * z[0] + z[1]).astype(int)
 
     def on_draw(of_first: Array, above: Array, below: Array, of_second: Array) -> Draws:
-        def distribution(eta: PyTree, x: Array) -> Chain:
+        def distribution(eta: PyTree, x: Array) -> Layers:
             real = net.recognition.distribution(eta, x)
 
             def conditional(make: Partial, z: Array) -> _Told:
                 return _Told(make(z).logits, above[number(z)][None], of_second[None])
 
             first = _Told(real.first.logits, below, of_first)
-            return Chain(first, (Partial(conditional, real.conditionals[0]),))
+            return Layers(first, (Partial(conditional, real.conditionals[0]),))
 
         recognition = Recognition(net.recognition.init, distribution)
         gradient = gradient_of(disarm(net.model, recognition, num_particles=2), params)

@@ -13,17 +13,17 @@ from experiments.enumeration.belief_network import Configurations, SigmoidBelief
 from experiments.enumeration.cases import ONE_LAYER, TWO_LAYERS, Case, Claim, Draws
 from experiments.enumeration.claims import BOUND
 from remjax.distributions import Distribution, Drawn
-from remjax.estimators.draws import Draws as ParticlesOf
-from remjax.estimators.proposals import (
+from remjax.methods.draws import Draws as ParticlesOf
+from remjax.methods.proposals import (
     Proposal,
     from_bernoulli,
     from_defensive,
     from_r,
     from_shrunk_bernoulli,
 )
-from remjax.estimators.rem import rem
-from remjax.matching import weighted
-from remjax.posterior import Posterior
+from remjax.methods.rem import rem
+from remjax.particles.matching import weighted
+from remjax.particles.posterior import Posterior
 from remjax.types import Params
 
 _DEFENCE = 0.2

@@ -20,10 +20,10 @@ from experiments.enumeration.claims import (
     WAKE,
     every_image,
 )
-from remjax.estimators.ovis import ovis
-from remjax.estimators.score_function import arithmetic_mean, reinforce, rloo, vimco
-from remjax.estimators.thermodynamic import tvo
-from remjax.estimators.wake_sleep import rws, wake_sleep
+from remjax.methods.ovis import ovis
+from remjax.methods.score_function import arithmetic_mean, reinforce, rloo, vimco
+from remjax.methods.thermodynamic import tvo
+from remjax.methods.wake_sleep import rws, wake_sleep
 from remjax.types import Estimator, Params
 
 

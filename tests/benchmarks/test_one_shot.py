@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from benchmarks import one_shot
-from remjax.estimators.importance_weighted import iwae
-from remjax.estimators.proposals import from_r
-from remjax.estimators.rem import rem, rem_v1
-from remjax.estimators.wake_sleep import rws
-from remjax.matching import weighted
+from remjax.methods.importance_weighted import iwae
+from remjax.methods.proposals import from_r
+from remjax.methods.rem import rem, rem_v1
+from remjax.methods.wake_sleep import rws
+from remjax.particles.matching import weighted
 from tests import linear_gaussian
 from tests.test_linear_gaussian import gradients_of
 

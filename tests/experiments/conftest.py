@@ -19,7 +19,7 @@ from experiments import command_line, train
 from experiments.problem import build
 from experiments.settings import Settings
 from experiments.starting import initial_state
-from remjax import checkpoints
+from remjax.training import checkpoints
 
 # The smallest run that has every part of a real one: 4 updates in each of 3 epochs.
 _TINY = (

@@ -15,7 +15,7 @@ from experiments.optimizers import OPTIMIZERS
 from experiments.problem import build
 from experiments.settings import Settings
 from experiments.starting import initial_state
-from remjax import checkpoints
+from remjax.training import checkpoints
 from remjax.types import Params
 
 

@@ -12,16 +12,16 @@ from experiments.enumeration import __main__ as enumeration
 from experiments.enumeration.belief_network import gradient_of, network
 from experiments.enumeration.cases import TWO_LAYERS, rows
 from experiments.enumeration.claims import BOUND, LOWER_BOUND
-from remjax.estimators.proposals import (
+from remjax.methods.proposals import (
     from_bernoulli,
     from_defensive,
     from_r,
     from_shrunk_bernoulli,
 )
-from remjax.estimators.rem import rem
-from remjax.estimators.rem_discrete import rem_v1_bernoulli, rem_v2_bernoulli
-from remjax.estimators.wake_sleep import rws_defensive
-from remjax.matching import weighted
+from remjax.methods.rem import rem
+from remjax.methods.rem_discrete import rem_v1_bernoulli, rem_v2_bernoulli
+from remjax.methods.wake_sleep import rws_defensive
+from remjax.particles.matching import weighted
 
 
 @pytest.mark.parametrize(

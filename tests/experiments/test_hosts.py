@@ -15,8 +15,8 @@ from experiments import hosts, train
 from experiments.problem import build
 from experiments.settings import Settings
 from experiments.starting import initial_state
-from remjax import checkpoints
 from remjax.errors import InputError
+from remjax.training import checkpoints
 
 _ROOT = Path(__file__).parents[2]
 _TRAIN = [sys.executable, "-m", "experiments.train"]

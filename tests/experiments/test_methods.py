@@ -12,8 +12,8 @@ from experiments.networks import build_networks, gaussian, sigmoid_belief
 from remjax.data import Dataset
 from remjax.data.binarization import per_epoch, unchanged
 from remjax.errors import InputError
-from remjax.estimators.score_function import arithmetic_mean
-from remjax.networks import glorot
+from remjax.methods.score_function import arithmetic_mean
+from remjax.models.networks import glorot
 
 
 def _dataset(*, binary=False, real_valued=False):

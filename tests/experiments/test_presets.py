@@ -16,15 +16,15 @@ from experiments.presets import (
     unweighted_with_ridge,
 )
 from experiments.settings import Settings
-from remjax.chains import Chain
 from remjax.data import Dataset
 from remjax.distributions import DiagonalGaussian
+from remjax.distributions.layers import Layers
 from remjax.errors import InputError
-from remjax.estimators.rem import rem_v1
-from remjax.latents import LatentUse
-from remjax.matching import MeanVariance, unweighted
-from remjax.models import bernoulli_likelihood, gaussian_model, gaussian_recognition
-from remjax.moments import particle_moments
+from remjax.evaluation.latents import LatentUse
+from remjax.methods.rem import rem_v1
+from remjax.models.gaussian import bernoulli_likelihood, gaussian_model, gaussian_recognition
+from remjax.particles.matching import MeanVariance, unweighted
+from remjax.particles.moments import particle_moments
 from remjax.types import Batch, Params, Recognition
 
 
@@ -116,7 +116,7 @@ def test_leak_reaches_the_encoder_and_only_the_encoder():
 def test_release_counts_the_noise_of_one_draw_as_activity(key):
     """z_2 follows z_1 ~ N(0, 1) with slope 3 and x has no say: 9 at 500 draws, five errors."""
     steep = Partial(lambda slope, z: DiagonalGaussian(slope * z, jnp.ones(1)), 3.0)
-    r = Chain(DiagonalGaussian(jnp.zeros(1), jnp.ones(1)), (steep,))
+    r = Layers(DiagonalGaussian(jnp.zeros(1), jnp.ones(1)), (steep,))
     recognition = Recognition(init=lambda key: (), distribution=lambda eta, x: r)
     images = np.full((500, 2), np.nan, np.float32)
     use = iwae_release(LatentUse((), 1.5), recognition, Params((), ()), key, images)

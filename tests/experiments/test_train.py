@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from experiments import fitting, runs, train
-from remjax import checkpoints
+from remjax.training import checkpoints
 
 _ROOT = Path(__file__).parents[2]
 

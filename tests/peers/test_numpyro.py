@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from experiments.enumeration.belief_network import gradient_of
-from remjax.estimators.importance_weighted import iwae
-from remjax.estimators.renyi import vr
+from remjax.methods.importance_weighted import iwae
+from remjax.methods.renyi import vr
 from remjax.types import Batch, Params
 from tests import linear_gaussian
 from tests.peers.same_noise import same_noise

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from experiments.enumeration.belief_network import X, gradient_of, network
-from remjax.estimators.importance_weighted import iwae
-from remjax.estimators.score_function import vimco
+from remjax.methods.importance_weighted import iwae
+from remjax.methods.score_function import vimco
 from remjax.types import Batch, Params
 from tests import linear_gaussian
 from tests.peers.same_noise import same_noise

@@ -1,0 +1,91 @@
+"""What latents are drawn from and scored by: Gaussians and Bernoullis.
+
+A path is a name: `sample` carries no gradient, `rsample` carries the gradient of the parameters
+through the draw. Both give the same value for the same key. Sampling, densities and divergences
+come from distrax where it has them, and this file is the only one that knows it.
+"""
+
+import abc
+from typing import NamedTuple
+
+import jax
+from jax import lax
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+
+class Drawn(NamedTuple):
+    """One particle of a stream. Carries no gradient.
+
+    Attributes:
+        z: the latent.
+        key: what `rsample` makes the same z of, for a law whose particles are its own draws.
+        log_q: the log-density that the particle is weighted by, nats.
+    """
+
+    z: PyTree[Array]
+    key: Key[Array, ""]
+    log_q: Float[Array, ""]
+
+
+class Distribution(abc.ABC):
+    """A law over ONE latent z (vmap gives many). Every subclass is a pytree of its parameters.
+
+    The latent is a vector [D] or a pytree of vectors, such as the layers of a hierarchy.
+    """
+
+    @property
+    def mean(self) -> Float[Array, " D"] | None:
+        """E[z], flattened; None where it has no closed form."""
+        return None
+
+    @property
+    def variance(self) -> Float[Array, " D"] | None:
+        """The variance of each coordinate of z, flattened; None where it has no closed form."""
+        return None
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether draws are discrete: they have no gradient, and no Gaussian matches them."""
+        return False
+
+    @abc.abstractmethod
+    def rsample(self, key: Key[Array, ""]) -> PyTree[Array]:
+        """A draw that carries the gradient of the parameters (reparameterised).
+
+        Raises:
+            InputError: for a discrete law, whose draws have no such gradient.
+        """
+
+    @abc.abstractmethod
+    def log_prob(self, z: PyTree[Array]) -> Float[Array, ""]:
+        """Log density at z, in nats. Gradients reach z and the parameters."""
+
+    def sample(self, key: Key[Array, ""]) -> PyTree[Array]:
+        """The draw that `rsample` gives for this key, without any gradient."""
+        return lax.stop_gradient(lax.stop_gradient(self).rsample(key))
+
+    def estimated_mean(self, key: Key[Array, ""]) -> PyTree[Array]:
+        """E[z] where it has a closed form; else an unbiased estimate, which alone uses the key."""
+        return self.sample(key) if self.mean is None else self.mean
+
+    def particle(self, key: Key[Array, ""], index: Int[Array, ""]) -> Drawn:
+        """Particle number `index` of the stream that `key` names.
+
+        A particle depends on (key, index) alone, so it can be drawn again: in chunks of any size,
+        in a second pass, on any device. Carries no gradient.
+        """
+        key = jax.random.fold_in(key, index)
+        z = self.sample(key)
+        return Drawn(z, key, lax.stop_gradient(self.log_prob(z)))
+
+    def kl_divergence(self, other: "Distribution") -> Float[Array, ""] | None:
+        """KL(self || other) in nats; None where it has no closed form. Gradients reach both."""
+        del other
+        return None
+
+    def expected_log_prob(
+        self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]
+    ) -> Float[Array, ""] | None:
+        """E[log_prob(z)] under any law of z with these moments; None where they do not fix it."""
+        del mean, covariance
+        return None

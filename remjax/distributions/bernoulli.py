@@ -1,0 +1,71 @@
+"""Independent bits."""
+
+import dataclasses
+
+import jax
+from jax import lax
+from jaxtyping import Array, Float, Key
+
+from remjax.distributions.base import Distribution
+from remjax.distributions.likelihoods import bernoulli_log_likelihood
+from remjax.errors import InputError
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Bernoulli(Distribution):
+    """Independent bits z_d in {0, 1}, as floats; `logits` are the log odds of ones."""
+
+    logits: Float[Array, "*batch D"]
+
+    @property
+    def mean(self) -> Float[Array, " D"]:
+        """sigmoid(logits), the probabilities of ones."""
+        return jax.nn.sigmoid(self.logits)
+
+    @property
+    def variance(self) -> Float[Array, " D"]:
+        """mean (1 - mean)."""
+        return self.mean * jax.nn.sigmoid(-self.logits)
+
+    @property
+    def is_discrete(self) -> bool:
+        """They are bits."""
+        return True
+
+    def sample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
+        """A draw, without any gradient: one where a uniform number lies below the mean."""
+        bits = self.uniforms(key) < lax.stop_gradient(self.mean)
+        return bits.astype(self.logits.dtype)
+
+    def uniforms(self, key: Key[Array, ""]) -> Float[Array, " D"]:
+        """The numbers of [0, 1) that the bits of a draw, or of an antithetic pair, are made of."""
+        return jax.random.uniform(key, self.logits.shape, self.logits.dtype)
+
+    def rsample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
+        """Refused: a step has no gradient.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            "binary latents have no reparameterised draw: use a method that needs none "
+            "(rws, wake_sleep, vimco, nvil, rem_v1_bernoulli and others)"
+        )
+
+    def log_prob(self, z: Float[Array, " D"]) -> Float[Array, ""]:
+        """sum_d z_d logits_d - log(1 + exp(logits_d)), nats; linear in z."""
+        return bernoulli_log_likelihood(self.logits, z)
+
+    def expected_log_prob(
+        self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]
+    ) -> Float[Array, ""]:
+        """log_prob(mean), for log_prob is linear in z."""
+        del covariance
+        return self.log_prob(mean)
+
+    def kl_divergence(self, other: Distribution) -> Float[Array, ""] | None:
+        """KL(self || other) in nats, where the other is a Bernoulli too. Gradients reach both."""
+        if not isinstance(other, Bernoulli):
+            return None
+        return self.log_prob(self.mean) - other.log_prob(self.mean)

@@ -1,0 +1,117 @@
+"""Gaussians: with a diagonal covariance, as recognition networks give, and with a full one.
+
+Sampling, densities and divergences come from distrax where it has them; this file alone knows it.
+"""
+
+import dataclasses
+import functools
+
+import distrax
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Key
+
+from remjax.distributions.base import Distribution
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class DiagonalGaussian(Distribution):
+    """N(loc, diag(scale^2)); `scale` is the standard deviation, positive."""
+
+    loc: Float[Array, "*batch D"]
+    scale: Float[Array, "*batch D"]
+
+    @property
+    def _law(self) -> distrax.MultivariateNormalDiag:
+        return distrax.MultivariateNormalDiag(self.loc, self.scale)
+
+    @property
+    def mean(self) -> Float[Array, " D"]:
+        """E[z] = loc."""
+        return self.loc
+
+    @property
+    def variance(self) -> Float[Array, " D"]:
+        """scale^2."""
+        return jnp.square(self.scale)
+
+    def rsample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
+        """Loc + scale * noise. Gradients reach loc and scale."""
+        return jnp.asarray(self._law.sample(seed=key))
+
+    def log_prob(self, z: Float[Array, " D"]) -> Float[Array, ""]:
+        """Log density at z, in nats."""
+        return jnp.asarray(self._law.log_prob(z))
+
+    def expected_log_prob(
+        self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]
+    ) -> Float[Array, ""]:
+        """log_prob(mean) - 1/2 sum_d covariance_dd / scale_d^2, exact for every law of z."""
+        return self.log_prob(mean) - 0.5 * jnp.sum(jnp.diagonal(covariance) / self.variance)
+
+    def kl_divergence(self, other: Distribution) -> Float[Array, ""] | None:
+        """KL(self || other) in nats, where the other is diagonal too. Gradients reach both."""
+        if not isinstance(other, DiagonalGaussian):
+            return None
+        return jnp.asarray(self._law.kl_divergence(other._law))
+
+
+# A density is wanted to float32, and a draw and its density of the same law. Rounding the factors
+# of a product to fewer bits, as accelerators do by default, is for networks.
+_product = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class FullGaussian(Distribution):
+    """N(loc, scale_tril scale_tril^T); `scale_tril` is lower triangular, its diagonal positive."""
+
+    loc: Float[Array, "*batch D"]
+    scale_tril: Float[Array, "*batch D D"]
+
+    @property
+    def mean(self) -> Float[Array, " D"]:
+        """E[z] = loc."""
+        return self.loc
+
+    @property
+    def variance(self) -> Float[Array, " D"]:
+        """The diagonal of scale_tril scale_tril^T."""
+        return jnp.sum(jnp.square(self.scale_tril), axis=-1)
+
+    def rsample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
+        """Loc + scale_tril @ noise. Gradients reach loc and scale_tril."""
+        return self.loc + _product(self.scale_tril, jax.random.normal(key, self.loc.shape))
+
+    def log_prob(self, z: Float[Array, " D"]) -> Float[Array, ""]:
+        """Log density at z, in nats."""
+        # distrax solves a triangular system for every z. The inverse factor does not depend on z,
+        # so under vmap it is computed once and K particles cost one matrix product.
+        whitening = jax.scipy.linalg.solve_triangular(
+            self.scale_tril, jnp.eye(self.loc.shape[0]), lower=True
+        )
+        standard = _product(whitening, z - self.loc)
+        log_determinant = jnp.sum(jnp.log(jnp.diagonal(self.scale_tril)))
+        dimension = self.loc.shape[0]
+        return (
+            -0.5 * jnp.sum(jnp.square(standard))
+            - log_determinant
+            - 0.5 * dimension * jnp.log(2.0 * jnp.pi)
+        )
+
+    def expected_log_prob(
+        self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]
+    ) -> Float[Array, ""]:
+        """log_prob(mean) - 1/2 tr((scale_tril scale_tril^T)^-1 covariance)."""
+        precision_times = jax.scipy.linalg.cho_solve((self.scale_tril, True), covariance)
+        return self.log_prob(mean) - 0.5 * jnp.trace(precision_times)
+
+    def kl_divergence(self, other: Distribution) -> Float[Array, ""] | None:
+        """KL(self || other) in nats, for another Gaussian: -entropy - E[log other]."""
+        if not isinstance(other, DiagonalGaussian | FullGaussian):
+            return None
+        covariance = _product(self.scale_tril, self.scale_tril.T)
+        minus_entropy = self.log_prob(self.loc) - 0.5 * self.loc.shape[0]
+        return minus_entropy - other.expected_log_prob(self.loc, covariance)

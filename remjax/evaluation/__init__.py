@@ -1,0 +1,1 @@
+"""How good a fitted model is: log-likelihoods, the use of latents, annealed bounds."""

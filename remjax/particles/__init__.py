@@ -1,0 +1,1 @@
+"""Weighted particles: weights, moments, and the E-step that streams them."""

@@ -1,0 +1,1 @@
+"""Training: steps and epochs, replicas, optimizers, checkpoints."""
