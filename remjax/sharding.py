@@ -161,11 +161,15 @@ def of_all_devices(tree: T) -> list[T]:
     return [jax.tree.map(lambda leaf, p=p: leaf[p], stacked) for p in range(particle_devices())]
 
 
+def batch_axes() -> tuple[str, ...]:
+    """The mesh axes over which a batch is divided here; none outside of a `shard_map` over them."""
+    return (DATA,) if DATA in jax.sharding.get_abstract_mesh().manual_axes else ()
+
+
 def mean_over_batch(tree: T) -> T:
     """The mean of what the devices that share a batch have, on every one; no gradient passes."""
     tree = lax.stop_gradient(tree)
-    shared = DATA in jax.sharding.get_abstract_mesh().manual_axes
-    return lax.pmean(tree, DATA) if shared else tree
+    return lax.pmean(tree, batch_axes()) if batch_axes() else tree
 
 
 def sum_over_particles(tree: T) -> T:

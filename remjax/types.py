@@ -4,6 +4,7 @@ Shape letters, used everywhere: N datapoints of a data set, B datapoints of a ba
 datapoint, M particles kept for the gradient, D latent dimension, X data dimension.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -50,6 +51,20 @@ class Joint(NamedTuple):
         return self.log_prior(z) + self.log_likelihood(z)
 
 
+class Support(NamedTuple):
+    """The values of x that a likelihood has a density for; data are held against it on the host.
+
+    Attributes:
+        low: the smallest value.
+        high: the largest.
+        mend: what to do about others, as the end of a sentence: "divide bytes by 255".
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    mend: str = "leave them out"
+
+
 class Model(NamedTuple):
     """A generative model p_theta(x, z): pure functions of ONE x and ONE z (vmap does the rest).
 
@@ -61,6 +76,7 @@ class Model(NamedTuple):
         prior: theta -> the distribution p_theta(z), where it has a closed form; the analytic KL
             divergence needs it.
         mean: (theta, z) -> E[x | z], where it is known; pictures need it.
+        support: the values that x may have; any finite ones by default.
     """
 
     init: Callable[[Key[Array, ""]], PyTree]
@@ -69,6 +85,7 @@ class Model(NamedTuple):
     sample: Callable[[PyTree, Key[Array, ""]], tuple[Latent, Float[Array, " X"]]]
     prior: Callable[[PyTree], Distribution] | None = None
     mean: Callable[[PyTree, Latent], Float[Array, " X"]] | None = None
+    support: Support = Support()
 
     def joint(self, theta: PyTree, x: Float[Array, " X"]) -> Joint:
         """The model with theta and one datapoint filled in. Carries the gradients of theta."""
