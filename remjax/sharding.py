@@ -133,9 +133,18 @@ def rows_over(
     """
     if mesh is None:
         return function
+    return rows_over_data(Mesh(mesh.devices.reshape(-1, 1), mesh.axis_names), function)
+
+
+def rows_over_data(
+    mesh: Mesh | None, function: Callable[[T, PyTree], PyTree]
+) -> Callable[[T, PyTree], PyTree]:
+    """As `rows_over`, the rows along the axis `data` alone, whose devices divide them."""
+    if mesh is None:
+        return function
     return jax.shard_map(
         function,
-        mesh=Mesh(mesh.devices.reshape(-1, 1), mesh.axis_names),
+        mesh=mesh,
         in_specs=(PartitionSpec(), PartitionSpec(DATA)),
         out_specs=PartitionSpec(DATA),
         check_vma=False,

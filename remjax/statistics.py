@@ -2,9 +2,9 @@
 
 Models and recognition networks are functions of ONE datapoint. In training they are mapped over the
 datapoints of a batch by an axis with a name, so that a network can average over the batch; wherever
-that axis has no name, in evaluation for instance, the network uses what it remembers. What it
-remembers are leaves of its parameters without a gradient, which the training step brings up to date.
-This file knows of no network library: `models.networks` reports, the training step collects.
+that axis has no name, in evaluation for instance, the network uses what it remembers: leaves of its
+parameters without a gradient, which the training step brings up to date. This file knows of no
+network library: `models.networks` reports, the training step collects.
 """
 
 from collections.abc import Callable, Sequence
@@ -55,8 +55,8 @@ def report(given: Sequence[Array], after: Callable[[], Sequence[Array]]) -> None
         reports.append(_Report(given, after))
 
 
-def updated(function: Callable[[P], object], params: P) -> tuple[P, int]:
-    """The parameters with the statistics as they are after function(params), and how many networks.
+def observed(function: Callable[[P], object], params: P) -> dict[int, Array]:
+    """The statistics as they are after function(params): the number of each leaf and its value.
 
     Args:
         function: runs networks made of the parameters; what it returns is dropped.
@@ -72,13 +72,27 @@ def updated(function: Callable[[P], object], params: P) -> tuple[P, int]:
         reports = _REPORTS.get() or []
     finally:
         _REPORTS.reset(token)
-    new = {
-        id(old): leaf for given, after in reports for old, leaf in zip(given, after(), strict=True)
-    }
+    # By identity: a leaf is known by nothing else to a network that was given a part of the tree.
+    places = {id(leaf): place for place, leaf in enumerate(jax.tree.leaves(params))}
+    changes = {}
+    for given, after in reports:
+        for old, new in zip(given, after(), strict=True):
+            if id(old) not in places:
+                raise InputError(
+                    "a network with batch statistics was made of arrays that are not theta's or "
+                    "eta's own: give `bind` the parameters as `init` made them"
+                )
+            changes[places[id(old)]] = new
+    return changes
+
+
+def replaced(params: P, changes: dict[int, Array]) -> P:
+    """The parameters with the leaves of these numbers replaced."""
     leaves, structure = jax.tree.flatten(params)
-    if not set(new) <= {id(leaf) for leaf in leaves}:
-        raise InputError(
-            "a network with batch statistics was made of arrays that are not theta's or eta's own: "
-            "give `bind` the parameters as `init` made them"
-        )
-    return jax.tree.unflatten(structure, [new.get(id(leaf), leaf) for leaf in leaves]), len(reports)
+    return jax.tree.unflatten(structure, [changes.get(n, leaf) for n, leaf in enumerate(leaves)])
+
+
+def leaves_of(params: P, changes: dict[int, Array]) -> dict[int, Array]:
+    """The leaves of the parameters that would be replaced."""
+    leaves = jax.tree.leaves(params)
+    return {place: leaves[place] for place in changes}

@@ -8,13 +8,16 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
 
 from remjax.distributions.base import Distribution
+from remjax.errors import InputError
 
 Latent = PyTree[Array]
 Scalar = Float[Array, ""]
 Metrics = dict[str, Array]
+# One x: a vector [X] for the networks of the library; an image, bits or whole numbers for others.
+Datapoint = Shaped[Array, "*X"]
 
 
 class Params(NamedTuple):
@@ -81,19 +84,51 @@ class Model(NamedTuple):
 
     init: Callable[[Key[Array, ""]], PyTree]
     log_prior: Callable[[PyTree, Latent], Scalar]
-    log_likelihood: Callable[[PyTree, Float[Array, " X"], Latent], Scalar]
-    sample: Callable[[PyTree, Key[Array, ""]], tuple[Latent, Float[Array, " X"]]]
+    log_likelihood: Callable[[PyTree, Datapoint, Latent], Scalar]
+    sample: Callable[[PyTree, Key[Array, ""]], tuple[Latent, Datapoint]]
     prior: Callable[[PyTree], Distribution] | None = None
-    mean: Callable[[PyTree, Latent], Float[Array, " X"]] | None = None
+    mean: Callable[[PyTree, Latent], Datapoint] | None = None
     support: Support = Support()
 
-    def joint(self, theta: PyTree, x: Float[Array, " X"]) -> Joint:
-        """The model with theta and one datapoint filled in. Carries the gradients of theta."""
+    def joint(self, theta: PyTree, x: Datapoint) -> Joint:
+        """The model with theta and one datapoint filled in. Carries the gradients of theta.
+
+        Raises:
+            InputError: from its functions, for a log density that is not one number.
+        """
         return Joint(
-            log_prior=lambda z: self.log_prior(theta, z),
-            log_likelihood=lambda z: self.log_likelihood(theta, x, z),
+            log_prior=lambda z: _one_number("prior(z)", self.log_prior(theta, z)),
+            log_likelihood=lambda z: _one_number(
+                "likelihood(x, z)", self.log_likelihood(theta, x, z)
+            ),
             prior=None if self.prior is None else self.prior(theta),
         )
+
+
+def _one_number(name: str, value: Array) -> Scalar:
+    """The value, or an InputError where broadcasting would make something else of it."""
+    if getattr(value, "shape", ()) != ():
+        raise InputError(
+            f"log_{name} of one particle has the shape {value.shape}: it is one number, summed "
+            "over pixels and latents"
+        )
+    return value
+
+
+class Memory(NamedTuple):
+    """What is remembered of each datapoint from one visit to the next: Markov chains, say.
+
+    A training step gathers the memories of its batch, advances them without gradient, shows them to
+    `Recognition.distribution(eta, x).at(memory)`, and writes them back; where the update is skipped
+    they stay as they were. They are arrays of any type; bits (bool) are stored eight to the byte.
+
+    Attributes:
+        init: key -> the memory of one datapoint that was never visited, a pytree of arrays.
+        advance: (params, key, x, memory) -> the memory of that datapoint at this visit.
+    """
+
+    init: Callable[[Key[Array, ""]], PyTree[Array]]
+    advance: Callable[[Params, Key[Array, ""], Datapoint, PyTree[Array]], PyTree[Array]]
 
 
 class Recognition(NamedTuple):
@@ -102,21 +137,43 @@ class Recognition(NamedTuple):
     Attributes:
         init: key -> eta.
         distribution: (eta, x) -> the distribution r_eta(. | x).
+        memory: what it remembers of each datapoint, if anything.
     """
 
     init: Callable[[Key[Array, ""]], PyTree]
-    distribution: Callable[[PyTree, Float[Array, " X"]], Distribution]
+    distribution: Callable[[PyTree, Datapoint], Distribution]
+    memory: Memory | None = None
+
+    def r(self, eta: PyTree, x: Datapoint, memory: PyTree[Array] = ()) -> Distribution:
+        """The distribution r_eta(. | x) at a memory of x (none outside of training).
+
+        Raises:
+            InputError: where `distribution` returns something else.
+        """
+        r = self.distribution(eta, x)
+        if not isinstance(r, Distribution):
+            raise InputError(
+                f"Recognition.distribution returns a {type(r).__name__}: return a "
+                "remjax.Distribution, such as remjax.DiagonalGaussian(loc, scale)"
+            )
+        return r if isinstance(memory, tuple) and memory == () else r.at(memory)
 
 
 class Batch(NamedTuple):
-    """Datapoints and their places in the data set.
+    """Datapoints, their places in the data set, and what is remembered of them.
 
-    The place names the particles of a datapoint, together with the key of the step, and finds the
-    memory of methods that keep one per datapoint. Within a batch no place comes twice.
+    The place names the particles of a datapoint, together with the key of the step. Within a batch
+    no place comes twice.
+
+    Attributes:
+        x: the datapoints, whose first axis is B.
+        index: their places.
+        memory: their memories, arrays whose first axis is B; () for none.
     """
 
-    x: Float[Array, "B X"]
+    x: Shaped[Array, "B *X"]
     index: Int[Array, " B"]
+    memory: PyTree[Array] = ()
 
 
 class Estimate(NamedTuple):
@@ -132,15 +189,22 @@ class Estimate(NamedTuple):
 
 
 class Estimator(NamedTuple):
-    """A method of fitting: how to begin and how to turn a batch into two losses.
+    """A method for one model and recognition network: how to begin, and a batch as two losses.
 
     Attributes:
-        init: key -> (params, state); the state is the method's own memory, empty for most.
+        init: key -> (params, state); the state is the method's own, empty for most.
         estimate: (params, state, key, batch) -> (Estimate, state).
         state_of_batch: whether the state comes out the same on every device that shares a batch
             (`sharding.mean_over_batch`): only then, or where it is empty, does a mesh serve.
+        memory: what is remembered of each datapoint, if anything.
+        support: the values that x may have.
+        observe: (params, key, batch) -> the batch statistics after the batch, by the number of
+            their leaf among those of params; empty for networks without any.
     """
 
     init: Callable[[Key[Array, ""]], tuple[Params, PyTree]]
     estimate: Callable[[Params, Any, Key[Array, ""], Batch], tuple[Estimate, Any]]
     state_of_batch: bool = False
+    memory: Memory | None = None
+    support: Support = Support()
+    observe: Callable[[Params, Key[Array, ""], Batch], dict[int, Array]] = lambda *_: {}

@@ -1,16 +1,17 @@
-"""What latents are drawn from and scored by: Gaussians and Bernoullis.
+"""What every distribution over a latent can do.
 
 A path is a name: `sample` carries no gradient, `rsample` carries the gradient of the parameters
-through the draw. Both give the same value for the same key. Sampling, densities and divergences
-come from distrax where it has them, and this file is the only one that knows it.
+through the draw. Both give the same value for the same key.
 """
 
 import abc
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import jax
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree
+
+from remjax.errors import InputError
 
 
 class Drawn(NamedTuple):
@@ -18,17 +19,18 @@ class Drawn(NamedTuple):
 
     Attributes:
         z: the latent.
-        key: what `rsample` makes the same z of, for a law whose particles are its own draws.
+        noise: what `rsample` makes the same z of, for a distribution whose particles are its own
+            draws; a key for all that come with the library.
         log_q: the log-density that the particle is weighted by, nats.
     """
 
     z: PyTree[Array]
-    key: Key[Array, ""]
+    noise: PyTree
     log_q: Float[Array, ""]
 
 
 class Distribution(abc.ABC):
-    """A law over ONE latent z (vmap gives many). Every subclass is a pytree of its parameters.
+    """A distribution of ONE latent z (vmap gives many). Subclasses are pytrees of their parameters.
 
     The latent is a vector [D] or a pytree of vectors, such as the layers of a hierarchy.
     """
@@ -45,7 +47,7 @@ class Distribution(abc.ABC):
 
     @property
     def is_discrete(self) -> bool:
-        """Whether draws are discrete: they have no gradient, and no Gaussian matches them."""
+        """Whether draws are discrete: they have no gradient."""
         return False
 
     @abc.abstractmethod
@@ -53,7 +55,7 @@ class Distribution(abc.ABC):
         """A draw that carries the gradient of the parameters (reparameterised).
 
         Raises:
-            InputError: for a discrete law, whose draws have no such gradient.
+            InputError: for a discrete distribution, whose draws have no such gradient.
         """
 
     @abc.abstractmethod
@@ -78,6 +80,34 @@ class Distribution(abc.ABC):
         z = self.sample(key)
         return Drawn(z, key, lax.stop_gradient(self.log_prob(z)))
 
+    def at(self, memory: PyTree[Array]) -> Self:
+        """The distribution that also depends on what is remembered of its datapoint.
+
+        By default itself. A distribution whose particles go on from where they were (Markov chains,
+        running moments) takes them from here; `types.Memory` says how a memory is made and kept.
+        """
+        del memory
+        return self
+
+    def matched(self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]) -> "Distribution":
+        """The distribution of this kind with these moments: over vectors, as `mean` is one.
+
+        A Gaussian for Gaussians, independent bits for bits. Layers are matched jointly, as one
+        vector. Carries no gradient.
+
+        Args:
+            mean: of the flattened latent.
+            covariance: of the flattened latent, positive semidefinite but for rounding.
+
+        Raises:
+            InputError: for a kind that is not known by its moments.
+        """
+        del mean, covariance
+        raise InputError(
+            f"no distribution of the kind {type(self).__name__} is known by its mean and "
+            "covariance: give it a method `matched`, or choose a proposal without s"
+        )
+
     def kl_divergence(self, other: "Distribution") -> Float[Array, ""] | None:
         """KL(self || other) in nats; None where it has no closed form. Gradients reach both."""
         del other
@@ -86,6 +116,6 @@ class Distribution(abc.ABC):
     def expected_log_prob(
         self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]
     ) -> Float[Array, ""] | None:
-        """E[log_prob(z)] under any law of z with these moments; None where they do not fix it."""
+        """E[log_prob(z)] for every z with these moments; None where they do not determine it."""
         del mean, covariance
         return None

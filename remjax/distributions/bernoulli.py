@@ -69,3 +69,12 @@ class Bernoulli(Distribution):
         if not isinstance(other, Bernoulli):
             return None
         return self.log_prob(self.mean) - other.log_prob(self.mean)
+
+    def matched(self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]) -> "Bernoulli":
+        """Independent bits with this mean, clipped to 0.01..0.99.
+
+        A bit that never varies would find no other value again.
+        """
+        del covariance
+        mean = jnp.clip(mean, 0.01, 0.99)
+        return lax.stop_gradient(Bernoulli(jnp.log(mean) - jnp.log1p(-mean)))

@@ -24,7 +24,7 @@ class DiagonalGaussian(Distribution):
     scale: Float[Array, "*batch D"]
 
     @property
-    def _law(self) -> distrax.MultivariateNormalDiag:
+    def _distrax(self) -> distrax.MultivariateNormalDiag:
         return distrax.MultivariateNormalDiag(self.loc, self.scale)
 
     @property
@@ -39,27 +39,31 @@ class DiagonalGaussian(Distribution):
 
     def rsample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
         """Loc + scale * noise. Gradients reach loc and scale."""
-        return jnp.asarray(self._law.sample(seed=key))
+        return jnp.asarray(self._distrax.sample(seed=key))
 
     def log_prob(self, z: Float[Array, " D"]) -> Float[Array, ""]:
         """Log density at z, in nats."""
-        return jnp.asarray(self._law.log_prob(z))
+        return jnp.asarray(self._distrax.log_prob(z))
 
     def expected_log_prob(
         self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]
     ) -> Float[Array, ""]:
-        """log_prob(mean) - 1/2 sum_d covariance_dd / scale_d^2, exact for every law of z."""
+        """log_prob(mean) - 1/2 sum_d covariance_dd / scale_d^2, exact for every z."""
         return self.log_prob(mean) - 0.5 * jnp.sum(jnp.diagonal(covariance) / self.variance)
 
     def kl_divergence(self, other: Distribution) -> Float[Array, ""] | None:
         """KL(self || other) in nats, where the other is diagonal too. Gradients reach both."""
         if not isinstance(other, DiagonalGaussian):
             return None
-        return jnp.asarray(self._law.kl_divergence(other._law))
+        return jnp.asarray(self._distrax.kl_divergence(other._distrax))
+
+    def matched(self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]) -> "FullGaussian":
+        """N(mean, covariance), whatever the rank of the covariance (`scale_tril`)."""
+        return lax.stop_gradient(FullGaussian(mean, scale_tril(covariance)))
 
 
-# A density is wanted to float32, and a draw and its density of the same law. Rounding the factors
-# of a product to fewer bits, as accelerators do by default, is for networks.
+# A density is wanted to float32, and a draw must agree with it. Rounding the factors of a product
+# to fewer bits, as accelerators do by default, is for networks.
 _product = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 
 
@@ -115,3 +119,38 @@ class FullGaussian(Distribution):
         covariance = _product(self.scale_tril, self.scale_tril.T)
         minus_entropy = self.log_prob(self.loc) - 0.5 * self.loc.shape[0]
         return minus_entropy - other.expected_log_prob(self.loc, covariance)
+
+    def matched(self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]) -> "FullGaussian":
+        """N(mean, covariance), whatever the rank of the covariance (`scale_tril`)."""
+        return lax.stop_gradient(FullGaussian(mean, scale_tril(covariance)))
+
+
+def scale_tril(covariance: Float[Array, "D D"]) -> Float[Array, "D D"]:
+    """A Cholesky factor that exists and is finite for every finite covariance.
+
+    The matrix is scaled to a unit diagonal, C_ij = Sigma_ij / sqrt(Sigma_ii Sigma_jj), a ridge of
+    4 D (D + 1) rounding errors is added, and the factor is scaled back. By Demmel's theorem
+    (Higham 2002, Theorem 10.7) the factorisation of a matrix so scaled cannot break down once its
+    smallest eigenvalue exceeds about D (D + 1) rounding errors, whatever the scale and rank of
+    Sigma: 1e-6 and 1e6, duplicates, K below D.
+
+    Args:
+        covariance: symmetric, positive semidefinite up to rounding. A coordinate of zero variance
+            gets the smallest one whose square float32 can hold.
+
+    Returns:
+        Lower triangular L with L L^T close to the covariance; positive diagonal. A covariance that
+        is not positive semidefinite falls back to its diagonal. Not for differentiation.
+    """
+    dimension = covariance.shape[0]
+    limits = jnp.finfo(covariance.dtype)
+    # Beyond the range of floats the fallback is the largest diagonal that they can hold.
+    covariance = jnp.clip(covariance, -limits.max, limits.max)
+    variance = jnp.maximum(jnp.diagonal(covariance), 0.0)
+    scale = jnp.sqrt(jnp.maximum(variance, limits.tiny / limits.eps))
+    unit = covariance / scale[:, None] / scale[None, :]
+    unit = jnp.where(jnp.eye(dimension, dtype=bool), 1.0, unit)
+    ridge = 4.0 * dimension * (dimension + 1) * limits.eps
+    factor = jnp.linalg.cholesky(unit + ridge * jnp.eye(dimension), symmetrize_input=False)
+    factor = jnp.where(jnp.all(jnp.isfinite(factor)), factor, jnp.eye(dimension))
+    return scale[:, None] * factor

@@ -1,4 +1,4 @@
-"""Laws over layers of latents: chains of conditional laws, and flat laws given their shape."""
+"""Distributions over layers of latents, and over vectors that are given the shape of a latent."""
 
 import dataclasses
 from collections.abc import Callable
@@ -23,11 +23,11 @@ class Layers(Distribution):
 
     Bottom up, as a recognition network: q(z_1) q(z_2 | z_1) ... q(z_L | z_{L-1}). Top down, as a
     prior: p(z_L) p(z_{L-1} | z_L) ... p(z_1 | z_2). The latent is the tuple of the layers. One
-    layer alone keeps the closed forms of its law; several have none.
+    layer alone keeps the closed forms of its distribution; several have none.
 
     Attributes:
-        first: the law of the layer that is drawn first.
-        conditionals: the laws of the others given the layer drawn before, in the order of drawing.
+        first: the distribution of the layer that is drawn first.
+        conditionals: those of the others given the layer drawn before, in the order of drawing.
         top_down: draw z_L first.
     """
 
@@ -53,19 +53,19 @@ class Layers(Distribution):
     def _drawn(
         self, key: Key[Array, ""], draw: Callable[[Distribution, Key[Array, ""]], Array]
     ) -> tuple[list[Distribution], list[Array]]:
-        """The laws and the draws of the layers, in the order of drawing."""
-        laws, layers = [self.first], [draw(self.first, jax.random.fold_in(key, 0))]
+        """The distributions and the draws of the layers, in the order of drawing."""
+        conditioned, layers = [self.first], [draw(self.first, jax.random.fold_in(key, 0))]
         for place, conditional in enumerate(self.conditionals, start=1):
-            laws.append(conditional(layers[-1]))
-            layers.append(draw(laws[-1], jax.random.fold_in(key, place)))
-        return laws, layers
+            conditioned.append(conditional(layers[-1]))
+            layers.append(draw(conditioned[-1], jax.random.fold_in(key, place)))
+        return conditioned, layers
 
     def _in_place(self, layers: list[Array]) -> tuple[Array, ...]:
         return tuple(reversed(layers)) if self.top_down else tuple(layers)
 
     def sample(self, key: Key[Array, ""]) -> tuple[Array, ...]:
         """A draw of all layers, without any gradient."""
-        _, layers = self._drawn(key, lambda law, key: law.sample(key))
+        _, layers = self._drawn(key, lambda layer, key: layer.sample(key))
         return lax.stop_gradient(self._in_place(layers))
 
     def rsample(self, key: Key[Array, ""]) -> tuple[Array, ...]:
@@ -74,24 +74,25 @@ class Layers(Distribution):
         Raises:
             InputError: for discrete layers.
         """
-        return self._in_place(self._drawn(key, lambda law, key: law.rsample(key))[1])
+        return self._in_place(self._drawn(key, lambda layer, key: layer.rsample(key))[1])
 
     def estimated_mean(self, key: Key[Array, ""]) -> tuple[Array, ...]:
         """The mean of each layer given a draw of the one before it: unbiased for E[z]."""
-        laws, draws = self._drawn(key, lambda law, key: law.sample(key))
-        pairs = zip(laws, draws, strict=True)
-        return self._in_place([drawn if law.mean is None else law.mean for law, drawn in pairs])
+        conditioned, draws = self._drawn(key, lambda layer, key: layer.sample(key))
+        pairs = zip(conditioned, draws, strict=True)
+        return self._in_place([drawn if of.mean is None else of.mean for of, drawn in pairs])
 
-    def layer_laws(self, z: tuple[Array, ...]) -> tuple[Distribution, ...]:
-        """The law of every layer given the one before it, in the order of z."""
+    def layer_distributions(self, z: tuple[Array, ...]) -> tuple[Distribution, ...]:
+        """The distribution of every layer given the one before it, in the order of z."""
         layers = z[::-1] if self.top_down else z
         given = zip(self.conditionals, layers[:-1], strict=True)
-        laws = (self.first, *(make(layer) for make, layer in given))
-        return laws[::-1] if self.top_down else laws
+        layers = (self.first, *(make(layer) for make, layer in given))
+        return layers[::-1] if self.top_down else layers
 
     def layer_log_probs(self, z: tuple[Array, ...]) -> tuple[Float[Array, ""], ...]:
         """log q(z_l | the layer before it) of every layer, nats, in the order of z."""
-        return tuple(law.log_prob(layer) for law, layer in zip(self.layer_laws(z), z, strict=True))
+        given = zip(self.layer_distributions(z), z, strict=True)
+        return tuple(layer.log_prob(value) for layer, value in given)
 
     def log_prob(self, z: tuple[Array, ...]) -> Float[Array, ""]:
         """sum_l log q(z_l | the layer before it), nats. Gradients reach z and the parameters."""
@@ -106,16 +107,20 @@ class Layers(Distribution):
     def expected_log_prob(
         self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]
     ) -> Float[Array, ""] | None:
-        """E[log_prob(z)] for one layer whose law has it; None for several."""
+        """E[log_prob(z)] for one layer that has it; None for several."""
         return None if self.conditionals else self.first.expected_log_prob(mean, covariance)
+
+    def matched(self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]) -> Distribution:
+        """That of the layers' kind over all of them jointly, as one vector."""
+        return self.first.matched(mean, covariance)
 
 
 @dataclasses.dataclass(frozen=True)
 class Unflattened(Distribution):
-    """A law over vectors whose draws are given the shape of a pytree.
+    """A distribution over vectors whose draws are given the shape of a pytree.
 
     Attributes:
-        flat: the law over the flattened latent [D].
+        flat: the distribution of the flattened latent [D].
         unflatten: vector -> latent, the inverse of `ravel_pytree`; static.
     """
 
@@ -134,7 +139,7 @@ class Unflattened(Distribution):
 
     @property
     def is_discrete(self) -> bool:
-        """As the flat law."""
+        """As the flat distribution."""
         return self.flat.is_discrete
 
     def estimated_mean(self, key: Key[Array, ""]) -> PyTree[Array]:

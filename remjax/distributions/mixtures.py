@@ -1,4 +1,4 @@
-"""Mixtures of two laws: by a coin, or even ones whose particles are drawn from both in turn."""
+"""Mixtures of two distributions: by a coin, or even ones whose particles come from both in turn."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from remjax.distributions.base import Distribution, Drawn
 
-# Names the stream of particles of the second of two laws; the last that fold_in takes.
+# Names the stream of particles of the second of two distributions; the last that fold_in takes.
 _SECOND_STREAM = 2**32 - 1
 
 
@@ -20,7 +20,7 @@ class Mixture(Distribution):
     """(1 - share) first(z) + share second(z), each draw from one or the other by a coin.
 
     Attributes:
-        first: a law.
+        first: a distribution.
         second: another, over latents of the same form.
         share: of the second, between 0 and 1.
     """
@@ -31,7 +31,7 @@ class Mixture(Distribution):
 
     @property
     def is_discrete(self) -> bool:
-        """Whether either law is."""
+        """Whether either distribution is."""
         return self.first.is_discrete or self.second.is_discrete
 
     def sample(self, key: Key[Array, ""]) -> PyTree[Array]:
@@ -39,7 +39,7 @@ class Mixture(Distribution):
         return self._drawn(key, self.first.sample, self.second.sample)
 
     def rsample(self, key: Key[Array, ""]) -> PyTree[Array]:
-        """The draw of `sample` with the gradient of the law that it came from, not of the coin."""
+        """The draw of `sample`; its gradient is that of the distribution it came from."""
         return self._drawn(key, self.first.rsample, self.second.rsample)
 
     def _drawn(self, key: Key[Array, ""], *draws: Callable[[Key[Array, ""]], PyTree]) -> PyTree:
@@ -56,13 +56,12 @@ class Mixture(Distribution):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Stratified(Distribution):
-    """The even mixture of two laws, its particles drawn from them in turn.
+    """The even mixture of two distributions, its particles drawn from them in turn.
 
     Particle 2k is particle k of `first` and particle 2k + 1 is particle k, or by a coin k + 1, of a
-    stream of `second`.
-    Each is weighted by the density of its own law, so every particle is properly weighted even
-    where `second` was made from the particles of `first`. Strata of fixed size instead of a coin
-    make the weights less variable.
+    stream of `second`. Each is weighted by the density of the one that drew it, so every particle
+    is properly weighted even where `second` was made from the particles of `first`. Strata of fixed
+    size instead of a coin make the weights less variable.
     """
 
     first: Distribution
@@ -84,17 +83,17 @@ class Stratified(Distribution):
 
     @property
     def is_discrete(self) -> bool:
-        """Whether either law is."""
+        """Whether either distribution is."""
         return self.first.is_discrete or self.second.is_discrete
 
     def sample(self, key: Key[Array, ""]) -> PyTree[Array]:
-        """A draw from one law or the other by a fair coin, without any gradient."""
+        """A draw from one or the other by a fair coin, without any gradient."""
         coin, noise = jax.random.split(key)
         draws = (self.first.sample(noise), self.second.sample(noise))
         return _choose(jax.random.bernoulli(coin), *draws)
 
     def rsample(self, key: Key[Array, ""]) -> PyTree[Array]:
-        """The draw of `sample` with the gradient of the law that it came from, not of the coin."""
+        """The draw of `sample`; its gradient is that of the distribution it came from."""
         coin, noise = jax.random.split(key)
         draws = (self.first.rsample(noise), self.second.rsample(noise))
         return _choose(jax.random.bernoulli(coin), *draws)
@@ -104,10 +103,10 @@ class Stratified(Distribution):
         return jnp.logaddexp(self.first.log_prob(z), self.second.log_prob(z)) - jnp.log(2.0)
 
     def particle(self, key: Key[Array, ""], index: Int[Array, ""]) -> Drawn:
-        """Particles of the two laws in turn, see the class."""
+        """Particles of the two in turn, see the class."""
         first = self.first.particle(key, index // 2)
         # The second stream has a name of its own, which no particle of the first one has. Where the
-        # second law is in strata too, a coin says which stratum comes first: else an odd number of
+        # second is in strata too, a coin says which stratum comes first: else an odd number of
         # its particles would always hold one more of the same.
         stream, coin = jax.random.split(jax.random.fold_in(key, _SECOND_STREAM))
         offset = jax.random.bernoulli(coin).astype(index.dtype)
@@ -121,7 +120,7 @@ class Balanced(Stratified):
     """`Stratified`, all particles weighted by log(1/2 first + 1/2 second).
 
     The balance heuristic of multiple importance sampling (Veach & Guibas 1995): no weight exceeds
-    twice that under either law. Proper where the two laws do not depend on these particles.
+    twice that under either one. Proper where the two do not depend on these particles.
     """
 
     def particle(self, key: Key[Array, ""], index: Int[Array, ""]) -> Drawn:

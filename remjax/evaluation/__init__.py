@@ -1,1 +1,34 @@
 """How good a fitted model is: log-likelihoods, the use of latents, annealed bounds."""
+
+from remjax.evaluation.annealing import Annealing
+from remjax.evaluation.bounds import (
+    Annealed,
+    Sandwich,
+    make_annealed_log_likelihood,
+    make_sandwich,
+)
+from remjax.evaluation.latents import LatentUse, active_units, activity, latent_use
+from remjax.evaluation.log_likelihood import (
+    Evaluation,
+    from_recognition,
+    log_likelihood,
+    make_log_likelihood,
+    two_stage,
+)
+
+__all__ = [
+    "Annealed",
+    "Annealing",
+    "Evaluation",
+    "LatentUse",
+    "Sandwich",
+    "active_units",
+    "activity",
+    "from_recognition",
+    "latent_use",
+    "log_likelihood",
+    "make_annealed_log_likelihood",
+    "make_log_likelihood",
+    "make_sandwich",
+    "two_stage",
+]

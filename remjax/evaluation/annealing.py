@@ -1,6 +1,6 @@
 """Chains of annealed importance sampling for continuous latents, on ONE image at a time.
 
-A chain goes from a start law q(z), the recognition network or the prior, to the joint density along
+A chain goes from a start q(z), the recognition network or the prior, to the joint density along
 the geometric path f_b(z) = q(z)^(1 - b) p(x, z)^b, by HMC transitions of blackjax. The bounds that
 come of it are in `annealed_bounds`.
 """
@@ -47,8 +47,8 @@ class Annealing(NamedTuple):
     def temperatures(self) -> Float[np.ndarray, " T"]:
         """b_0 = 0, ..., b_T = 1: a sigmoid (Grosse et al. 2015)."""
         logits = np.linspace(-_SIGMOID_REACH, _SIGMOID_REACH, self.num_steps + 1)
-        rise = 1.0 / (1.0 + np.exp(-logits))
-        return (rise - rise[0]) / (rise[-1] - rise[0])
+        sigmoid = 1.0 / (1.0 + np.exp(-logits))
+        return (sigmoid - sigmoid[0]) / (sigmoid[-1] - sigmoid[0])
 
     def check(self) -> None:
         """Raise InputError where the numbers make no sense."""
@@ -103,13 +103,13 @@ def _start_and_path(
     num_leapfrog: int,
 ) -> tuple[Distribution, _Path]:
     joint = model.joint(params.theta, x)
-    start = joint.prior if recognition is None else recognition.distribution(params.eta, x)
+    start = joint.prior if recognition is None else recognition.r(params.eta, x)
     if start is None:
-        raise InputError("there is no law to begin at: give a recognition network")
+        raise InputError("there is no distribution to begin at: give a recognition network")
     if start.is_discrete:
         raise InputError(
-            "annealed importance sampling moves real latents and these are bits: leave out "
-            "--ais_steps, and score by L_K"
+            "annealed importance sampling moves real latents and these are discrete: score the "
+            "model by log_likelihood (L_K)"
         )
     template = jax.eval_shape(start.rsample, jax.random.key(0))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template)
@@ -133,7 +133,7 @@ def _steps(annealing: Annealing) -> tuple[Array, Array, Array]:
     )
 
 
-def make_rise(
+def make_forward_chains(
     model: Model, recognition: Recognition | None, annealing: Annealing
 ) -> Callable[..., tuple[Array, ...]]:
     """Compiled chains from q to the joint, of a block of images.
@@ -146,11 +146,11 @@ def make_rise(
         annealing: the number and length of the chains.
 
     Returns:
-        rise(params, keys [B], x [B, X]) -> (log 1/C sum_c w_c in nats, ESS, mean acceptance, all
+        forward(params, keys [B], x [B, X]) -> (log 1/C sum_c w_c in nats, ESS, mean acceptance, all
         [B], and the step sizes [B, T]).
 
     Raises:
-        InputError: from `rise`, for a model without a law to begin at, or binary latents.
+        InputError: from the function, for a model without a distribution to begin at, or discrete latents.
     """
 
     def one(params: Params, key: Key[Array, ""], x: Float[Array, " X"]) -> tuple[Array, ...]:
@@ -170,7 +170,7 @@ def make_rise(
             log_size = log_size + _ADAPTATION_RATE * excess
             return (z, log_w, log_size), (jnp.mean(accepted[_PILOT_CHAINS:]), step_size)
 
-        # In units of the start law's scale, what HMC likes of a Gaussian of this dimension.
+        # In units of the start's scale, what HMC likes of a Gaussian of this dimension.
         log_size = -0.25 * jnp.log(float(z.shape[1]))
         carry = (z, jnp.zeros(len(z)), log_size)
         (_, log_w, _), (accepted, step_sizes) = lax.scan(step, carry, _steps(annealing))
@@ -180,15 +180,15 @@ def make_rise(
     return jax.jit(jax.vmap(one, (None, 0, 0)))
 
 
-def make_fall(
+def make_reverse_chains(
     model: Model, recognition: Recognition | None, annealing: Annealing
 ) -> Callable[..., tuple[Array, ...]]:
     """Compiled chains from exact draws of the posterior back to q, of a block of images.
 
-    Arguments as in `make_rise`.
+    Arguments as in `make_forward_chains`.
 
     Returns:
-        fall(params, keys [B], x [B, X], z, step sizes [B, T]) -> (-log 1/C sum_c 1 / w_c in nats,
+        reverse(params, keys [B], x [B, X], z, step sizes [B, T]) -> (-log 1/C sum_c 1 / w_c in nats,
         ESS of the 1 / w, mean acceptance), all [B]; z leads with B.
     """
 

@@ -13,12 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
+from remjax.data.checks import check_rows
 from remjax.errors import InputError
-from remjax.evaluation.annealing import Annealing, make_fall, make_rise
+from remjax.evaluation.annealing import Annealing, make_forward_chains, make_reverse_chains
 from remjax.evaluation.log_likelihood import Images, standard_error
 from remjax.types import Model, Params, Recognition
 
-# Chains in one compiled call, which ends before the progress is told.
+# Chains in one compiled call, which ends before the progress is reported.
 _CHAINS_IN_FLIGHT = 512
 
 
@@ -83,10 +84,10 @@ def make_annealed_log_likelihood(
 
     Raises:
         InputError: for counts below one; from `evaluate` for a model without a prior to begin at,
-            binary latents, or data without rows.
+            discrete latents, or data without rows or with values that the model has no density for.
     """
     annealing.check()
-    rise = make_rise(model, recognition, annealing)
+    forward = make_forward_chains(model, recognition, annealing)
 
     def evaluate(
         params: Params,
@@ -94,8 +95,10 @@ def make_annealed_log_likelihood(
         x: Images,
         progress: Callable[[int], None] | None = None,
     ) -> Annealed:
+        check_rows(np.asarray(x), model.support)
+
         def block(*arguments: Any) -> tuple[Array, ...]:
-            return rise(*arguments)[:3]
+            return forward(*arguments)[:3]
 
         columns = _over_images(block, annealing, params, key, (jnp.asarray(x),), progress)
         return Annealed(*columns)
@@ -119,8 +122,8 @@ def make_sandwich(
         evaluate(params, key, num_data, progress=None) -> Sandwich; progress as there, twice.
     """
     annealing.check()
-    rise = make_rise(model, recognition, annealing)
-    fall = make_fall(model, recognition, annealing)
+    forward = make_forward_chains(model, recognition, annealing)
+    reverse = make_reverse_chains(model, recognition, annealing)
     draw = jax.jit(jax.vmap(model.sample, (None, 0)))
 
     def evaluate(
@@ -131,8 +134,8 @@ def make_sandwich(
     ) -> Sandwich:
         key_data, key_up, key_down = jax.random.split(key, 3)
         z, x = draw(params.theta, jax.random.split(key_data, num_data))
-        *lower, sizes = _over_images(rise, annealing, params, key_up, (x,), progress)
-        upper = _over_images(fall, annealing, params, key_down, (x, z, sizes), progress)
+        *lower, sizes = _over_images(forward, annealing, params, key_up, (x,), progress)
+        upper = _over_images(reverse, annealing, params, key_down, (x, z, sizes), progress)
         return Sandwich(Annealed(*lower), Annealed(*upper))
 
     return evaluate

@@ -11,12 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key, PyTree, Shaped
 
 from remjax.distributions.base import Distribution
+from remjax.data.checks import check_rows
 from remjax.errors import InputError
 from remjax.evaluation.log_likelihood import Images
-from remjax.types import Model, Params, Recognition
+from remjax.types import Datapoint, Model, Params, Recognition, Support
 
 # Draws of r in flight.
 _ROWS_IN_FLIGHT = 4096
@@ -150,6 +151,7 @@ def _over_data(
     num_samples: int,
 ) -> PyTree[np.ndarray]:
     """measure(params, r(. | x), keys of the draws) of every datapoint."""
+    check_rows(np.asarray(x), Support())
     if x.shape[0] < 2:
         raise InputError("the activity of latents is a variance over data: give two datapoints")
     if num_samples < 2:
@@ -157,11 +159,11 @@ def _over_data(
     block = max(1, _ROWS_IN_FLIGHT // num_samples)
 
     @jax.jit
-    def measured(params: Params, key: Key[Array, ""], x: Float[Array, "N X"]) -> PyTree[Array]:
+    def measured(params: Params, key: Key[Array, ""], x: Shaped[Array, "N *X"]) -> PyTree[Array]:
         keys = jax.random.split(key, x.shape[0])
 
-        def one(item: tuple[Key[Array, ""], Float[Array, " X"]]) -> PyTree[Array]:
-            r = recognition.distribution(params.eta, item[1])
+        def one(item: tuple[Key[Array, ""], Datapoint]) -> PyTree[Array]:
+            r = recognition.r(params.eta, item[1])
             return measure(params, r, jax.random.split(item[0], num_samples))
 
         return lax.map(one, (keys, x), batch_size=block)

@@ -5,10 +5,11 @@ while they are still in the cache, and not in a second pass that has to score th
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.custom_derivatives import CustomVJPPrimal, SymbolicZero
 from jaxtyping import Array, Float, Key, PyTree
@@ -22,7 +23,7 @@ class Terms(NamedTuple):
     Attributes:
         theta: what theta ascends; as many sums as the objective's summand has leaves.
         eta: what eta ascends, likewise.
-        metrics: log_evidence, ess, hyper_ess and scored, as in `composition.compose`.
+        metrics: log_evidence, ess, hyper_ess and scored, as in `method.make_estimator`.
     """
 
     theta: PyTree[Float[Array, "*B"]]
@@ -31,11 +32,9 @@ class Terms(NamedTuple):
 
 
 # Decoder passes in flight. On a CPU those that carry the gradient leave their logits in memory:
-# enough rows to fill a matrix product, few enough to stay in the cache (500 to 1,300 measured
-# alike, more and fewer slower). Those that are only scored leave nothing but sums, and what counts
-# is the work around each chunk (4,000 to 8,000 rows of 784 logits measured alike, and of 3,072 500
-# to 2,000, a quarter faster than 4,000). An accelerator starts nothing small for free; 8,192 rows
-# of 784 logits are 26 MB, half the cache of a large one: reckoned only.
+# enough rows to fill a matrix product, few enough to stay in the cache. Those that are only scored
+# leave nothing but sums, and what counts is the work around each chunk. An accelerator starts
+# nothing small for free; 8,192 rows of 784 logits are 26 MB, half the cache of a large one.
 _ROWS_WITH_GRADIENT, _ROWS_SCORED, _ROWS_ON_ACCELERATOR = 1000, 4000, 8192
 _LOGITS, _FEWEST_ROWS = 784, 500
 
@@ -48,7 +47,7 @@ def rows_in_flight(keep: int | None, data_size: int) -> int:
     With keep=None each takes its gradient along. Of data larger than 784 there are fewer.
 
     Args:
-        keep: as in `composition.compose`.
+        keep: as in `method.Particles`.
         data_size: X.
     """
     on_cpu = jax.default_backend() == "cpu"
@@ -73,7 +72,7 @@ def batch_mean(
         terms: of any part of the batch; theta and eta one number per datapoint.
         params: carry the gradient, which is taken along with the values.
         key: the same for all parts: a datapoint's place in the data set names its particles.
-        batch: B datapoints. x carries a gradient too, at the cost of another pass.
+        batch: B datapoints. An x of floats carries a gradient too, at the cost of another pass.
         size: a divisor of B.
 
     Returns:
@@ -83,59 +82,38 @@ def batch_mean(
     def mean(params: Params, key: Key[Array, ""], part: Batch) -> Terms:
         return jax.tree.map(jnp.mean, terms(params, key, part))
 
-    num_parts = batch.x.shape[0] // size
-    if num_parts == 1:
+    if batch.x.shape[0] == size:
         return mean(params, key, batch)
+    return _mean_in_parts(mean, size)(params, key, batch)
 
-    def over_parts(function: Callable[[Batch], PyTree], batch: Batch) -> PyTree:
-        parts = jax.tree.map(lambda leaf: leaf.reshape(num_parts, size, *leaf.shape[1:]), batch)
-        first = jax.eval_shape(function, jax.tree.map(lambda leaf: leaf[0], parts))
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), first)
 
-        def add(total: PyTree, part: Batch) -> tuple[PyTree, None]:
-            return jax.tree.map(jnp.add, total, function(part)), None
-
-        total, _ = lax.scan(add, zeros, parts)
-        return jax.tree.map(lambda leaf: leaf / num_parts, total)
+def _mean_in_parts(mean: TermsOfBatch, size: int) -> TermsOfBatch:
+    """`mean` of every part of a batch, averaged; its gradient is taken part by part, forward."""
 
     @jax.custom_vjp
     def whole(params: Params, key: Key[Array, ""], batch: Batch) -> Terms:
-        return over_parts(lambda part: mean(params, key, part), batch)
+        return _over_parts(lambda part: mean(params, key, part), batch, size)
 
-    def forward(
-        params: PyTree, key: PyTree, batch: PyTree
-    ) -> tuple[Terms, tuple[Params, tuple[Params, Key[Array, ""], Batch] | None]]:
-        of_x = batch.x.perturbed
+    def forward(params: Params, key: Key[Array, ""], batch: Batch) -> tuple[Terms, Any]:
+        # Every argument comes as a CustomVJPPrimal, which knows whether a gradient is asked for.
+        of_x = batch.x.perturbed  # pyright: ignore[reportAttributeAccessIssue]
         params, key, batch = jax.tree.map(
             lambda leaf: leaf.value,
             (params, key, batch),
             is_leaf=lambda leaf: isinstance(leaf, CustomVJPPrimal),
         )
-
-        def with_gradient(part: Batch) -> tuple[Terms, Params]:
-            def split(params: Params) -> tuple[tuple[PyTree, PyTree], Metrics]:
-                theta, eta, metrics = mean(params, key, part)
-                return (theta, eta), metrics
-
-            (theta, eta), pull, metrics = jax.vjp(split, params, has_aux=True)
-            # One pull for both: theta's term has no gradient in eta, nor eta's in theta.
-            (gradient,) = pull((jnp.ones_like(theta), jnp.ones_like(eta)))
-            return Terms(theta, eta, metrics), gradient
-
-        terms, gradient = over_parts(with_gradient, batch)
+        terms, gradient = _over_parts(_with_gradient(mean, params, key), batch, size)
         return terms, (gradient, (params, key, batch) if of_x else None)
 
-    def backward(
-        residuals: tuple[Params, tuple[Params, Key[Array, ""], Batch] | None], cotangents: Terms
-    ) -> tuple[Params, None, Batch | None]:
+    def backward(residuals: Any, cotangents: Terms) -> tuple[Params, None, Batch | None]:
         gradient, inputs = residuals
         of_theta, of_eta = (
             jnp.zeros(()) if isinstance(cotangent, SymbolicZero) else cotangent
             for cotangent in (cotangents.theta, cotangents.eta)
         )
-        to_theta = jax.tree.map(lambda leaf: of_theta * leaf, gradient.theta)
-        to_eta = jax.tree.map(lambda leaf: of_eta * leaf, gradient.eta)
-        to_params = gradient._replace(theta=to_theta, eta=to_eta)
+        to_params = gradient._replace(
+            theta=_scaled(of_theta, gradient.theta), eta=_scaled(of_eta, gradient.eta)
+        )
         if inputs is None:
             return to_params, None, None
         params, key, batch = inputs
@@ -143,10 +121,58 @@ def batch_mean(
         # Seldom wanted: another pass.
         def values(x: Float[Array, "B X"]) -> tuple[PyTree, PyTree]:
             part_mean = jax.checkpoint(lambda part: mean(params, key, part)[:2], prevent_cse=False)
-            return over_parts(part_mean, batch._replace(x=x))
+            return _over_parts(part_mean, batch._replace(x=x), size)
 
         (to_x,) = jax.vjp(values, batch.x)[1]((of_theta, of_eta))
-        return to_params, None, batch._replace(x=to_x, index=None)
+        return to_params, None, Batch(to_x, _no_gradient(batch.index), _no_gradient(batch.memory))
 
     whole.defvjp(forward, backward, symbolic_zeros=True)
-    return whole(params, key, batch)
+    return whole
+
+
+def _with_gradient(
+    mean: TermsOfBatch, params: Params, key: Key[Array, ""]
+) -> Callable[[Batch], tuple[Terms, Params]]:
+    """part -> (its mean, the gradient of theta's term and of eta's)."""
+
+    def with_gradient(part: Batch) -> tuple[Terms, Params]:
+        def split(params: Params) -> tuple[tuple[PyTree, PyTree], Metrics]:
+            theta, eta, metrics = mean(params, key, part)
+            return (theta, eta), metrics
+
+        (theta, eta), pull, metrics = jax.vjp(split, params, has_aux=True)
+        # One pull for both: theta's term has no gradient in eta, nor eta's in theta.
+        (gradient,) = pull((jnp.ones_like(theta), jnp.ones_like(eta)))
+        return Terms(theta, eta, metrics), gradient
+
+    return with_gradient
+
+
+def _over_parts(function: Callable[[Batch], PyTree], batch: Batch, size: int) -> PyTree:
+    """The mean of function(part) over the parts of `size` datapoints, one after the other."""
+    num_parts = batch.x.shape[0] // size
+    parts = jax.tree.map(lambda leaf: leaf.reshape(num_parts, size, *leaf.shape[1:]), batch)
+    first = jax.eval_shape(function, jax.tree.map(lambda leaf: leaf[0], parts))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), first)
+
+    def add(total: PyTree, part: Batch) -> tuple[PyTree, None]:
+        return jax.tree.map(jnp.add, total, function(part)), None
+
+    total, _ = lax.scan(add, zeros, parts)
+    return jax.tree.map(lambda leaf: leaf / num_parts, total)
+
+
+def _scaled(by: Float[Array, ""], gradient: PyTree) -> PyTree:
+    """The gradient times a number, of the dtypes that it had: losses may be of a wider one."""
+    return jax.tree.map(lambda leaf: (by * leaf).astype(leaf.dtype), gradient)
+
+
+def _no_gradient(tree: PyTree[Array]) -> PyTree:
+    """The cotangent of arrays of which no gradient is taken."""
+
+    def zero(leaf: Array) -> Any:
+        if jnp.issubdtype(leaf.dtype, jnp.inexact):
+            return jnp.zeros_like(leaf)
+        return np.zeros(leaf.shape, jax.dtypes.float0)
+
+    return jax.tree.map(zero, tree)

@@ -1,38 +1,39 @@
 """The E-steps of one datapoint, each run at most once: what the proposals choose from."""
 
 import dataclasses
-import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Key, PyTree
 
 from remjax.distributions.base import Distribution
-from remjax.distributions.layers import Unflattened
-from remjax.distributions.mixtures import Balanced, Stratified
-from remjax.errors import InputError
+from remjax.distributions.mixtures import Stratified
+from remjax.particles.covariances import Covariance, MeanVariance
 from remjax.particles.e_step import e_step
-from remjax.particles.matching import (
-    Covariance,
-    MeanVariance,
-    bernoulli_match,
-    moment_match,
-    shrunk_bernoulli_match,
-)
+from remjax.particles.matching import match
 from remjax.particles.posterior import Posterior
-from remjax.types import Joint, Model
+from remjax.types import Datapoint, Joint, Model
 
 # Scores of r's particles that the mixture uses again: above this many, memory would grow with K, so
 # they are scored a second time.
 _LONGEST_RECORD = 16_384
 
 
-class Joints(NamedTuple):
-    """log p_theta(x, z) of one theta and x: without the gradient of theta, and with it."""
+class Scored(NamedTuple):
+    """An E-step, and the joint density that it scored with.
 
+    A sum over its particles that is made of the same density shares the forward pass with it.
+
+    Attributes:
+        posterior: the E-step.
+        frozen: log p_theta(x, z) without the gradient of theta.
+        moving: the same with it.
+    """
+
+    posterior: Posterior
     frozen: Joint
     moving: Joint
 
@@ -43,13 +44,11 @@ class Draws:
     Attributes:
         key: names all particles of this datapoint. What is drawn with it shares its noise with the
             particles of r; `jax.random.fold_in` a number for noise of its own.
+        key_s: names the particles of s.
         joint: log p_theta(x, z) and its parts, without gradient.
-        recognition: r_eta(z | x), without gradient.
+        r: r_eta(z | x), without gradient.
         num_particles: K, the particles drawn from each distribution.
-        covariance: the choice of the covariance of s.
-        chunk_size: particles in memory at a time.
-        keep: particles that carry the gradient, or None for all.
-        scored: particles that the model has scored so far, those known already not again.
+        num_scored: particles that the model has scored so far, those known already not again.
     """
 
     def __init__(
@@ -57,25 +56,50 @@ class Draws:
         key: Key[Array, ""],
         model: Model,
         theta: PyTree,
-        x: Float[Array, " X"],
-        recognition: Distribution,
+        x: Datapoint,
+        r: Distribution,
         *,
         num_particles: int,
-        covariance: Covariance,
         chunk_size: int,
         keep: int | None,
+        powers: tuple[float, ...] = (),
+        matched_powers: tuple[float, ...] = (),
     ) -> None:
-        """Draw nothing yet. Consumes the key; theta keeps its gradient in `joints_of` alone."""
-        self.key, self._key_s = jax.random.split(key)
+        """Draw nothing yet. Consumes the key; theta keeps its gradient in `Scored.moving` alone.
+
+        Args:
+            key: of the datapoint.
+            model: p_theta(x, z).
+            theta: its parameters.
+            x: the datapoint.
+            r: r_eta(z | x), without gradient.
+            num_particles: K.
+            chunk_size: particles in memory at a time.
+            keep: particles that carry the gradient, or None for all.
+            powers: of the weights, besides 1, that every E-step streams: what objectives read.
+            matched_powers: that the E-step of r streams besides: what s is matched to.
+        """
+        self.key, self.key_s = jax.random.split(key)
         self.joint = model.joint(lax.stop_gradient(theta), x)
-        self._model, self._inputs = model, (theta, x)
-        self._scored_with: dict[int, tuple[Posterior, Joints]] = {}
-        self.recognition = recognition
+        self.r = r
         self.num_particles = num_particles
-        self.covariance = covariance
-        self.chunk_size = chunk_size
-        self.keep = keep
-        self.scored = 0
+        self.num_scored = 0
+        self._model, self._inputs = model, (theta, x)
+        self._options = {"chunk_size": chunk_size, "keep": keep}
+        self._powers = _in_order(1.0, *powers)
+        # Where the moments of r have no closed form: the plain ones, power 0, stand for them.
+        unknown = r.mean is None or r.variance is None
+        plain = (0.0,) * (unknown and bool(matched_powers))
+        self._powers_of_r = _in_order(*self._powers, *matched_powers, *plain)
+        self._of_r: Scored | None = None
+        self._of_proposals: dict[Callable, Scored] = {}
+        self._matched: dict[Covariance, Distribution] = {}
+
+    def of(self, proposal: Callable[["Draws"], Scored]) -> Scored:
+        """The E-step of a proposal; equal proposals have the same."""
+        if proposal not in self._of_proposals:
+            self._of_proposals[proposal] = proposal(self)
+        return self._of_proposals[proposal]
 
     def draw(
         self,
@@ -83,129 +107,54 @@ class Draws:
         proposal: Distribution,
         num_particles: int,
         **options: Any,
-    ) -> Posterior:
-        """An E-step from any proposal with this datapoint's settings and options of `e_step`."""
+    ) -> Scored:
+        """An E-step from any distribution, with these settings and options of `e_step`."""
         known = options.get("known")
-        self.scored += num_particles - (0 if known is None else known.shape[0])
-        joints = self._joints()
-        posterior = e_step(
-            key,
-            joints.frozen,
-            proposal,
-            num_particles,
-            chunk_size=self.chunk_size,
-            keep=self.keep,
-            **options,
-        )
-        posterior = dataclasses.replace(posterior, foreign=proposal is not self.recognition)
-        self._scored_with[id(posterior)] = posterior, joints
-        return posterior
-
-    def joints_of(self, posterior: Posterior) -> Joints:
-        """What an E-step of `draw` scored with.
-
-        A sum over the particles that is made of it shares the forward pass with the E-step.
-        """
-        known = self._scored_with.get(id(posterior))
-        return self._joints() if known is None else known[1]
-
-    def _joints(self) -> Joints:
+        self.num_scored += num_particles - (0 if known is None else known.shape[0])
         theta, x = self._inputs
         # Of theta and x two E-steps would make the same arrays, each as large as the logits. The
         # compiler does not fuse what is shared but writes it out; so the next has its own inputs.
         self._inputs = lax.optimization_barrier(self._inputs)
-        joint = self._model.joint
-        return Joints(frozen=joint(lax.stop_gradient(theta), x), moving=joint(theta, x))
+        frozen = self._model.joint(lax.stop_gradient(theta), x)
+        options = {"powers": self._powers, **self._options, **options}
+        posterior = e_step(key, frozen, proposal, num_particles, **options)
+        posterior = dataclasses.replace(posterior, foreign=proposal is not self.r)
+        return Scored(posterior, frozen, self._model.joint(theta, x))
 
-    @functools.cached_property
-    def r(self) -> Posterior:
+    def from_r(self) -> Scored:
         """K particles of the recognition network."""
-        # Where the moments of r have no closed form: the plain ones, power 0, are the last row.
-        unknown = self.recognition.mean is None or self.recognition.variance is None
-        scatter = (0.0,) * unknown
-        return self.draw(
-            self.key,
-            self.recognition,
-            self.num_particles,
-            powers=self.covariance.powers + scatter,
-            record=self.num_particles <= _LONGEST_RECORD,
-        )
-
-    @functools.cached_property
-    def matched(self) -> Distribution:
-        """s(z), the Gaussian that matches the moments of the particles of r (Eqs. 16-18).
-
-        Over all layers of a hierarchy jointly.
-
-        Raises:
-            InputError: for discrete latents, which no Gaussian matches.
-        """
-        if self.recognition.is_discrete:
-            raise InputError(
-                "s(z) is a Gaussian and the latents are bits: use rem_v1_bernoulli or "
-                "rem_v2_bernoulli, or from_bernoulli in a method of your own"
+        if self._of_r is None:
+            self._of_r = self.draw(
+                self.key,
+                self.r,
+                self.num_particles,
+                powers=self._powers_of_r,
+                record=self.num_particles <= _LONGEST_RECORD,
             )
-        mean, variance, moments = self.recognition.mean, self.recognition.variance, self.r.moments
-        if mean is None or variance is None:
-            mean, variance = moments.mean[-1], jnp.diagonal(moments.covariance[-1])
-        law = moment_match(
-            moments, MeanVariance(mean, variance), self.num_particles, self.covariance
-        )
-        return self._in_shape(law)
+        return self._of_r
 
-    def matched_bits(self, *, shrunk: bool) -> Distribution:
-        """s(z) of binary latents: independent bits whose means match the particles of r.
+    def draw_beside_r(self, proposal: Stratified) -> Scored:
+        """The K particles of r, which are not scored again, and K of the mixture's other half."""
+        known = self.from_r().posterior.log_joints
+        return self.draw(self.key, proposal, 2 * self.num_particles, known=known)
 
-        Over all layers of a hierarchy jointly.
-
-        Args:
-            shrunk: the means toward those of r, as `shrunk_bernoulli_match` has it.
+    def matched(self, covariance: Covariance) -> Distribution:
+        """s(z), which matches the particles of r (`particles.matching.match`).
 
         Raises:
-            InputError: for latents that are not discrete.
+            InputError: for an r that cannot match itself, or powers that were not streamed: a
+                proposal of one's own names those of its covariance in an attribute `powers`.
         """
-        if not self.recognition.is_discrete:
-            raise InputError("from_bernoulli matches bits and the latents are real: use from_s")
-        if not shrunk:
-            return self._in_shape(bernoulli_match(self.r.moments))
-        moments, plain = self.r.moments, self.recognition.mean
-        # As for the scatter: the plain mean, power 0, is the last row.
-        plain = moments.mean[-1] if plain is None else plain
-        return self._in_shape(shrunk_bernoulli_match(moments, plain))
+        if covariance not in self._matched:
+            posterior, mean, variance = self.from_r().posterior, self.r.mean, self.r.variance
+            if mean is None or variance is None:
+                plain = posterior.under((0.0,))
+                mean, variance = plain.mean[0], jnp.diagonal(plain.covariance[0])
+            own, moments = MeanVariance(mean, variance), posterior.under(covariance.powers)
+            self._matched[covariance] = match(self.r, moments, own, self.num_particles, covariance)
+        return self._matched[covariance]
 
-    def _in_shape(self, law: Distribution) -> Distribution:
-        """A law of the flattened latent, in the shape of the latent."""
-        latent = jax.eval_shape(self.recognition.sample, self.key)
-        if isinstance(latent, jax.ShapeDtypeStruct):
-            return law
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), latent)
-        return Unflattened(law, ravel_pytree(zeros)[1])
 
-    @functools.cached_property
-    def s_bits(self) -> Posterior:
-        """K particles of the independent bits, independent of those that they were matched to."""
-        return self.draw(self._key_s, self.matched_bits(shrunk=False), self.num_particles)
-
-    @functools.cached_property
-    def s_shrunk_bits(self) -> Posterior:
-        """As `s_bits`, whose means stay nearer to those of r."""
-        return self.draw(self._key_s, self.matched_bits(shrunk=True), self.num_particles)
-
-    @functools.cached_property
-    def s(self) -> Posterior:
-        """K particles of s, independent of those that it was matched to."""
-        return self.draw(self._key_s, self.matched, self.num_particles)
-
-    @functools.cached_property
-    def mixture(self) -> Posterior:
-        """The K particles of r and K of s, weighted together by the balance heuristic."""
-        return self._with_r(Balanced(self.recognition, self.matched))
-
-    @functools.cached_property
-    def pooled(self) -> Posterior:
-        """The K particles of r, and K of the even mixture of r and s, each properly weighted."""
-        return self._with_r(Stratified(self.recognition, Balanced(self.recognition, self.matched)))
-
-    def _with_r(self, proposal: Stratified) -> Posterior:
-        # The even particles are those of r, scored already.
-        return self.draw(self.key, proposal, 2 * self.num_particles, known=self.r.log_joints)
+def _in_order(*powers: float) -> tuple[float, ...]:
+    """The powers in order of appearance, each once."""
+    return tuple(dict.fromkeys(powers))

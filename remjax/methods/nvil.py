@@ -5,6 +5,8 @@ and the running mean of what then remains, and the rest is divided by its runnin
 hierarchy each layer has a signal of its own. The parts are switched on and off one by one.
 """
 
+import dataclasses
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,13 +18,16 @@ from jaxtyping import Array, Float, Key, PyTree
 from remjax.distributions.base import Distribution
 from remjax.distributions.layers import Layers
 from remjax.errors import InputError
-from remjax.methods.composition import Choices, init_params, terms_of_batch
-from remjax.methods.objectives import Ascent, evidence_lower_bound
+from remjax.methods.baselines import Baseline, BaselineOf, no_baseline, tanh_baseline
+from remjax.methods.combine import Combine
+from remjax.methods.method import Method
+from remjax.methods.objectives import evidence_lower_bound
 from remjax.methods.proposals import from_r
-from remjax.models.baselines import Baseline, no_baseline, tanh_baseline
+from remjax.methods.row import Row
+from remjax.methods.sums import Objective, Summand
 from remjax.particles.posterior import Particle, Posterior
 from remjax.sharding import mean_over_batch
-from remjax.types import Batch, Estimate, Estimator, Joint, Model, Params, Recognition
+from remjax.types import Batch, Datapoint, Estimate, Joint, Model, Params, Recognition
 
 _Scalar = Float[Array, ""]
 
@@ -80,7 +85,7 @@ def local_signals(joint: Joint, r: Distribution, z: PyTree) -> tuple[Signal, ...
 
 
 class SignalStatistics(NamedTuple):
-    """The estimator's memory: running statistics of what the baseline leaves of each signal.
+    """The method's state: running statistics of what the baseline leaves of each signal.
 
     Attributes:
         mean: c [L], nats.
@@ -102,19 +107,107 @@ class _Sums(NamedTuple):
     scored: Array
 
 
+@dataclasses.dataclass(frozen=True)
+class SignalSums(Objective):
+    """1/K sums of each layer's signal and log r, which the whole batch is needed to centre.
+
+    Attributes:
+        signals: of one draw.
+    """
+
+    signals: Signals
+
+    def __call__(self, _posterior: Posterior, joint: Joint, r: Distribution) -> Summand:
+        """The summands of one particle, of every layer."""
+
+        def summand(particle: Particle) -> tuple[_Sums, ...]:
+            def of_layer(signal: Signal) -> _Sums:
+                value = lax.stop_gradient(signal.value)
+                sums = _Sums(value, jnp.square(value), signal.log_r, value * signal.log_r)
+                return jax.tree.map(lambda leaf: leaf / particle.num_particles, sums)
+
+            return tuple(of_layer(signal) for signal in self.signals(joint, r, particle.z))
+
+        return summand
+
+    def __str__(self) -> str:
+        """As a formula."""
+        return "1/K (log w - C(x) - c) / max(1, sqrt(v)) (log r(z | x))"
+
+
+@dataclasses.dataclass(frozen=True)
+class Centred(Combine):
+    """eta's signals centred by a baseline and a running mean, and scaled (`nvil`).
+
+    Attributes:
+        signals: of one draw; those of the method's hyperobjective.
+        baseline: (X, number of signals) -> the network C; None for none.
+        centring: whether the running mean c is subtracted.
+        scaling: whether the rest is divided by the running deviation, where that is above 1.
+        lagged: whether c and v are those before this batch.
+        decay: of c and v.
+    """
+
+    signals: Signals
+    baseline: BaselineOf | None
+    centring: bool
+    scaling: bool
+    lagged: bool
+    decay: float
+
+    def init(self, key: Key[Array, ""], row: Row) -> tuple[PyTree, SignalStatistics]:
+        """The baseline's parameters, and statistics that have not begun."""
+        data_size, num_signals = self._sizes(row.model, row.recognition)
+        zeros = jnp.zeros(num_signals)
+        statistics = SignalStatistics(zeros, zeros + 1.0, jnp.zeros(()))
+        return self._network(data_size, num_signals).init(key), statistics
+
+    def estimate(
+        self, row: Row, params: Params, state: SignalStatistics, key: Key[Array, ""], batch: Batch
+    ) -> tuple[Estimate, SignalStatistics]:
+        """The losses; eta's holds the baseline's."""
+        terms = row(params, key, batch)
+        sums = _Sums(*(jnp.stack(leaves, axis=1) for leaves in zip(*terms.eta, strict=True)))
+        num_signals = sums.value.shape[1]
+        network = self._network(math.prod(batch.x.shape[1:]), num_signals)
+        guessed = jax.vmap(network.value, in_axes=(None, 0))(params.baseline, batch.x)
+        left = sums.value - lax.stop_gradient(guessed)
+        new = _updated(state, left, sums.square - jnp.square(sums.value), self.decay)
+        used = state if self.lagged else new
+        centre = used.mean if self.centring else jnp.zeros(num_signals)
+        deviation = jnp.maximum(1.0, jnp.sqrt(used.variance))
+        scale = deviation if self.scaling else jnp.ones(num_signals)
+        return Estimate(
+            theta_loss=-jnp.mean(terms.theta),
+            eta_loss=-jnp.mean(jnp.sum(_ascended(sums, guessed, centre, scale), axis=1)),
+            metrics=jax.tree.map(jnp.mean, terms.metrics),
+        ), new
+
+    def _network(self, data_size: int, num_signals: int) -> Baseline:
+        return (self.baseline or no_baseline)(data_size, num_signals)
+
+    def _sizes(self, model: Model, recognition: Recognition) -> tuple[int, int]:
+        """(X, the number of signals), by abstract evaluation: nothing is computed."""
+
+        def first_signals() -> tuple[Datapoint, tuple[Signal, ...]]:
+            key = jax.random.key(0)
+            theta = model.init(key)
+            z, x = model.sample(theta, key)
+            r = recognition.r(recognition.init(key), x)
+            return x, self.signals(model.joint(theta, x), r, z)
+
+        x, found = jax.eval_shape(first_signals)
+        return math.prod(x.shape), len(found)
+
+
 def nvil(
-    model: Model,
-    recognition: Recognition,
-    *,
-    num_particles: int,
-    baseline: Callable[[int, int], Baseline] | None = tanh_baseline,
+    baseline: BaselineOf | None = tanh_baseline,
     centring: bool = True,
     scaling: bool = True,
     lagged: bool = False,
     decay: float = 0.8,
     signals: Signals = local_signals,
-    chunk_size: int | None = None,
-) -> Estimator:
+) -> Method:
     """Neural variational inference and learning (Mnih & Gregor 2014), of the lower bound.
 
     theta ascends 1/K sum_k log p_theta(x, z_k). eta follows, for each layer l,
@@ -123,65 +216,28 @@ def nvil(
     scaled alike, sends no gradient to eta and gets none from it.
 
     Args:
-        model: p_theta(x, z).
-        recognition: r_eta(z | x), of any kind.
-        num_particles: K.
         baseline: (X, number of signals) -> the network C; None leaves it out.
-        centring: subtract the running mean c.
-        scaling: divide by the running deviation, where that is above 1.
-        lagged: c and v as they were before this batch, which makes the direction of the gradient
+        centring: subtract the running mean c of the signal.
+        scaling: divide by the signal's running deviation, where that is above 1.
+        lagged: statistics as they were before this batch, which makes the direction of the gradient
             exactly unbiased. By default they include it, as published codes have it: a bias of
             order 1/B, and less variance.
-        decay: of the running statistics; the first batch starts them.
-        signals: `local_signals` (default) or `whole_signal`.
-        chunk_size: particles per datapoint in memory at a time.
+        decay: of the running statistics per update, from 0 to below 1; the first batch starts them.
+        signals: a learning signal for each stochastic layer, or one for all.
 
     Raises:
-        InputError: for counts below one, a decay outside of [0, 1), neither a baseline nor
-            centring, or signals that the model cannot give.
+        InputError: for a decay outside of [0, 1), or neither a baseline nor centring; when
+            parameters are made, for signals that the model cannot give.
     """
     if not 0.0 <= decay < 1.0:
         raise InputError(f"decay is {decay}: give a number from 0, and below 1")
     if baseline in (None, no_baseline) and not centring:
         raise InputError(
-            "nvil with neither a baseline nor centring is reinforce: give it one of them "
-            "(--baseline_size, --centring), or use reinforce"
+            "nvil with neither a baseline nor centring is reinforce: give it one of them, or use "
+            "reinforce"
         )
-    choices = Choices(
-        num_particles=num_particles,
-        objective=evidence_lower_bound,
-        proposal=from_r,
-        hyperobjective=_signal_sums(signals),
-        hyperproposal=from_r,
-        chunk_size=chunk_size,
-    )
-    data_size, num_signals = _sizes(model, recognition, signals)
-    guess = (baseline or no_baseline)(data_size, num_signals)
-
-    def init(key: Key[Array, ""]) -> tuple[Params, SignalStatistics]:
-        params = init_params(model, recognition, key)
-        params = params._replace(baseline=guess.init(jax.random.fold_in(key, 1)))
-        zeros = jnp.zeros(num_signals)
-        return params, SignalStatistics(zeros, zeros + 1.0, jnp.zeros(()))
-
-    def estimate(
-        params: Params, state: SignalStatistics, key: Key[Array, ""], batch: Batch
-    ) -> tuple[Estimate, SignalStatistics]:
-        terms = terms_of_batch(model, recognition, choices, params, key, batch)
-        sums = _Sums(*(jnp.stack(leaves, axis=1) for leaves in zip(*terms.eta, strict=True)))
-        guessed = jax.vmap(guess.value, in_axes=(None, 0))(params.baseline, batch.x)
-        left = sums.value - lax.stop_gradient(guessed)
-        new = _updated(state, left, sums.square - jnp.square(sums.value), decay)
-        used = state if lagged else new
-        centre = used.mean if centring else jnp.zeros(num_signals)
-        scale = jnp.maximum(1.0, jnp.sqrt(used.variance)) if scaling else jnp.ones(num_signals)
-        return Estimate(
-            theta_loss=-jnp.mean(terms.theta),
-            eta_loss=-jnp.mean(jnp.sum(_ascended(sums, guessed, centre, scale), axis=1)),
-            metrics=jax.tree.map(jnp.mean, terms.metrics),
-        ), new
-
-    return Estimator(init, estimate, state_of_batch=True)
+    centred = Centred(signals, baseline, centring, scaling, lagged, decay)
+    return Method(evidence_lower_bound, from_r, SignalSums(signals), from_r, centred)
 
 
 def _ascended(
@@ -193,25 +249,6 @@ def _ascended(
     eta = sums.scored - (fixed + centre) * sums.log_r
     baseline = (sums.value - fixed - centre) * guessed
     return (eta + baseline) / scale
-
-
-def _signal_sums(
-    signals: Signals,
-) -> Callable[[Posterior, Joint, Distribution], Ascent]:
-    """A hyperobjective that leaves the centring to the whole batch."""
-
-    def hyperobjective(_posterior: Posterior, joint: Joint, r: Distribution) -> Ascent:
-        def summand(particle: Particle) -> tuple[_Sums, ...]:
-            def of_layer(signal: Signal) -> _Sums:
-                value = lax.stop_gradient(signal.value)
-                sums = _Sums(value, jnp.square(value), signal.log_r, value * signal.log_r)
-                return jax.tree.map(lambda leaf: leaf / particle.num_particles, sums)
-
-            return tuple(of_layer(signal) for signal in signals(joint, r, particle.z))
-
-        return summand
-
-    return hyperobjective
 
 
 def _updated(
@@ -227,17 +264,3 @@ def _updated(
         variance=share * old.variance + (1.0 - share) * variance,
         begun=jnp.ones(()),
     )
-
-
-def _sizes(model: Model, recognition: Recognition, signals: Signals) -> tuple[int, int]:
-    """(X, the number of signals), by abstract evaluation: nothing is computed."""
-
-    def first_signals() -> tuple[Array, tuple[Signal, ...]]:
-        key = jax.random.key(0)
-        theta = model.init(key)
-        z, x = model.sample(theta, key)
-        r = recognition.distribution(recognition.init(key), x)
-        return x, signals(model.joint(theta, x), r, z)
-
-    x, found = jax.eval_shape(first_signals)
-    return x.shape[0], len(found)

@@ -18,7 +18,7 @@ class Particle(NamedTuple):
 
     Attributes:
         z: the latent.
-        key: what `rsample` makes the same z of.
+        noise: what `rsample` makes the same z of (`Drawn`).
         weight: the self-normalised weight among all K particles.
         log_w: the unnormalised log-weight, nats.
         num_particles: K.
@@ -26,7 +26,7 @@ class Particle(NamedTuple):
     """
 
     z: PyTree
-    key: Key[Array, ""]
+    noise: PyTree
     weight: Float[Array, ""]
     log_w: Float[Array, ""]
     num_particles: int
@@ -36,7 +36,7 @@ class Particle(NamedTuple):
         """z with the gradient of the proposal that drew it, through the draw (reparameterised).
 
         Raises:
-            InputError: for a particle of another law, to which that path does not lead.
+            InputError: for a particle of another distribution, to which that path does not lead.
         """
         if self.foreign:
             raise InputError(
@@ -45,7 +45,7 @@ class Particle(NamedTuple):
             )
         # With the very array z as its value, and not a second draw of it, the compiler sees that a
         # decoder applied to either is applied once.
-        return _z_along(self.z, proposal.rsample(self.key))
+        return _z_along(self.z, proposal.rsample(self.noise))
 
 
 @jax.custom_jvp
@@ -72,19 +72,20 @@ class Posterior:
         proposal: the distribution that they come from.
         moments: streamed moments; the first row is that of the weights themselves.
         kept: the M particles that stand for all, or None when all take part (keep=None).
-        drawn: z, keys and log-weights of all particles, where they are one chunk; else None.
+        drawn: z, noise and log-weights of all particles, where they are one chunk; else None.
         log_joints: log p(x, z_k) of every particle in turn, nats, or None where not recorded.
         num_particles: K.
         chunk_size: particles held in memory at a time.
         powers: the powers of the weights that the rows of `moments` belong to.
-        foreign: whether the particles are known to be of another law than the recognition network.
+        foreign: whether the particles are known to be of another distribution than the recognition
+            network's.
     """
 
     key: Key[Array, ""]
     proposal: Distribution
     moments: Moments
     kept: Reservoir | None
-    drawn: tuple[PyTree, Key[Array, " C"], Float[Array, " C"]] | None
+    drawn: tuple[PyTree, PyTree, Float[Array, " C"]] | None
     log_joints: Float[Array, " K"] | None
     num_particles: int = dataclasses.field(metadata={"static": True})
     chunk_size: int = dataclasses.field(metadata={"static": True})
@@ -123,6 +124,17 @@ class Posterior:
             return None
         return self.normalize(self.kept.log_share)
 
+    def under(self, powers: tuple[float, ...]) -> Moments:
+        """The rows of the moments for these powers, all of them streamed.
+
+        Raises:
+            InputError: for another power.
+        """
+        if powers == self.powers:
+            return self.moments
+        rows = [self._row(power) for power in powers]
+        return jax.tree.map(lambda leaf: jnp.stack([leaf[row] for row in rows]), self.moments)
+
     def tempered(self, particle: Particle, power: float) -> Float[Array, ""]:
         """w^power / sum_j w_j^power of a particle, for a power that was streamed.
 
@@ -143,7 +155,7 @@ class Posterior:
         if power not in self.powers:
             raise InputError(
                 f"the weights were not streamed under the power {power}: "
-                "give it to e_step, or to Draws.draw, in `powers`"
+                "give it to e_step, or name it among the `powers` of the objective or the proposal"
             )
         return self.powers.index(power)
 

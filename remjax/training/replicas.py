@@ -9,6 +9,7 @@ from jaxtyping import Array, Int
 
 from remjax.errors import InputError
 from remjax.methods.batches import rows_in_flight
+from remjax.training.epochs import Epochs
 from remjax.training.steps import TrainState
 
 
@@ -42,9 +43,7 @@ def replicas_in_flight(*, passes: int, keep: int | None, data_size: int) -> int:
     return max(1, rows_in_flight(keep, data_size) // passes)
 
 
-def train_replicas(
-    epoch: jax.stages.Wrapped, *, at_a_time: int | None = None
-) -> jax.stages.Wrapped:
+def train_replicas(epoch: Epochs, *, at_a_time: int | None = None) -> Epochs:
     """What `make_epoch` returns, for the stacked states of several replicas.
 
     Each replica goes through the data in the order, with the bits and the particles of its own key,
@@ -70,10 +69,11 @@ def train_replicas(
 
         def one(own: TrainState) -> TrainState:
             # The step is common, so that whether an epoch begins is asked once and not of each.
-            return epoch(own._replace(step=state.step), data, num_steps)._replace(step=None)
+            after = epoch.compiled(own._replace(step=state.step), data, num_steps)
+            return after._replace(step=None)
 
         group = min(at_a_time or count, count)
         after = lax.map(one, state._replace(step=None), batch_size=group)
         return after._replace(step=state.step + num_steps)
 
-    return jax.jit(every, donate_argnums=0)
+    return epoch.of(jax.jit(every, donate_argnums=0))

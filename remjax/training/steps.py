@@ -1,25 +1,39 @@
-"""Training: the state that is carried, one step, and compiled runs of many steps.
+"""Training: the state that is carried, and one step.
 
-The data lies on the device, the order of an epoch and the binarisation are drawn inside the
-compiled program, and everything random follows from (key, step), so that a run that was interrupted
-anywhere goes on to the very same numbers.
+Everything random follows from (key, step), so that a run that was interrupted anywhere goes on to
+the very same numbers.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from remjax.data.binarization import Binarization, unchanged
-from remjax.data.orders import Order, shuffled
+from remjax import statistics
 from remjax.errors import InputError
-from remjax.sharding import check_divides, mean_over, replicated
+from remjax.sharding import check_divides, mean_over, replicated, rows_over_data
+from remjax.training.memory import gather, init_rows, scatter
 from remjax.types import Batch, Estimator, Metrics, Params
+
+
+class Data(Protocol):
+    """An array of datapoints, on the host or on the device, or its form alone."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, *X)."""
+        ...
+
+    @property
+    def dtype(self) -> Any:
+        """Of its numbers."""
+        ...
+
 
 # apply_if_finite gives up and applies a bad update after this many in a row: never.
 _NEVER = 2**31 - 1
@@ -36,6 +50,7 @@ class TrainState(NamedTuple):
         step: updates attempted so far.
         metric_sums: sums of the metrics over the steps of the present epoch.
         metric_counts: the number of finite values in each of these sums.
+        memory: what is remembered of each datapoint, a row each (`training.memory`); () for none.
     """
 
     params: Params
@@ -45,6 +60,7 @@ class TrainState(NamedTuple):
     step: Int[Array, ""]
     metric_sums: Metrics
     metric_counts: Metrics
+    memory: PyTree[Array] = ()
 
     @property
     def skipped_updates(self) -> Int[Array, ""]:
@@ -59,19 +75,26 @@ def init_train_state(
     estimator: Estimator,
     optimizer: optax.GradientTransformation,
     key: Key[Array, ""],
-    data_size: int,
+    data: Data,
 ) -> TrainState:
-    """The state before the first step.
+    """The state before the first step. It shares no memory with anything that the caller has.
 
     Args:
         estimator: what to fit.
         optimizer: optax, over `Params`.
         key: of the whole run.
-        data_size: X.
+        data: what will be trained on, [N, X] for vectors; only the form of an example, and for a
+            memory per datapoint their number, are used. A `jax.ShapeDtypeStruct` serves too.
     """
     key_init, key = jax.random.split(key)
     params, estimator_state = estimator.init(key_init)
-    batch = Batch(jnp.zeros((1, data_size)), jnp.zeros((1,), int))
+    # The state will be donated, and an `init` may return what somebody else owns: a warm start.
+    params, estimator_state = jax.tree.map(jnp.copy, (params, estimator_state))
+    num_data, *form = data.shape
+    memory = init_rows(estimator.memory, jax.random.fold_in(key_init, 1), num_data)
+    place = jnp.zeros((1,), int)
+    rows = () if estimator.memory is None else gather(estimator.memory, memory, place)
+    batch = Batch(jnp.zeros((1, *form), data.dtype), place, rows)
     metrics = jax.eval_shape(
         lambda: estimator.estimate(params, estimator_state, key_init, batch)[0].metrics
     )
@@ -85,6 +108,7 @@ def init_train_state(
         metric_sums=zeros,
         # A donated state must not hold one buffer twice.
         metric_counts=jax.tree.map(jnp.copy, zeros),
+        memory=memory,
     )
 
 
@@ -95,7 +119,7 @@ def make_train_step(
 
     theta moves along the gradient of theta_loss and eta along that of eta_loss. An update whose
     gradient, or its square, is not finite is skipped and counted (`TrainState.skipped_updates`):
-    parameters and the estimator's memory stay as they were.
+    parameters, the estimator's state and the memories of the batch stay as they were.
 
     Args:
         estimator: what to fit.
@@ -109,100 +133,75 @@ def make_train_step(
     Raises:
         InputError: from `train_step`, for a batch that the mesh does not divide.
     """
-    step = _train_step(estimator, optimizer, mesh)
+    step = uncompiled_train_step(estimator, optimizer, mesh)
     return jax.jit(step, donate_argnums=0, out_shardings=replicated(mesh))
 
 
-def make_epoch(
-    estimator: Estimator,
-    optimizer: optax.GradientTransformation,
-    *,
-    num_data: int,
-    batch_size: int,
-    binarization: Binarization = unchanged,
-    order: Order = shuffled,
-    mesh: Mesh | None = None,
-) -> jax.stages.Wrapped:
-    """Many updates in one compiled program: up to a whole epoch, or any part of it.
-
-    Each epoch goes through the data in its order, by default a fresh one; the last
-    num_data % batch_size datapoints of that order wait for another epoch. How an epoch is cut into
-    calls changes no number.
-
-    Args:
-        estimator: what to fit.
-        optimizer: optax, over `Params`.
-        num_data: N.
-        batch_size: B.
-        binarization: applied to each batch, inside the program.
-        order: of the datapoints in an epoch (`data.orders`).
-        mesh: as in `make_train_step`; every device holds all the data.
+def metric_means(state: TrainState) -> dict[str, float]:
+    """Means of the metrics over the steps of the present epoch; steps without a value left out.
 
     Returns:
-        run(state, data, num_steps) -> state after so many more steps. The state given to it is
-        donated. `metric_sums` start anew with each epoch.
-
-    Raises:
-        InputError: for a batch size below one or above the number of datapoints, or one that the
-            mesh does not divide; from `run`, for data that are not num_data rows.
+        The means, and `skipped_updates`: how many updates of the whole run were left out because a
+        gradient was not finite. Where they are many, the means are those of the few that were not.
     """
-    if not 1 <= batch_size <= num_data:
-        raise InputError(
-            f"batch_size is {batch_size}: give a number from 1 to the {num_data} training examples"
-        )
-    steps_per_epoch = num_data // batch_size
-    train_step = _train_step(estimator, optimizer, mesh)
-
-    def run(state: TrainState, data: Float[Array, "N X"], num_steps: Int[Array, ""]) -> TrainState:
-        if data.shape[0] != num_data:
-            raise InputError(f"num_data is {num_data} and the data are {data.shape[0]} rows")
-        key_order, key_bits = jax.random.split(jax.random.fold_in(state.key, 0))
-
-        def order_of(epoch: Int[Array, ""]) -> Int[Array, " N"]:
-            return order(key_order, epoch, num_data)
-
-        def body(
-            _: Int[Array, ""], carry: tuple[TrainState, Int[Array, " N"]]
-        ) -> tuple[TrainState, Int[Array, " N"]]:
-            state, places = carry
-            epoch, place = jnp.divmod(state.step, steps_per_epoch)
-            places = lax.cond(place == 0, lambda: order_of(epoch), lambda: places)
-            sums, counts = jax.tree.map(
-                lambda total: jnp.where(place == 0, 0.0, total),
-                (state.metric_sums, state.metric_counts),
-            )
-            state = state._replace(metric_sums=sums, metric_counts=counts)
-            index = lax.dynamic_slice_in_dim(places, place * batch_size, batch_size)
-            x = binarization(key_bits, epoch, state.step, index, data[index])
-            return train_step(state, Batch(x, index))[0], places
-
-        start = (state, order_of(state.step // steps_per_epoch))
-        return lax.fori_loop(0, num_steps, body, start)[0]
-
-    return jax.jit(run, donate_argnums=0, out_shardings=replicated(mesh))
-
-
-def metric_means(state: TrainState) -> dict[str, float]:
-    """Means of the metrics over the steps of the present epoch; steps without a value left out."""
     sums = {name: float(total) for name, total in state.metric_sums.items()}
     counts = {name: float(count) for name, count in state.metric_counts.items()}
-    return {
+    means = {
         name: total / counts[name] if counts[name] else float("nan") for name, total in sums.items()
     }
+    return means | {"skipped_updates": float(state.skipped_updates)}
 
 
 def _skipping(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
     return optax.apply_if_finite(optimizer, max_consecutive_errors=_NEVER)
 
 
-def _train_step(
+def uncompiled_train_step(
     estimator: Estimator, optimizer: optax.GradientTransformation, mesh: Mesh | None
 ) -> TrainStep:
+    """What `make_train_step` compiles."""
     optimizer = _skipping(optimizer)
+    gradient_of_batch = mean_over(mesh, _differentiate(estimator))
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        check_divides(mesh, batch.x.shape[0])
+        own_state = jax.tree.leaves(state.estimator_state) and not estimator.state_of_batch
+        if mesh is not None and own_state:
+            raise InputError("an estimator with a state of its own runs on one device: use no mesh")
+        batch = _remembering(estimator, state, batch, mesh)
+        # Offset by one: fold_in(key, 0) names the order and the binarisation of the epochs.
+        key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
+        common = (state.params, state.estimator_state, key)
+        gradient, (metrics, estimator_state, seen) = gradient_of_batch(common, batch)
+        # Squared, it would make Adam's second moments infinite for good, and the part stand still.
+        gradient = jax.tree.map(
+            lambda leaf: jnp.where(jnp.isfinite(jnp.square(leaf)), leaf, jnp.nan), gradient
+        )
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        applied = cast(optax.ApplyIfFiniteState, opt_state).last_finite
+        estimator_state, seen = _where(
+            applied,
+            (estimator_state, seen),
+            (state.estimator_state, statistics.leaves_of(state.params, seen)),
+        )
+        params = cast(Params, optax.apply_updates(state.params, updates))
+        return _counted(state, metrics)._replace(
+            params=statistics.replaced(params, seen),
+            opt_state=opt_state,
+            estimator_state=estimator_state,
+            step=state.step + 1,
+            memory=scatter(state.memory, batch.index, batch.memory, applied),
+        ), metrics
+
+    return train_step
+
+
+def _differentiate(estimator: Estimator) -> Callable[..., Any]:
+    """((params, state, key), batch) -> (gradient, (metrics, new state, batch statistics))."""
 
     def differentiate(
         common: tuple[Params, PyTree, Key[Array, ""]], batch: Batch
-    ) -> tuple[Params, tuple[Metrics, PyTree]]:
+    ) -> tuple[Params, tuple[Metrics, PyTree, dict[int, Array]]]:
         params, estimator_state, key = common
 
         def loss(params: Params) -> tuple[Float[Array, ""], tuple[Metrics, PyTree]]:
@@ -211,45 +210,41 @@ def _train_step(
 
         # `grad`, not `value_and_grad`: the value is of no use and would cost a pass over the
         # particles that the compiler drops when nobody asks for it.
-        return jax.grad(loss, has_aux=True)(params)
+        gradient, (metrics, state) = jax.grad(loss, has_aux=True)(params)
+        return gradient, (metrics, state, estimator.observe(params, key, batch))
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        check_divides(mesh, batch.x.shape[0])
-        own_memory = jax.tree.leaves(state.estimator_state) and not estimator.state_of_batch
-        if mesh is not None and own_memory:
-            raise InputError(
-                "an estimator with a memory of its own runs on one device: use no mesh"
-            )
-        # Offset by one: fold_in(key, 0) names the order and the binarisation of the epochs.
-        key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
-        common = (state.params, state.estimator_state, key)
-        gradient, (metrics, estimator_state) = mean_over(mesh, differentiate)(common, batch)
-        # Squared, it would make Adam's second moments infinite for good, and the part stand still.
-        gradient = jax.tree.map(
-            lambda leaf: jnp.where(jnp.isfinite(jnp.square(leaf)), leaf, jnp.nan), gradient
-        )
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        applied = cast(optax.ApplyIfFiniteState, opt_state).last_finite
-        estimator_state = jax.tree.map(
-            lambda new, old: jnp.where(applied, new, old),
-            estimator_state,
-            state.estimator_state,
-        )
-        finite = jax.tree.map(jnp.isfinite, metrics)
-        state = TrainState(
-            params=cast(Params, optax.apply_updates(state.params, updates)),
-            opt_state=opt_state,
-            estimator_state=estimator_state,
-            key=state.key,
-            step=state.step + 1,
-            metric_sums=jax.tree.map(
-                lambda total, value, ok: total + jnp.where(ok, value, 0.0),
-                state.metric_sums,
-                metrics,
-                finite,
-            ),
-            metric_counts=jax.tree.map(jnp.add, state.metric_counts, finite),
-        )
-        return state, metrics
+    return differentiate
 
-    return train_step
+
+def _remembering(estimator: Estimator, state: TrainState, batch: Batch, mesh: Mesh | None) -> Batch:
+    """The batch with the memories of its datapoints, advanced; no gradient passes."""
+    memory = estimator.memory
+    if memory is None:
+        return batch
+    key = jax.random.fold_in(jax.random.fold_in(state.key, 2), state.step)
+
+    def advance(common: tuple[Params, Key[Array, ""]], batch: Batch) -> PyTree[Array]:
+        params, key = common
+        keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch.index)
+        return jax.vmap(memory.advance, (None, 0, 0, 0))(params, keys, batch.x, batch.memory)
+
+    rows = batch._replace(memory=gather(memory, state.memory, batch.index))
+    advanced = rows_over_data(mesh, advance)((state.params, key), rows)
+    return rows._replace(memory=lax.stop_gradient(advanced))
+
+
+def _counted(state: TrainState, metrics: Metrics) -> TrainState:
+    """The state, the finite ones of these metrics added to its sums."""
+    finite = jax.tree.map(jnp.isfinite, metrics)
+    sums = jax.tree.map(
+        lambda total, value, ok: total + jnp.where(ok, value, 0.0),
+        state.metric_sums,
+        metrics,
+        finite,
+    )
+    counts = jax.tree.map(jnp.add, state.metric_counts, finite)
+    return state._replace(metric_sums=sums, metric_counts=counts)
+
+
+def _where(condition: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)

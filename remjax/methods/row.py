@@ -1,0 +1,204 @@
+"""The terms that the four choices of a method give for every datapoint of a batch.
+
+| choice         | what it is here                                                              |
+|----------------|------------------------------------------------------------------------------|
+| objective      | (posterior, joint, r) -> what theta ascends                                  |
+| proposal       | draws -> the E-step whose particles serve theta                              |
+| hyperobjective | (posterior, joint, r) -> what eta ascends                                    |
+| hyperproposal  | draws -> the E-step whose particles serve eta                                |
+
+(Dieng & Paisley 2019, Table 1.) The choices themselves are in `objectives` and `proposals`.
+"""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Key, PyTree
+
+from remjax import statistics
+from remjax.methods.batches import Terms, largest_divisor, rows_in_flight
+from remjax.methods.draws import Draws, Scored
+from remjax.methods.proposals import Proposal
+from remjax.methods.sums import Ascent, Objective
+from remjax.particles.chunks import check_counts, even_chunk_size
+from remjax.particles.particle_sum import particle_sum
+from remjax.particles.posterior import Particle
+from remjax.sharding import particle_devices
+from remjax.types import Batch, Datapoint, Model, Params, Recognition
+
+
+@dataclasses.dataclass(frozen=True)
+class Choices:
+    """The four choices. Where `proposal` equals `hyperproposal`, both share their particles.
+
+    Attributes:
+        objective: what theta ascends.
+        proposal: whose particles theta ascends it on.
+        hyperobjective: what eta ascends.
+        hyperproposal: whose particles eta ascends it on.
+    """
+
+    objective: Objective
+    proposal: Proposal
+    hyperobjective: Objective
+    hyperproposal: Proposal
+
+    @property
+    def keeps(self) -> bool:
+        """Whether `Particles.keep` serves: M particles stand for all in both losses."""
+        return self.objective.keeps and self.hyperobjective.keeps
+
+    @property
+    def fewest(self) -> int:
+        """The fewest particles that both objectives can do with."""
+        return max(self.objective.fewest, self.hyperobjective.fewest)
+
+
+@dataclasses.dataclass(frozen=True)
+class Particles:
+    """How many particles, and how they are held: alike for every method.
+
+    Attributes:
+        num_particles: K, drawn from each distribution that a proposal uses.
+        keep: None, or how many particles carry the gradient (`particles.e_step`): 4 is a good
+            value. Only for methods whose losses are sums under the weights (`Method.keeps`).
+        chunk_size: particles per datapoint in memory at a time; by default as many as keep about
+            1,000 decoder passes in flight, or with `keep` 4,000, fewer of data larger than 784
+            (`batches.rows_in_flight`).
+
+    Raises:
+        InputError: for counts below one, or keep above K.
+    """
+
+    num_particles: int
+    keep: int | None = None
+    chunk_size: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the counts."""
+        check_counts(self.num_particles, self.chunk_size, self.keep)
+
+
+class Row(NamedTuple):
+    """The choices of a method with a model, a recognition network and particles.
+
+    Calling it gives the terms of every datapoint of a batch.
+    """
+
+    model: Model
+    recognition: Recognition
+    method: Choices
+    particles: Particles
+
+    def __call__(self, params: Params, key: Key[Array, ""], batch: Batch) -> Terms:
+        """The terms of every datapoint. Consumes the key.
+
+        The gradient of `theta` reaches only theta and that of `eta` only eta.
+        """
+        batch_size = batch.x.shape[0]
+        most = max(1, self._rows_in_flight(batch) // batch_size)
+        particles = self.particles
+        chunk = particles.chunk_size or even_chunk_size(particles.num_particles, most)
+        row = self._replace(particles=dataclasses.replace(particles, chunk_size=chunk))
+
+        def of_datapoint(key: Key[Array, ""], x: Datapoint, memory: PyTree[Array]) -> Terms:
+            return row.of_datapoint(params, key, x, memory)
+
+        # By their place in the data set: how a batch is cut over devices changes no particle.
+        keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch.index)
+        if batch_size == 1:
+            # Without an axis of length one, the gradient of a layer is one product of matrices.
+            one = jax.tree.map(lambda leaf: leaf[0], (keys, batch.x, batch.memory))
+            return jax.tree.map(lambda leaf: leaf[None], of_datapoint(*one))
+        over_batch = jax.vmap(of_datapoint, axis_name=statistics.DATAPOINTS)
+        return over_batch(keys, batch.x, batch.memory)
+
+    def of_datapoint(
+        self, params: Params, key: Key[Array, ""], x: Datapoint, memory: PyTree[Array]
+    ) -> Terms:
+        """The terms of ONE datapoint, its particles in chunks of `particles.chunk_size`."""
+        method, particles = self.method, self.particles
+        r = self.recognition.r(params.eta, x, memory)
+        objectives = method.objective, method.hyperobjective
+        proposals = method.proposal, method.hyperproposal
+        draws = Draws(
+            key,
+            self.model,
+            params.theta,
+            x,
+            self.recognition.r(lax.stop_gradient(params.eta), x, memory),
+            num_particles=particles.num_particles,
+            chunk_size=particles.chunk_size or particles.num_particles,
+            keep=particles.keep,
+            powers=tuple(power for one in objectives for power in one.powers),
+            matched_powers=tuple(
+                power for one in proposals for power in getattr(one, "powers", ())
+            ),
+        )
+        for_theta, for_eta = draws.of(method.proposal), draws.of(method.hyperproposal)
+        theta = method.objective(for_theta.posterior, for_theta.moving, draws.r)
+        eta = method.hyperobjective(for_eta.posterior, for_eta.frozen, r)
+        if for_theta is for_eta:
+            theta, eta = _summed(for_theta, (theta, eta))
+        else:
+            (theta,), (eta,) = _summed(for_theta, (theta,)), _summed(for_eta, (eta,))
+        metrics = {
+            "log_evidence": for_theta.posterior.log_evidence,
+            "ess": for_theta.posterior.ess,
+            "hyper_ess": for_eta.posterior.ess,
+            "scored": jnp.asarray(float(draws.num_scored)),
+        }
+        return Terms(theta, eta, metrics)
+
+    def datapoints_at_a_time(self, params: Params, key: Key[Array, ""], batch: Batch) -> int:
+        """As many as keep one chunk of decoder passes in flight; a divisor of the batch size."""
+        batch_size, particles = batch.x.shape[0], self.particles
+        if particles.keep is not None or self._has_statistics(params, key, batch):
+            # With keep the gradient takes little, and least for the whole batch at once; and batch
+            # statistics are those of the whole.
+            return batch_size
+        per_device = -(-particles.num_particles // particle_devices())
+        rows = self._rows_in_flight(batch)
+        chunk = min(particles.chunk_size or rows, per_device)
+        return largest_divisor(batch_size, rows // chunk)
+
+    def _rows_in_flight(self, batch: Batch) -> int:
+        return rows_in_flight(self.particles.keep, math.prod(batch.x.shape[1:]))
+
+    def observe(self, params: Params, key: Key[Array, ""], batch: Batch) -> dict[int, Array]:
+        """The batch statistics among the parameters after this batch, by the number of the leaf.
+
+        The decoder sees one draw of r for each datapoint. Empty for networks without statistics.
+        """
+
+        def one(key: Key[Array, ""], x: Datapoint, memory: PyTree[Array]) -> dict[int, Array]:
+            return statistics.observed(lambda p: self._run(p, key, x, memory), params)
+
+        keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch.index)
+        over_batch = jax.vmap(one, axis_name=statistics.DATAPOINTS, out_axes=None)
+        return over_batch(keys, batch.x, batch.memory)
+
+    def _has_statistics(self, params: Params, key: Key[Array, ""], batch: Batch) -> bool:
+        return bool(jax.eval_shape(self.observe, params, key, batch))
+
+    def _run(
+        self, params: Params, key: Key[Array, ""], x: Datapoint, memory: PyTree[Array]
+    ) -> None:
+        """Run every network once."""
+        r = self.recognition.r(params.eta, x, memory)
+        self.model.joint(params.theta, x)(r.sample(key))
+
+
+def _summed(scored: Scored, ascents: tuple[Ascent, ...]) -> tuple[PyTree, ...]:
+    """Each ascent summed over the same particles, all in one pass; what is a number stays."""
+    summands = {place: ascent for place, ascent in enumerate(ascents) if callable(ascent)}
+
+    def together(particle: Particle) -> dict[int, PyTree]:
+        return {place: summand(particle) for place, summand in summands.items()}
+
+    sums = particle_sum(scored.posterior, scored.frozen, together) if summands else {}
+    return tuple(sums.get(place, ascent) for place, ascent in enumerate(ascents))

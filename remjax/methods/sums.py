@@ -1,0 +1,252 @@
+"""Objectives are sums over particles: a weight times a term.
+
+    Sum(Normalized(), log_joint)     sum_k w_k log p(x, z_k)
+
+A `Weight` says how much a particle counts and carries no gradient; a term carries the gradients:
+log p(x, z), log r(z | x), or log p - log r along the draw. Most methods differ in these two alone.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, PyTree
+
+from remjax.distributions.base import Distribution
+from remjax.particles.posterior import Particle, Posterior
+from remjax.types import Joint
+
+Scalar = Float[Array, ""]
+# A summand gives a scalar; those whose sums are put together over the batch give a pytree of them.
+Summand = Callable[[Particle], PyTree[Scalar]]
+Ascent = Summand | Scalar
+
+
+class Objective(abc.ABC):
+    """What one of the two sets of parameters ascends; a frozen value, equal to one made alike.
+
+    theta's objective is given the joint density with the gradient of theta and an r without
+    gradient; eta's a joint without and an r with the gradient of eta.
+
+    """
+
+    @property
+    def keeps(self) -> bool:
+        """Whether M particles chosen by their weights stand for all with little variance.
+
+        They do in a sum under the normalised weights, and not in an average over all alike.
+        """
+        return False
+
+    @property
+    def fewest(self) -> int:
+        """The fewest particles that it can do with."""
+        return 1
+
+    @property
+    def powers(self) -> tuple[float, ...]:
+        """The powers of the weights whose moments it reads from the posterior, besides 1."""
+        return ()
+
+    @abc.abstractmethod
+    def __call__(self, posterior: Posterior, joint: Joint, r: Distribution) -> Ascent:
+        """A number, or the function of one particle that is to be summed over the particles."""
+
+
+class Weight(abc.ABC):
+    """How much a particle counts in a sum; a frozen value without gradient."""
+
+    @property
+    def keeps(self) -> bool:
+        """As `Objective.keeps`."""
+        return False
+
+    @property
+    def fewest(self) -> int:
+        """As `Objective.fewest`."""
+        return 1
+
+    @property
+    def powers(self) -> tuple[float, ...]:
+        """As `Objective.powers`."""
+        return ()
+
+    @abc.abstractmethod
+    def __call__(self, posterior: Posterior, particle: Particle) -> Scalar:
+        """The weight of one particle among all of them."""
+
+
+# (log p(x, .), r, one particle) -> what is weighted, nats.
+Term = Callable[[Joint, Distribution, Particle], Scalar]
+
+
+def log_joint(joint: Joint, _r: Distribution, particle: Particle) -> Scalar:
+    """log p(x, z)."""
+    return joint(particle.z)
+
+
+def log_r(_joint: Joint, r: Distribution, particle: Particle) -> Scalar:
+    """log r(z | x)."""
+    return r.log_prob(particle.z)
+
+
+def log_w_along_draw(joint: Joint, r: Distribution, particle: Particle) -> Scalar:
+    """log p(x, z) - log r(z | x) along z(eta).
+
+    Pathwise: z = z(eta) moves with r, and the particles must come from r itself.
+    """
+    z = particle.z_along(r)
+    return joint(z) - r.log_prob(z)
+
+
+def log_w_along_path(joint: Joint, r: Distribution, particle: Particle) -> Scalar:
+    """log p(x, z) - log r(z | x) along z(eta), r fixed.
+
+    The total derivative of log w(z(eta)) in eta has a part through z and a part, minus the score of
+    r, at fixed z. This is the first: the parameters of r are frozen inside log r. With an exact
+    posterior log w does not depend on z, and the gradient is zero for every draw. Pathwise: the
+    particles must come from r itself.
+    """
+    z = particle.z_along(r)
+    return joint(z) - lax.stop_gradient(r).log_prob(z)
+
+
+def formula(function: Callable[..., Any]) -> str:
+    """The first line of a function's docstring, which is its formula; else its name."""
+    return (function.__doc__ or function.__name__).splitlines()[0].rstrip(".")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sum(Objective):
+    """sum_k weight_k term(z_k), over the particles of an E-step.
+
+    A particle of weight 0 adds nothing, even where its term is -inf. NaN stays NaN.
+
+    Attributes:
+        weight: of a particle; a `Weight`, or any function (posterior, particle) -> number.
+        term: what is weighted.
+    """
+
+    weight: Callable[[Posterior, Particle], Scalar]
+    term: Term
+
+    @property
+    def keeps(self) -> bool:
+        """As its weight; not known of a mere function."""
+        return getattr(self.weight, "keeps", False)
+
+    @property
+    def fewest(self) -> int:
+        """As its weight."""
+        return getattr(self.weight, "fewest", 1)
+
+    @property
+    def powers(self) -> tuple[float, ...]:
+        """As its weight."""
+        return getattr(self.weight, "powers", ())
+
+    def __call__(self, posterior: Posterior, joint: Joint, r: Distribution) -> Summand:
+        """The summand of one particle."""
+
+        def summand(particle: Particle) -> Scalar:
+            weight = self.weight(posterior, particle)
+            return jnp.where(weight == 0.0, 0.0, weight * self.term(joint, r, particle))
+
+        return summand
+
+    def __str__(self) -> str:
+        """The summand as a formula."""
+        return f"{self.weight} ({formula(self.term)})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Uniform(Weight):
+    """1/K."""
+
+    def __call__(self, _posterior: Posterior, particle: Particle) -> Scalar:
+        """1/K."""
+        return jnp.asarray(1.0 / particle.num_particles)
+
+    def __str__(self) -> str:
+        """As a formula."""
+        return "1/K"
+
+
+def identity(weight: Scalar) -> Scalar:
+    """w."""
+    return weight
+
+
+@dataclasses.dataclass(frozen=True)
+class Normalized(Weight):
+    """The self-normalised weight w_k, or a function of it that vanishes where it does.
+
+    Attributes:
+        function: of the weight; its docstring is its formula.
+    """
+
+    function: Callable[[Scalar], Scalar] = identity
+
+    @property
+    def keeps(self) -> bool:
+        """They do: whoever has no weight adds nothing."""
+        return True
+
+    def __call__(self, _posterior: Posterior, particle: Particle) -> Scalar:
+        """function(w_k)."""
+        return self.function(particle.weight)
+
+    def __str__(self) -> str:
+        """As a formula."""
+        return formula(self.function)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tempered(Weight):
+    """w_k^power, normalised: power 1 are the weights, power 0 is 1/K.
+
+    Attributes:
+        power: any finite number.
+    """
+
+    power: float
+
+    @property
+    def powers(self) -> tuple[float, ...]:
+        """The one power."""
+        return (self.power,)
+
+    def __call__(self, posterior: Posterior, particle: Particle) -> Scalar:
+        """The weight so tempered."""
+        return posterior.tempered(particle, self.power)
+
+    def __str__(self) -> str:
+        """As a formula."""
+        return f"w^{self.power:g}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Blend(Objective):
+    """share first + (1 - share) second, of two objectives that are sums over particles.
+
+    Attributes:
+        share: of the first, from 0 to 1.
+        first: an objective.
+        second: another.
+    """
+
+    share: float
+    first: Sum
+    second: Sum
+
+    def __call__(self, posterior: Posterior, joint: Joint, r: Distribution) -> Summand:
+        """The summand of one particle."""
+        one, other = (part(posterior, joint, r) for part in (self.first, self.second))
+        return lambda particle: self.share * one(particle) + (1.0 - self.share) * other(particle)
+
+    def __str__(self) -> str:
+        """As a formula."""
+        return f"{self.share:g} {self.first} + {1.0 - self.share:g} {self.second}"
