@@ -66,18 +66,14 @@ from remjax.methods.score_function import (
 from remjax.methods.thermodynamic import tvo
 from remjax.methods.wake_sleep import rws, rws_defensive, rws_dreg, wake_sleep, with_dreams
 from remjax.models.baselines import Baseline, tanh_baseline
-from remjax.models.gaussian import (
-    bernoulli_likelihood,
-    gaussian_likelihood,
-    gaussian_model,
-    gaussian_recognition,
-)
+from remjax.models.gaussian import gaussian_model, gaussian_recognition
 from remjax.models.layered import (
     deep_gaussian_model,
     deep_gaussian_recognition,
     sigmoid_belief_network,
     sigmoid_belief_recognition,
 )
+from remjax.models.likelihoods import bernoulli_likelihood, gaussian_likelihood
 from remjax.models.uncertain import uncertain_gaussian_networks, with_weight_divergence
 from remjax.particles.e_step import e_step, log_weights, particle_sum
 from remjax.particles.matching import (

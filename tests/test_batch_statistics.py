@@ -32,7 +32,9 @@ def params(key):
     """With scales, shifts and running averages away from their start."""
     params = INIT(key)
     noise = np.random.default_rng(0).uniform(0.5, 2.0, size=(4, 5))
-    params["norm"] = dict(zip(("scale", "bias", "mean", "var"), map(jnp.float32, noise), strict=True))
+    params["norm"] = dict(
+        zip(("scale", "bias", "mean", "var"), map(jnp.float32, noise), strict=True)
+    )
     return params
 
 
@@ -95,7 +97,7 @@ def test_reported_statistics_must_be_leaves_of_the_parameters(params):
     def copied(params, x):
         return statistics.updated(lambda _: BIND(jax.tree.map(jnp.copy, params))(x), params)[0]
 
-    with pytest.raises(InputError, match="^a network with batch statistics was made of arrays"):
+    with pytest.raises(InputError, match=r"^a network with batch statistics was made of arrays"):
         in_training(copied)(params, X)
 
 

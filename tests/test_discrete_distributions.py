@@ -22,10 +22,9 @@ def array(value):
 
 
 CATEGORICAL = Categorical(array(LOGITS))
-EVERY_Z = np.array([np.eye(3)[list(pair)].ravel() for pair in itertools.product(range(3), repeat=2)])
-PROBABILITY_OF_Z = np.array(
-    [PROBABILITY[0, i] * PROBABILITY[1, j] for i, j in itertools.product(range(3), repeat=2)]
-)
+PAIRS = list(itertools.product(range(3), repeat=2))
+EVERY_Z = np.array([np.eye(3)[list(pair)].ravel() for pair in PAIRS])
+PROBABILITY_OF_Z = np.array([PROBABILITY[0, i] * PROBABILITY[1, j] for i, j in PAIRS])
 
 
 def test_log_prob_mean_and_variance_by_enumeration():
@@ -68,7 +67,7 @@ def test_impossible_categories_are_not_drawn(key):
 def test_sample_has_no_gradient_and_rsample_is_refused(key):
     held = jax.grad(lambda given: jnp.sum(given.sample(key) * jnp.arange(6)))(CATEGORICAL)
     np.testing.assert_array_equal(held.logits, np.zeros((2, 3)))
-    with pytest.raises(InputError, match="^categorical latents have no reparameterised draw: use"):
+    with pytest.raises(InputError, match=r"^categorical latents have no reparameterised draw: use"):
         CATEGORICAL.rsample(key)
 
 

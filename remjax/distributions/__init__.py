@@ -1,7 +1,7 @@
 """What latents are drawn from and scored by, and what data are scored by.
 
-Distributions of one kind (`gaussian`, `bernoulli`, `categorical`), those made of others (`layers`, `mixtures`),
-and the likelihoods of an output layer.
+Distributions of one kind (`gaussian`, `bernoulli`, `categorical`), those made of others (`layers`,
+`mixtures`), and the likelihoods of an output layer.
 """
 
 from remjax.distributions.base import Distribution, Drawn

@@ -174,10 +174,12 @@ def pure(
         for variable in _batch_statistics(module):
             given.append(variable[...])
             variable[...] = lax.stop_gradient(variable[...])
-        for _, part in nnx.iter_modules(module):
-            if isinstance(part, nnx.BatchNorm):
-                part.use_running_average = not axes
-                part.axis_name = axes or None
+        module.set_attributes(
+            nnx.BatchNorm,
+            use_running_average=not axes,
+            axis_name=axes or None,
+            raise_if_not_found=False,
+        )
         if axes:
             statistics.report(given, lambda: [own[...] for own in _batch_statistics(module)])
         return module
