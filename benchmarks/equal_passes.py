@@ -33,7 +33,7 @@ from experiments.tables import markdown
 from remjax.data import load
 from remjax.data.binarization import fixed, per_minibatch
 from remjax.evaluation.latents import latent_use
-from remjax.evaluation.log_likelihood import make_log_likelihood
+from remjax.evaluation.importance_sampling import make_log_likelihood
 from remjax.models.networks import glorot
 from remjax.training.optimizers import adam
 from remjax.training.steps import init_train_state, make_epoch, metric_means

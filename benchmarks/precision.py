@@ -29,7 +29,7 @@ from experiments.problem import evenly_spaced, fixed_bits
 from experiments.tables import markdown
 from remjax.data import Dataset, load
 from remjax.data.binarization import per_minibatch
-from remjax.evaluation.log_likelihood import make_log_likelihood
+from remjax.evaluation.importance_sampling import make_log_likelihood
 from remjax.models.networks import glorot, in_bfloat16
 from remjax.training.optimizers import adam
 from remjax.training.steps import init_train_state, make_epoch

@@ -19,7 +19,8 @@ from benchmarks.measure import write_rows
 from experiments import command_line
 from experiments.methods import build_estimator
 from experiments.tables import markdown
-from remjax.models.gaussian import bernoulli_likelihood, gaussian_model, gaussian_recognition
+from remjax.models.gaussian import gaussian_model, gaussian_recognition
+from remjax.models.likelihoods import bernoulli_likelihood
 from remjax.training.optimizers import adam
 from remjax.training.replicas import replicas_in_flight, stack_replicas, train_replicas
 from remjax.training.steps import init_train_state, make_epoch

@@ -26,7 +26,8 @@ from benchmarks.peers.work import DATA_SIZE, HIDDEN_SIZE, LATENT_SIZE, Work
 from experiments import command_line
 from experiments.methods import build_estimator, particles_scored
 from experiments.tables import markdown
-from remjax.models.gaussian import bernoulli_likelihood, gaussian_model, gaussian_recognition
+from remjax.models.gaussian import gaussian_model, gaussian_recognition
+from remjax.models.likelihoods import bernoulli_likelihood
 
 FLAGS = flags.FLAGS
 

@@ -19,11 +19,8 @@ from benchmarks.measure import Program, compile_program, median_ratio, time_inte
 from experiments import command_line
 from experiments.methods import accepts, build_estimator
 from experiments.tables import markdown
-from remjax.models.gaussian import (
-    bernoulli_likelihood,
-    gaussian_model,
-    gaussian_recognition,
-)
+from remjax.models.gaussian import gaussian_model, gaussian_recognition
+from remjax.models.likelihoods import bernoulli_likelihood
 from remjax.types import Batch, Model, Params, Recognition
 
 FLAGS = flags.FLAGS

@@ -27,7 +27,7 @@ from experiments.tables import markdown
 from remjax.data import Dataset, load
 from remjax.data.binarization import fixed, per_minibatch
 from remjax.errors import InputError
-from remjax.evaluation.log_likelihood import Evaluation, make_log_likelihood
+from remjax.evaluation.importance_sampling import Evaluation, make_log_likelihood
 from remjax.training.optimizers import adam
 from remjax.training.steps import init_train_state, make_epoch
 from remjax.types import Model, Recognition

@@ -26,7 +26,7 @@ from remjax.data import Dataset
 from remjax.data.binarization import Binarization, fixed, per_epoch, per_minibatch, unchanged
 from remjax.data.orders import Order, as_stored, shuffled
 from remjax.errors import InputError
-from remjax.evaluation.log_likelihood import EvaluationProposal, from_recognition, two_stage
+from remjax.evaluation.importance_sampling import EvaluationProposal, from_recognition, two_stage
 from remjax.methods.disarm import disarm
 from remjax.methods.elbo import vae
 from remjax.methods.groups import ciwae, miwae, piwae

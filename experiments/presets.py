@@ -20,7 +20,7 @@ from remjax.data import Dataset
 from remjax.distributions import Distribution
 from remjax.errors import InputError
 from remjax.evaluation.latents import LatentUse
-from remjax.evaluation.log_likelihood import Images
+from remjax.evaluation.importance_sampling import Images
 from remjax.methods.composition import compose
 from remjax.methods.objectives import Ascent, expected_complete_log_likelihood
 from remjax.methods.proposals import from_r

@@ -15,7 +15,7 @@ from experiments.run_directory import RunDirectory
 from experiments.settings import Settings
 from experiments.tables import mean_and_std
 from remjax.evaluation.latents import latent_use
-from remjax.evaluation.log_likelihood import Evaluation, make_log_likelihood
+from remjax.evaluation.importance_sampling import Evaluation, make_log_likelihood
 from remjax.types import Params
 
 # All runs are scored on the same bits of the same images with the same particles' keys.

@@ -10,14 +10,14 @@ import pytest
 from remjax.errors import InputError
 from remjax.evaluation.annealing import Annealing
 from remjax.evaluation.bounds import make_annealed_log_likelihood, make_sandwich
-from remjax.evaluation.log_likelihood import make_log_likelihood
-from remjax.models.gaussian import bernoulli_likelihood
+from remjax.evaluation.importance_sampling import make_log_likelihood
 from remjax.models.layered import (
     deep_gaussian_model,
     deep_gaussian_recognition,
     sigmoid_belief_network,
     sigmoid_belief_recognition,
 )
+from remjax.models.likelihoods import bernoulli_likelihood
 from remjax.types import Params
 from tests import linear_gaussian
 

@@ -21,8 +21,9 @@ from remjax.methods.renyi import vr
 from remjax.methods.score_function import arithmetic_mean, reinforce, rloo, vimco
 from remjax.methods.thermodynamic import tvo
 from remjax.methods.wake_sleep import rws, rws_defensive, rws_dreg, wake_sleep
-from remjax.models.gaussian import bernoulli_likelihood, gaussian_model, gaussian_recognition
+from remjax.models.gaussian import gaussian_model, gaussian_recognition
 from remjax.models.layered import sigmoid_belief_network, sigmoid_belief_recognition
+from remjax.models.likelihoods import bernoulli_likelihood
 from remjax.particles.matching import tempered, unweighted, weighted
 from remjax.types import Batch, Recognition
 

@@ -9,8 +9,8 @@ import pytest
 
 from remjax.distributions import Bernoulli
 from remjax.errors import InputError
-from remjax.evaluation import log_likelihood as evaluation
-from remjax.evaluation.log_likelihood import (
+from remjax.evaluation import importance_sampling as evaluation
+from remjax.evaluation.importance_sampling import (
     Evaluation,
     from_recognition,
     log_likelihood,

@@ -13,6 +13,7 @@ import scipy.special
 import scipy.stats
 
 from remjax.distributions.likelihoods import bernoulli_log_likelihood, gaussian_log_likelihood
+from remjax.errors import InputError
 
 RNG = np.random.default_rng(0)
 
@@ -75,6 +76,43 @@ def test_gaussian_log_likelihood():
     np.testing.assert_allclose(value, expected, rtol=2e-6)
     tiny = gaussian_log_likelihood(jnp.zeros(2), jnp.full(2, -60.0), jnp.zeros(2))
     np.testing.assert_allclose(tiny, 2 * (60.0 - 0.5 * np.log(2 * np.pi)), rtol=1e-6)
+
+
+def zeros(*shape):
+    return jnp.zeros(shape)
+
+
+@pytest.mark.parametrize("shape", [(1,), (), (3, 1), (8, 8)])
+def test_last_axes_are_not_broadcast(shape):
+    x = zeros(*shape)
+    for logits, data in ((zeros(64), x), (x, zeros(64))):
+        with pytest.raises(InputError, match=r"the shapes of logits .* and x .* end differently:"):
+            bernoulli_log_likelihood(logits, data)
+    for place in range(3):
+        given = [zeros(64)] * 3
+        given[place] = x
+        with pytest.raises(InputError, match=r"mean .* and log_scale .* and x .* end differently:"):
+            gaussian_log_likelihood(*given)
+
+
+def test_axes_before_the_last_are_broadcast():
+    mean, x = array(RNG.normal(size=(5, 8))), array(RNG.uniform(size=8))
+    one_by_one = [gaussian_log_likelihood(one, zeros(8), x) for one in mean]
+    np.testing.assert_allclose(gaussian_log_likelihood(mean, zeros(8), x), one_by_one, rtol=1e-6)
+    one_by_one = [bernoulli_log_likelihood(one, x) for one in mean]
+    np.testing.assert_allclose(bernoulli_log_likelihood(mean, x), one_by_one, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int8, np.int32])
+def test_whole_numbers_count_as_floats_value_and_gradient(dtype):
+    logits, x = array(RNG.normal(size=8)), RNG.integers(0, 2, size=8)
+    for function in (
+        bernoulli_log_likelihood,
+        lambda logits, x: gaussian_log_likelihood(logits, jnp.full(8, 0.3), x),
+    ):
+        both = jax.jit(jax.value_and_grad(function))
+        whole, floats = both(logits, jnp.asarray(x, dtype)), both(logits, array(x))
+        jax.tree.map(np.testing.assert_array_equal, whole, floats)
 
 
 _FUSED = """

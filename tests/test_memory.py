@@ -9,7 +9,7 @@ import pytest
 
 from remjax.distributions import DiagonalGaussian
 from remjax.distributions.mixtures import Balanced
-from remjax.evaluation.log_likelihood import _block, from_recognition
+from remjax.evaluation.importance_sampling import _block, from_recognition
 from remjax.methods.elbo import vae
 from remjax.methods.rem import rem_pooled, rem_v1
 from remjax.methods.score_function import vimco

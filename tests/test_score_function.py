@@ -25,7 +25,8 @@ from remjax.methods.score_function import rloo, vimco
 from remjax.methods.thermodynamic import tvo
 from remjax.methods.wake_sleep import rws, with_dreams
 from remjax.models.baselines import tanh_baseline
-from remjax.models.gaussian import bernoulli_likelihood, gaussian_model, gaussian_recognition
+from remjax.models.gaussian import gaussian_model, gaussian_recognition
+from remjax.models.likelihoods import bernoulli_likelihood
 from remjax.types import Batch
 
 NET = network((2, 1))

@@ -13,7 +13,7 @@ from remjax.data import load
 from remjax.data.binarization import per_minibatch
 from remjax.errors import InputError
 from remjax.methods.elbo import vae
-from remjax.models.gaussian import bernoulli_likelihood
+from remjax.models.likelihoods import bernoulli_likelihood
 from remjax.models.networks import pure
 from remjax.models.uncertain import (
     UncertainLinear,

@@ -19,8 +19,9 @@ from benchmarks.peers.work import (
 from experiments.methods import build_estimator
 from remjax.methods.batches import rows_in_flight
 from remjax.methods.draws import Draws
-from remjax.models.gaussian import bernoulli_likelihood, gaussian_model, gaussian_recognition
+from remjax.models.gaussian import gaussian_model, gaussian_recognition
 from remjax.models.layered import sigmoid_belief_network, sigmoid_belief_recognition
+from remjax.models.likelihoods import bernoulli_likelihood
 from remjax.particles.matching import shrunk, weighted
 from remjax.training.optimizers import adam
 from remjax.training.steps import init_train_state, make_epoch, make_train_step

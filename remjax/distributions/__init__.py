@@ -1,11 +1,12 @@
 """What latents are drawn from and scored by, and what data are scored by.
 
-Distributions of one kind (`gaussian`, `bernoulli`), those made of others (`layers`, `mixtures`),
-and the likelihoods of an output layer.
+Distributions of one kind (`gaussian`, `bernoulli`, `categorical`), those made of others (`layers`,
+`mixtures`), and the likelihoods of an output layer.
 """
 
 from remjax.distributions.base import Distribution, Drawn
 from remjax.distributions.bernoulli import Bernoulli
+from remjax.distributions.categorical import Categorical
 from remjax.distributions.gaussian import DiagonalGaussian, FullGaussian
 from remjax.distributions.layers import Layers, Unflattened
 from remjax.distributions.likelihoods import bernoulli_log_likelihood, gaussian_log_likelihood
@@ -14,6 +15,7 @@ from remjax.distributions.mixtures import Balanced, Mixture, Stratified
 __all__ = [
     "Balanced",
     "Bernoulli",
+    "Categorical",
     "DiagonalGaussian",
     "Distribution",
     "Drawn",

@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Key
 
@@ -50,7 +51,7 @@ class Bernoulli(Distribution):
         """
         raise InputError(
             "binary latents have no reparameterised draw: use a method that needs none "
-            "(rws, wake_sleep, vimco, nvil, rem_v1_bernoulli and others)"
+            "(rws, wake_sleep, vimco, nvil, rem_v1 and others)"
         )
 
     def log_prob(self, z: Float[Array, " D"]) -> Float[Array, ""]:
@@ -70,10 +71,17 @@ class Bernoulli(Distribution):
             return None
         return self.log_prob(self.mean) - other.log_prob(self.mean)
 
-    def matched(self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]) -> "Bernoulli":
-        """Independent bits with this mean, clipped to 0.01..0.99.
+    def matched(self, mean: Float[Array, " E"], covariance: Float[Array, "E E"]) -> "Bernoulli":
+        """The independent bits with these means, kept within 0.01 and 0.99.
 
-        A bit that never varies would find no other value again.
+        For a bit that never varies finds no other value again.
+
+        Args:
+            mean: probabilities of ones, of any number of bits.
+            covariance: not used; the means of independent bits fix it.
+
+        Returns:
+            Carries no gradient.
         """
         del covariance
         mean = jnp.clip(mean, 0.01, 0.99)

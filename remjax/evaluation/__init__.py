@@ -8,7 +8,7 @@ from remjax.evaluation.bounds import (
     make_sandwich,
 )
 from remjax.evaluation.latents import LatentUse, active_units, activity, latent_use
-from remjax.evaluation.log_likelihood import (
+from remjax.evaluation.importance_sampling import (
     Evaluation,
     from_recognition,
     log_likelihood,

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Key, PyTree, Shaped
 from remjax.distributions.base import Distribution
 from remjax.data.checks import check_rows
 from remjax.errors import InputError
-from remjax.evaluation.log_likelihood import Images
+from remjax.evaluation.importance_sampling import Images
 from remjax.types import Datapoint, Model, Params, Recognition, Support
 
 # Draws of r in flight.

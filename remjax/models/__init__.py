@@ -1,1 +1,55 @@
-"""Models p(x, z) and recognition networks r(z | x), as pure functions made of Flax NNX modules."""
+"""Models p(x, z) and recognition networks r(z | x), as pure functions made of Flax NNX modules.
+
+A likelihood of the data, then a model and the recognition network that goes with it; `pure` makes
+one of a user's own module, and `latent_variable_model` a model of a user's own parts.
+"""
+
+from remjax.models.categorical import categorical_model, categorical_recognition
+from remjax.models.gaussian import gaussian_model, gaussian_recognition
+from remjax.models.latent_variable import Decoder, Prior, dense_decoder, latent_variable_model
+from remjax.models.layered import (
+    deep_categorical_model,
+    deep_categorical_recognition,
+    deep_gaussian_model,
+    deep_gaussian_recognition,
+    sigmoid_belief_network,
+    sigmoid_belief_recognition,
+)
+from remjax.models.likelihoods import Likelihood, bernoulli_likelihood, gaussian_likelihood
+from remjax.models.networks import (
+    MLP,
+    GaussianEncoder,
+    fan_in_uniform,
+    glorot,
+    in_bfloat16,
+    pure,
+)
+from remjax.models.uncertain import uncertain_gaussian_networks, with_weight_divergence
+
+__all__ = [
+    "MLP",
+    "Decoder",
+    "GaussianEncoder",
+    "Likelihood",
+    "Prior",
+    "bernoulli_likelihood",
+    "categorical_model",
+    "categorical_recognition",
+    "deep_categorical_model",
+    "deep_categorical_recognition",
+    "deep_gaussian_model",
+    "deep_gaussian_recognition",
+    "dense_decoder",
+    "fan_in_uniform",
+    "gaussian_likelihood",
+    "gaussian_model",
+    "gaussian_recognition",
+    "glorot",
+    "in_bfloat16",
+    "latent_variable_model",
+    "pure",
+    "sigmoid_belief_network",
+    "sigmoid_belief_recognition",
+    "uncertain_gaussian_networks",
+    "with_weight_divergence",
+]

@@ -1,59 +1,23 @@
-"""Models of several stochastic layers: deep Gaussian models and sigmoid belief networks.
+"""Models of several stochastic layers: Gaussian, binary (sigmoid belief networks), categorical.
 
-A latent is the tuple of its layers (z_1, ..., z_L), z_1 nearest the data. The model draws them from
-the top down, the recognition network from the bottom up; both are `chains.Layers`.
+A latent is the tuple of its layers (z_1, ..., z_L), z_1 nearest the data; `stacks` puts them
+together.
 """
 
-import itertools
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from flax import nnx
-from jax.tree_util import Partial
-from jaxtyping import Array, Float, Key, PyTree
+from numpy.typing import ArrayLike
 
-from remjax.distributions.base import Distribution
-from remjax.distributions.bernoulli import Bernoulli
-from remjax.distributions.gaussian import DiagonalGaussian
-from remjax.distributions.layers import Layers
-from remjax.errors import InputError
-from remjax.models.gaussian import Likelihood, Prior, dense_decoder, latent_variable_model
-from remjax.models.networks import MLP, GaussianEncoder, Initialization, glorot, pure
+from remjax.models.likelihoods import Likelihood
+from remjax.models.networks import Initialization, glorot
+from remjax.models.stacks import (
+    BINARY,
+    GAUSSIAN,
+    categorical,
+    stacked_model,
+    stacked_recognition,
+)
 from remjax.types import Model, Recognition
-
-
-class Layer(NamedTuple):
-    """A kind of stochastic layer.
-
-    Attributes:
-        network: the module that turns what a layer depends on into the parameters of its law.
-        law: output of that network -> the law.
-        init_top: size of the top layer -> the parameters of its prior at the start, () for none.
-        top: (those parameters, size) -> the prior of the top layer.
-    """
-
-    network: Callable[..., nnx.Module]
-    law: Callable[[PyTree[Array]], Distribution]
-    init_top: Callable[[int], PyTree]
-    top: Callable[[PyTree, int], Distribution]
-
-
-GAUSSIAN = Layer(
-    network=GaussianEncoder,
-    law=lambda loc_and_scale: DiagonalGaussian(*loc_and_scale),
-    init_top=lambda _: (),
-    top=lambda _, size: DiagonalGaussian(jnp.zeros(size), jnp.ones(size)),
-)
-
-BINARY = Layer(
-    network=MLP,
-    law=Bernoulli,
-    init_top=jnp.zeros,
-    top=lambda logits, _: Bernoulli(logits),
-)
 
 
 def deep_gaussian_model(
@@ -77,21 +41,32 @@ def deep_gaussian_model(
     Raises:
         InputError: for layers without sizes, or not as many hidden as latent ones.
     """
-    return _model(GAUSSIAN, likelihood, latent_sizes, hidden_sizes, initialization)
+    return stacked_model(GAUSSIAN, likelihood, latent_sizes, hidden_sizes, initialization)
 
 
 def deep_gaussian_recognition(
-    data_mean: Float[np.ndarray, " X"],
+    data_mean: ArrayLike,
     *,
     latent_sizes: Sequence[int],
     hidden_sizes: Sequence[Sequence[int]],
+    data_scale: ArrayLike | None = None,
     initialization: Initialization = glorot,
 ) -> Recognition:
     """r(z | x) = prod_l N(z_l; loc_l(z_{l-1}), diag(scale_l(z_{l-1})^2)), z_0 = x - data_mean.
 
-    Arguments as in `deep_gaussian_model`; the tanh layers are passed in the order given.
+    Args:
+        data_mean: [X], subtracted from the input; zeros feed the raw image.
+        latent_sizes: as in `deep_gaussian_model`.
+        hidden_sizes: as in `deep_gaussian_model`, the tanh layers being passed in the order given.
+        data_scale: as in `gaussian_recognition`.
+        initialization: of the linear layers.
+
+    Raises:
+        InputError: as `deep_gaussian_model` and `gaussian_recognition`.
     """
-    return _recognition(GAUSSIAN, data_mean, latent_sizes, hidden_sizes, initialization)
+    return stacked_recognition(
+        GAUSSIAN, data_mean, data_scale, latent_sizes, hidden_sizes, initialization
+    )
 
 
 def sigmoid_belief_network(
@@ -115,128 +90,66 @@ def sigmoid_belief_network(
     Raises:
         InputError: for layers without sizes, or not as many hidden as latent ones.
     """
-    hidden_sizes = [()] * len(latent_sizes) if hidden_sizes is None else hidden_sizes
-    return _model(BINARY, likelihood, latent_sizes, hidden_sizes, initialization)
+    return stacked_model(BINARY, likelihood, latent_sizes, hidden_sizes, initialization)
 
 
 def sigmoid_belief_recognition(
-    data_mean: Float[np.ndarray, " X"],
+    data_mean: ArrayLike,
     *,
     latent_sizes: Sequence[int],
     hidden_sizes: Sequence[Sequence[int]] | None = None,
+    data_scale: ArrayLike | None = None,
     initialization: Initialization = glorot,
 ) -> Recognition:
     """r(z | x) = prod_l Bernoulli(z_l; logits_l(z_{l-1})), z_0 = x - data_mean: the mirror image.
 
-    Arguments as in `sigmoid_belief_network`.
+    Arguments as in `sigmoid_belief_network` and `deep_gaussian_recognition`.
     """
-    hidden_sizes = [()] * len(latent_sizes) if hidden_sizes is None else hidden_sizes
-    return _recognition(BINARY, data_mean, latent_sizes, hidden_sizes, initialization)
+    return stacked_recognition(
+        BINARY, data_mean, data_scale, latent_sizes, hidden_sizes, initialization
+    )
 
 
-def _conditional(
-    layer: Layer,
-    given_size: int,
-    widths: Sequence[int],
-    size: int,
-    initialization: Initialization,
-) -> tuple[Callable[[Key[Array, ""]], PyTree], Callable[[PyTree, Array], Distribution]]:
-    """(init, law) of one layer: key -> parameters, and (parameters, layer before) -> its law."""
-
-    def build(rngs: nnx.Rngs) -> nnx.Module:
-        return layer.network(given_size, widths, size, initialization=initialization, rngs=rngs)
-
-    init, bind = pure(build)
-    return init, lambda params, given: layer.law(bind(params)(given))
-
-
-def _conditionals(
-    layer: Layer,
-    sizes: Sequence[int],
-    hidden_sizes: Sequence[Sequence[int]],
-    initialization: Initialization,
-) -> tuple[Callable[[Key[Array, ""]], list[PyTree]], Callable[[list[PyTree]], list[Partial]]]:
-    """(init, bind) of the layers that lead from each size to the next.
-
-    bind gives functions of the layer drawn before, whose parameters are leaves.
-    """
-    parts = [
-        _conditional(layer, given_size, widths, size, initialization)
-        for (given_size, size), widths in zip(itertools.pairwise(sizes), hidden_sizes, strict=True)
-    ]
-
-    def init_all(key: Key[Array, ""]) -> list[PyTree]:
-        return [init(jax.random.fold_in(key, place)) for place, (init, _) in enumerate(parts)]
-
-    def bind_all(params: list[PyTree]) -> list[Partial]:
-        return [Partial(law, own) for (_, law), own in zip(parts, params, strict=True)]
-
-    return init_all, bind_all
-
-
-def _check(latent_sizes: Sequence[int], hidden_sizes: Sequence[Sequence[int]]) -> None:
-    if not latent_sizes or min(latent_sizes) < 1:
-        raise InputError(
-            f"latent_sizes is {tuple(latent_sizes)}: give a positive size for each layer"
-        )
-    of_each = all(isinstance(widths, Sequence) for widths in hidden_sizes)
-    if not of_each or len(hidden_sizes) != len(latent_sizes):
-        raise InputError(
-            f"hidden_sizes is {tuple(hidden_sizes)}: give a tuple of widths for each of the "
-            f"{len(latent_sizes)} latent layers, as ((200, 200), (100, 100)) for two"
-        )
-    if min(itertools.chain.from_iterable(hidden_sizes), default=1) < 1:
-        raise InputError(f"hidden_sizes is {tuple(hidden_sizes)}: give positive widths")
-
-
-def _model(
-    layer: Layer,
+def deep_categorical_model(
     likelihood: Likelihood,
+    *,
     latent_sizes: Sequence[int],
-    hidden_sizes: Sequence[Sequence[int]],
-    initialization: Initialization,
+    num_categories: int,
+    hidden_sizes: Sequence[Sequence[int]] | None = None,
+    initialization: Initialization = glorot,
 ) -> Model:
-    _check(latent_sizes, hidden_sizes)
-    downward = [tuple(reversed(widths)) for widths in hidden_sizes]
-    init_conditionals, bind = _conditionals(
-        layer, latent_sizes[::-1], downward[:0:-1], initialization
-    )
-    top_size = latent_sizes[-1]
+    """Layers of categories, each independent variables given the layer above.
 
-    def law(params: PyTree) -> Distribution:
-        top = layer.top(params["top"], top_size)
-        return Layers(top, tuple(bind(params["conditionals"])), top_down=True)
+    p(z) = Categorical(z_L; logits b) prod_l Categorical(z_l; logits_l(z_{l+1})).
 
-    def init(key: Key[Array, ""]) -> PyTree:
-        return {"top": layer.init_top(top_size), "conditionals": init_conditionals(key)}
+    Args:
+        likelihood: of the data given the output of the network of z_1.
+        latent_sizes: the number of variables of each layer, z_1 (nearest the data) first.
+        num_categories: C, of every variable; a layer of D variables is a vector [D * C].
+        hidden_sizes: as in `sigmoid_belief_network`.
+        initialization: of the linear layers.
 
-    return latent_variable_model(
-        likelihood,
-        Prior(init, law),
-        dense_decoder(
-            likelihood.output_bias,
-            latent_size=latent_sizes[0],
-            hidden_sizes=downward[0],
-            initialization=initialization,
-            nearest=lambda z: z[0],
-        ),
-    )
+    Raises:
+        InputError: as `sigmoid_belief_network`, and for fewer than two categories.
+    """
+    layer = categorical(num_categories)
+    return stacked_model(layer, likelihood, latent_sizes, hidden_sizes, initialization)
 
 
-def _recognition(
-    layer: Layer,
-    data_mean: Float[np.ndarray, " X"],
+def deep_categorical_recognition(
+    data_mean: ArrayLike,
+    *,
     latent_sizes: Sequence[int],
-    hidden_sizes: Sequence[Sequence[int]],
-    initialization: Initialization,
+    num_categories: int,
+    hidden_sizes: Sequence[Sequence[int]] | None = None,
+    data_scale: ArrayLike | None = None,
+    initialization: Initialization = glorot,
 ) -> Recognition:
-    _check(latent_sizes, hidden_sizes)
-    offset = jnp.asarray(data_mean, jnp.float32)
-    sizes = [offset.shape[0], *latent_sizes]
-    init, bind = _conditionals(layer, sizes, hidden_sizes, initialization)
+    """r(z | x) = prod_l Categorical(z_l; logits_l(z_{l-1})), z_0 = x - data_mean: the mirror image.
 
-    def distribution(eta: PyTree, x: Float[Array, " X"]) -> Distribution:
-        first, *others = bind(eta)
-        return Layers(first(x - offset), tuple(others))
-
-    return Recognition(init=init, distribution=distribution)
+    Arguments as in `deep_categorical_model` and `deep_gaussian_recognition`.
+    """
+    layer = categorical(num_categories)
+    return stacked_recognition(
+        layer, data_mean, data_scale, latent_sizes, hidden_sizes, initialization
+    )

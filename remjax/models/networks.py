@@ -17,6 +17,9 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key, PyTree
 
+from remjax import statistics
+from remjax.errors import InputError
+
 M = TypeVar("M", bound=nnx.Module)
 
 # exp(+-14) is a variance of 1e6 or 1e-6: beyond, float32 weights only overflow or underflow.
@@ -136,22 +139,65 @@ def pure(
 ) -> tuple[Callable[[Key[Array, ""]], PyTree], Callable[[PyTree], M]]:
     """Turn a module into pure functions of its parameters.
 
+    Batch normalisation has statistics beside its parameters: in training the network normalises by
+    the batch, the gradient passes through its mean and variance, and the running averages are
+    reported to the training step (`remjax.statistics`). Elsewhere it normalises by the running
+    averages, which carry no gradient. `nnx.BatchNorm` is told which by `use_running_average` and
+    `axis_name`, whatever they were.
+
     Args:
         build: rngs -> the module.
 
     Returns:
-        (init, bind): init(key) gives the parameters, a plain dictionary of arrays; bind(params)
-        gives the module with these parameters in place, to be called within the same function.
+        (init, bind): init(key) gives the parameters and statistics, a plain dictionary of arrays;
+        bind(params) gives the module with these in place, to be called within the same function.
+
+    Raises:
+        InputError: for a module with any other state, such as that of dropout.
     """
+    shapes = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
+    _check_state(shapes)
+    graph, state = nnx.split(shapes)
+    has_statistics = bool(_batch_statistics(shapes))
 
     def init(key: Key[Array, ""]) -> PyTree:
-        return nnx.to_pure_dict(nnx.state(build(nnx.Rngs(key)), nnx.Param))
+        return nnx.to_pure_dict(nnx.state(build(nnx.Rngs(key))))
 
-    graph, state = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))))
+    def filled(params: PyTree) -> M:
+        own = jax.tree.map(lambda leaf: leaf, state)
+        nnx.replace_by_pure_dict(own, params)
+        return nnx.merge(graph, own)
 
-    def bind(params: PyTree) -> M:
-        filled = jax.tree.map(lambda leaf: leaf, state)
-        nnx.replace_by_pure_dict(filled, params)
-        return nnx.merge(graph, filled)
+    def with_statistics(params: PyTree) -> M:
+        module = filled(params)
+        axes, given = statistics.batch_axes(), []
+        for variable in _batch_statistics(module):
+            given.append(variable[...])
+            variable[...] = lax.stop_gradient(variable[...])
+        module.set_attributes(
+            nnx.BatchNorm,
+            use_running_average=not axes,
+            axis_name=axes or None,
+            raise_if_not_found=False,
+        )
+        if axes:
+            statistics.report(given, lambda: [own[...] for own in _batch_statistics(module)])
+        return module
 
-    return init, bind
+    return init, with_statistics if has_statistics else filled
+
+
+def _batch_statistics(module: nnx.Module) -> list[Any]:
+    """The variables that hold them, always in the same order."""
+    return [variable for _, variable in nnx.to_flat_state(nnx.state(module, nnx.BatchStat))]
+
+
+def _check_state(module: nnx.Module) -> None:
+    for path, leaf in nnx.to_flat_state(nnx.state(module)):
+        if not isinstance(leaf, nnx.Param | nnx.BatchStat):
+            kind = type(leaf).__name__ if isinstance(leaf, nnx.Variable) else "an array"
+            raise InputError(
+                f"the network holds {kind} at {'/'.join(map(str, path))}: networks here are "
+                "functions of parameters (nnx.Param) and batch statistics (nnx.BatchStat); leave "
+                "out nnx.Dropout and other state"
+            )

@@ -17,13 +17,16 @@ import numpy as np
 from flax import nnx
 from flax.nnx import initializers
 from jax.tree_util import Partial
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key, PyTree, Shaped
+from numpy.typing import ArrayLike
 
 from remjax.distributions.base import Distribution
 from remjax.distributions.gaussian import DiagonalGaussian
 from remjax.distributions.layers import Layers
 from remjax.errors import InputError
-from remjax.models.gaussian import Decoder, Likelihood, Prior, latent_variable_model
+from remjax.models.inputs import centred
+from remjax.models.latent_variable import Decoder, Prior, latent_variable_model
+from remjax.models.likelihoods import Likelihood
 from remjax.models.networks import MLP, loc_and_scale, pure
 from remjax.types import Batch, Estimate, Estimator, Model, Params, Recognition
 
@@ -89,12 +92,13 @@ class UncertainMLP(nnx.Module):
 
 def uncertain_gaussian_networks(
     likelihood: Likelihood,
-    data_mean: Float[np.ndarray, " X"],
+    data_mean: ArrayLike,
     *,
     latent_size: int,
     hidden_sizes: Sequence[int],
     decoder: bool = True,
     encoder: bool = True,
+    data_scale: ArrayLike | None = None,
     initial_scale: float = 0.05,
 ) -> tuple[Model, Recognition]:
     """`gaussian_model` and `gaussian_recognition` with Gaussian weights in either or both.
@@ -105,25 +109,27 @@ def uncertain_gaussian_networks(
 
     Args:
         likelihood: of the data given the output of the decoder.
-        data_mean: subtracted from the encoder's input.
+        data_mean: [X], subtracted from the encoder's input.
         latent_size: D.
         hidden_sizes: widths of the tanh layers, from x to z; the decoder has them in reverse.
         decoder: whether the decoder's weights are uncertain.
         encoder: whether the encoder's are.
+        data_scale: as in `gaussian_recognition`.
         initial_scale: standard deviation of the weights at the start.
 
     Returns:
         (model, recognition), made together because they share the noise.
 
     Raises:
-        InputError: for an initial scale that is not positive, or certain weights in both.
+        InputError: for an initial scale that is not positive, or certain weights in both, and as
+            `gaussian_recognition`.
     """
     if not (decoder or encoder):
         raise InputError("all weights are certain: use gaussian_model and gaussian_recognition")
     if not initial_scale > 0:
         raise InputError(f"initial_scale is {initial_scale}: give a positive one")
-    offset = jnp.asarray(data_mean, jnp.float32)
-    data_size, upward = offset.shape[0], tuple(hidden_sizes)
+    centre, data_size = centred(data_mean, data_scale)
+    upward = tuple(hidden_sizes)
     init_decoder, decode, decoder_noise = _network(
         (latent_size, *upward[::-1], data_size), initial_scale if decoder else None
     )
@@ -131,10 +137,10 @@ def uncertain_gaussian_networks(
         (data_size, *upward, 2 * latent_size), initial_scale if encoder else None
     )
     noise_size = decoder_noise + encoder_noise
-    noise_law = DiagonalGaussian(jnp.zeros(noise_size), jnp.ones(noise_size))
+    noise_prior = DiagonalGaussian(jnp.zeros(noise_size), jnp.ones(noise_size))
     # Drawn from the top down: z, then the noise, which does not depend on it.
     top = DiagonalGaussian(jnp.zeros(latent_size), jnp.ones(latent_size))
-    prior = Layers(top, (Partial(lambda _: noise_law),), top_down=True)
+    prior = Layers(top, (Partial(lambda _: noise_prior),), top_down=True)
 
     def init_network(key: Key[Array, ""]) -> PyTree:
         params = init_decoder(key)
@@ -143,19 +149,19 @@ def uncertain_gaussian_networks(
         return params
 
     def z_given_noise(
-        given: tuple[PyTree, Float[Array, " X"]], noise: Float[Array, " E"]
+        given: tuple[PyTree, Shaped[Array, "..."]], noise: Float[Array, " E"]
     ) -> Distribution:
         eta, x = given
-        return DiagonalGaussian(*loc_and_scale(encode(eta, x - offset, noise[decoder_noise:])))
+        return DiagonalGaussian(*loc_and_scale(encode(eta, centre(x), noise[decoder_noise:])))
 
     model = latent_variable_model(
         likelihood,
-        Prior(init=lambda _: (), law=lambda _: prior),
+        Prior(init=lambda _: (), distribution=lambda _: prior),
         Decoder(init_network, lambda params, z: decode(params, z[1], z[0][:decoder_noise])),
     )
     recognition = Recognition(
         init=init_encoder,
-        distribution=lambda eta, x: Layers(noise_law, (Partial(z_given_noise, (eta, x)),)),
+        distribution=lambda eta, x: Layers(noise_prior, (Partial(z_given_noise, (eta, x)),)),
     )
     return model, recognition
 

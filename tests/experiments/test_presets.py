@@ -22,7 +22,8 @@ from remjax.distributions.layers import Layers
 from remjax.errors import InputError
 from remjax.evaluation.latents import LatentUse
 from remjax.methods.rem import rem_v1
-from remjax.models.gaussian import bernoulli_likelihood, gaussian_model, gaussian_recognition
+from remjax.models.gaussian import gaussian_model, gaussian_recognition
+from remjax.models.likelihoods import bernoulli_likelihood
 from remjax.particles.matching import MeanVariance, unweighted
 from remjax.particles.moments import particle_moments
 from remjax.types import Batch, Params, Recognition

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks import one_shot
-from remjax.models.gaussian import bernoulli_likelihood, gaussian_model, gaussian_recognition
+from remjax.models.gaussian import gaussian_model, gaussian_recognition
+from remjax.models.likelihoods import bernoulli_likelihood
 from remjax.types import Params
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[peers]'")
