@@ -39,6 +39,8 @@ def scatter(
     stored: PyTree[Array], index: Int[Array, " B"], rows: PyTree[Array], applied: Bool[Array, ""]
 ) -> PyTree[Array]:
     """The stored memories with the rows of these datapoints, or as they were if not applied."""
+    if not jax.tree.leaves(rows):
+        return stored
     packed = jax.vmap(_packed)(rows)
 
     def put(leaf: Array, new: Array) -> Array:
