@@ -162,7 +162,7 @@ class AntitheticDifference(Objective):
 
     def __str__(self) -> str:
         """As a formula."""
-        return "1/K log w (z - z') sigmoid(|phi|) (phi, the log odds of r)"
+        return "1/K log w (z - z') sigmoid(|phi|) phi"
 
 
 @dataclasses.dataclass(frozen=True)

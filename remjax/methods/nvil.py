@@ -132,7 +132,7 @@ class SignalSums(Objective):
 
     def __str__(self) -> str:
         """As a formula."""
-        return "1/K (log w - C(x) - c) / max(1, sqrt(v)) (log r(z | x))"
+        return "1/K (log w - C(x) - c) / max(1, sqrt v) log r(z | x)"
 
 
 @dataclasses.dataclass(frozen=True)
