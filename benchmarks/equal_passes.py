@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments import command_line
-from experiments.comparisons import method_comparison
-from experiments.methods import (
+from experiments.run import command_line
+from experiments.pictures.comparisons import method_comparison
+from experiments.run.methods import (
     COVARIANCES,
     SCHEDULES,
     accepts,
@@ -28,8 +28,8 @@ from experiments.methods import (
     look_up,
     particles_scored,
 )
-from experiments.networks import build_networks
-from experiments.tables import markdown
+from experiments.run.networks import build_networks
+from experiments.output.tables import markdown
 from remjax.data import load
 from remjax.data.binarization import fixed, per_minibatch
 from remjax.evaluation.latents import latent_use

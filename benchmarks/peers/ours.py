@@ -16,7 +16,7 @@ from benchmarks.peers.work import (
     Work,
     images,
 )
-from experiments.methods import build_estimator
+from experiments.run.methods import build_estimator
 from remjax.methods.batches import rows_in_flight
 from remjax.methods.draws import Draws
 from remjax.models.gaussian import bernoulli_likelihood, gaussian_model, gaussian_recognition

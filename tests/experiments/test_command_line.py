@@ -10,7 +10,8 @@ import jax
 import pytest
 from absl import flags
 
-from experiments import rem, train
+from experiments import rem
+from experiments import train
 from remjax.errors import InputError
 
 _ROOT = Path(__file__).parents[2]

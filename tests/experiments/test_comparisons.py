@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import comparisons
+from experiments.pictures import comparisons
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import signal
 
 import pytest
 
-from experiments import evaluate, train
+from experiments import evaluate
+from experiments import train
 
 
 @pytest.fixture

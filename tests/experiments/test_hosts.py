@@ -11,10 +11,11 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import hosts, train
-from experiments.problem import build
-from experiments.settings import Settings
-from experiments.starting import initial_state
+from experiments import train
+from experiments.run import hosts
+from experiments.run.problem import build
+from experiments.run.settings import Settings
+from experiments.run.initial_state import initial_state
 from remjax.errors import InputError
 from remjax.training import checkpoints
 
@@ -78,7 +79,7 @@ def test_two_hosts_are_one_run_also_after_one_was_killed(
     both_hosts, kills_itself, tmp_path, finished
 ):
     # Host 1 dies as epoch 2 ends, whose checkpoint host 0 may have saved before it noticed.
-    first, second = both_hosts(_TRAIN, kills_itself("experiments.fitting:_metrics:2"))
+    first, second = both_hosts(_TRAIN, kills_itself("experiments.run.fitting:_metrics:2"))
     assert second[0] == -9
     assert first[0] not in (0, 2)
     # Within a minute, as `both_hosts` sees to.

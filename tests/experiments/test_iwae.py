@@ -8,8 +8,11 @@ import pytest
 from absl import flags
 from PIL import Image
 
-from experiments import iwae, iwae_report, rem, review
-from experiments.sweep_report import Ordering, ordering_rows
+from experiments import iwae
+from experiments import iwae_report
+from experiments import rem
+from experiments import review
+from experiments.papers.report import Ordering, ordering_rows
 
 
 def _cells(defined_flags, *arguments):

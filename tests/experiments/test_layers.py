@@ -5,7 +5,7 @@ import json
 import pytest
 
 from experiments import train
-from experiments.settings import Settings
+from experiments.run.settings import Settings
 
 
 def test_sizes_of_layers_from_the_flags():

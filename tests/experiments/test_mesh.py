@@ -34,7 +34,7 @@ def _run(command, *flags):
 def test_replicas_go_on_on_another_mesh(kills_itself, tiny, tmp_path, finished):
     flags = [*tiny, f"--run_dir={tmp_path}", "--num_replicas=2", "--resume"]
     killed = _run(
-        kills_itself("experiments.fitting:_metrics:2"), *flags, "--mesh=data:2,particles:4"
+        kills_itself("experiments.run.fitting:_metrics:2"), *flags, "--mesh=data:2,particles:4"
     )
     assert killed.returncode == -9, killed.stderr
     done = _run([sys.executable, "-m", "experiments.train"], *flags, "--mesh=data:5")

@@ -6,9 +6,10 @@ import inspect
 import numpy as np
 import pytest
 
-from experiments import method_options, methods
-from experiments.method_options import MethodOptions
-from experiments.networks import build_networks, gaussian, sigmoid_belief
+from experiments.run import method_options
+from experiments.run import methods
+from experiments.run.method_options import MethodOptions
+from experiments.run.networks import build_networks, gaussian, sigmoid_belief
 from remjax.data import Dataset
 from remjax.data.binarization import per_epoch, unchanged
 from remjax.errors import InputError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from experiments.presets import (
+from experiments.run.presets import (
     PRESETS,
     iwae_release,
     iwae_release_split,
@@ -15,7 +15,7 @@ from experiments.presets import (
     rounded_burda_schedule,
     unweighted_with_ridge,
 )
-from experiments.settings import Settings
+from experiments.run.settings import Settings
 from remjax.data import Dataset
 from remjax.distributions import DiagonalGaussian
 from remjax.distributions.layers import Layers

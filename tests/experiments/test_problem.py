@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.problem import build, spaced_index
-from experiments.scoring import evaluation_images
-from experiments.settings import Settings
+from experiments.run.problem import build, spaced_index
+from experiments.run.scoring import evaluation_images
+from experiments.run.settings import Settings
 from remjax.types import Batch
 
 

@@ -9,7 +9,10 @@ import pytest
 from absl import flags
 from PIL import Image
 
-from experiments import fitting, rem, rem_report, sweeps
+from experiments import rem
+from experiments import rem_report
+from experiments.papers import sweep
+from experiments.run import fitting
 
 
 def _cells(defined_flags, *arguments):

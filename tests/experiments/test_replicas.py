@@ -7,7 +7,8 @@ import signal
 import numpy as np
 import pytest
 
-from experiments import fitting, train
+from experiments import train
+from experiments.run import fitting
 
 _NAMES = ("test_log_likelihood", "train_log_likelihood", "ess", "kl_to_prior")
 

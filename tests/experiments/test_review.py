@@ -7,9 +7,12 @@ import pytest
 from absl import flags
 from PIL import Image
 
-from experiments import review, review_report, review_scales, sweeps
-from experiments.methods import particles_scored
-from experiments.problem import build
+from experiments import review
+from experiments import review_report
+from experiments import review_scales
+from experiments.papers import sweep
+from experiments.run.methods import particles_scored
+from experiments.run.problem import build
 
 
 def _points(defined_flags, *arguments):

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from experiments import run_directory
-from experiments.files import replacing, to_plain
+from experiments.run import run_directory
+from experiments.output.files import replacing, to_plain
 from remjax.errors import InputError
 
 CONFIG = {"method": "rem_v1", "num_particles": 50, "learning_rate": 1e-3, "data_dir": None}
@@ -143,7 +143,7 @@ def test_other_files_are_left_alone(tmp_path):
 def test_one_process_at_a_time_and_a_kill_frees_the_directory(tmp_path):
     script = """
         import sys, time
-        from experiments import run_directory
+        from experiments.run import run_directory
         run = run_directory.start(sys.argv[1], {"method": "rem_v1"})
         print("ready", flush=True)
         time.sleep(60)
@@ -163,7 +163,7 @@ def test_full_disk_is_one_line_and_spoils_nothing(tmp_path):
     # A limit on the size of files stands in for the disk: it fails in the same system call.
     script = """
         import resource, sys
-        from experiments import run_directory
+        from experiments.run import run_directory
         with run_directory.start(sys.argv[1], {"method": "rem_v1"}) as run:
             run.log({"epoch": 1, "ess": 2.0})
             run.update_result({"seconds": 1})

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from experiments.stopping import stop_on_signal
+from experiments.run.stopping import stop_on_signal
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])

@@ -1,6 +1,6 @@
 """Tables are Markdown that lines up as plain text too."""
 
-from experiments.tables import markdown, shown, upright
+from experiments.output.tables import markdown, shown, upright
 
 
 def test_markdown():

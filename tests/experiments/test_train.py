@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from experiments import fitting, runs, train
+from experiments import train
+from experiments.run import fitting
+from experiments.run import runs
 from remjax.training import checkpoints
 
 _ROOT = Path(__file__).parents[2]
@@ -96,7 +98,7 @@ def test_killed_run_comes_to_the_same_bits(
     arguments = [*tiny, f"--run_dir={tmp_path}", "--resume"]
     steps = []
     for moment in (
-        "experiments.fitting:initial_state:1",  # the run has begun, no update is made
+        "experiments.run.fitting:initial_state:1",  # the run has begun, no update is made
         "remjax.checkpoints:save:2",  # the metrics of epoch 2 are written, its checkpoint is not
         "remjax.checkpoints:_bring_to_disk:1",  # in the middle of that checkpoint
     ):
