@@ -175,9 +175,10 @@ def _cell(
         "trained as": trained_as,
         "k": k,
     }
-    sizes = LAYERS[2 if layers == 2 else 1]
-    sizes = sizes | {"latent_size": "2"} if layers == "two latents" else {}
-    return Cell(place, _name(place), settings, row, {**stated, **sizes})
+    stated = {**stated, **LAYERS[2 if layers == 2 else 1]}
+    if layers == "two latents":
+        stated["latent_size"] = "2"
+    return Cell(place, _name(place), settings, row, stated)
 
 
 def _name(place: Place) -> str:

@@ -17,7 +17,7 @@ _ERRORS = {
     "± seeds": "± seeds: standard error over the seeds, which share the images",
     "± images": "± images: standard error over the images, of one seed",
 }
-_BRACKETS = "the remarks give our setting, and the paper's in brackets"
+_BRACKETS = "in the remarks our setting stands first, the paper's in brackets"
 
 
 def write_report(protocol: Protocol, root: Path, outcomes: Sequence[Outcome]) -> str:

@@ -142,7 +142,8 @@ def claims(places: Sequence[Place]) -> Iterator[Claim]:
         return sorted(int(place[2]) for place in places if place[:2] == (figure, line))
 
     def claim(text: str, better: Place, worse: Place, **options: Any) -> Claim:
-        where = f"figure {better[0]}".replace("_", " ")
+        figure, _, value = better
+        where = f"figure 11 fair, {value}" if "fair" in figure else f"figure {figure}"
         return Claim(text, where, better, worse, **options)
 
     def ends(figure: str, line: str, text: str, *, equal: bool = False) -> Iterator[Claim]:
