@@ -18,8 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments.run import command_line
+from experiments.output.tables import markdown
 from experiments.pictures.comparisons import method_comparison
+from experiments.run import command_line
 from experiments.run.methods import (
     COVARIANCES,
     SCHEDULES,
@@ -29,7 +30,6 @@ from experiments.run.methods import (
     particles_scored,
 )
 from experiments.run.networks import build_networks
-from experiments.output.tables import markdown
 from remjax.data import load
 from remjax.data.binarization import fixed, per_minibatch
 from remjax.evaluation.latents import latent_use

@@ -33,10 +33,10 @@ from benchmarks import networks as shared_networks
 from benchmarks.gradient_pictures import draw, draw_keep
 from benchmarks.machine import machine
 from benchmarks.measure import median
-from experiments.run import command_line
 from experiments.output.files import replacing, writing
-from experiments.run.methods import METHODS, MODELS, accepts, build_estimator, look_up
 from experiments.output.tables import markdown
+from experiments.run import command_line
+from experiments.run.methods import METHODS, MODELS, accepts, build_estimator, look_up
 from remjax.data import Dataset, load
 from remjax.data.binarization import fixed, per_minibatch
 from remjax.errors import InputError

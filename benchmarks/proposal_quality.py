@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 from absl import flags
 
+from experiments.output.tables import markdown
 from experiments.run import command_line
+from experiments.run.initial_state import initial_state
 from experiments.run.methods import COVARIANCES
 from experiments.run.problem import Problem, build
 from experiments.run.run_directory import reopen
 from experiments.run.scoring import evaluation_images
 from experiments.run.settings import Settings
-from experiments.run.initial_state import initial_state
-from experiments.output.tables import markdown
 from remjax.errors import InputError
 from remjax.methods.draws import Draws
 from remjax.particles.matching import Covariance

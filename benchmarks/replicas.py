@@ -16,9 +16,9 @@ from absl import flags
 
 from benchmarks.machine import machine
 from benchmarks.measure import write_rows
+from experiments.output.tables import markdown
 from experiments.run import command_line
 from experiments.run.methods import build_estimator
-from experiments.output.tables import markdown
 from remjax.models.gaussian import bernoulli_likelihood, gaussian_model, gaussian_recognition
 from remjax.training.optimizers import adam
 from remjax.training.replicas import replicas_in_flight, stack_replicas, train_replicas

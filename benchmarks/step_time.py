@@ -16,9 +16,9 @@ from absl import flags
 
 from benchmarks import one_shot
 from benchmarks.measure import Program, compile_program, median_ratio, time_interleaved
+from experiments.output.tables import markdown
 from experiments.run import command_line
 from experiments.run.methods import accepts, build_estimator
-from experiments.output.tables import markdown
 from remjax.models.gaussian import (
     bernoulli_likelihood,
     gaussian_model,

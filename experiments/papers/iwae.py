@@ -168,7 +168,7 @@ def _cell(
     if plan.preset == "iwae_release" and dataset not in SPLITS_OF_IWAE:
         chosen["split"] = "published"
     settings = plan.settings(stages.rpartition(" ")[2], plan.scale.settings, chosen)
-    trained_as = "vae = iwae" if k == 1 and stages == "vae" else stages
+    trained_as = "vae = iwae" if k == 1 and stages == "vae" else stages.replace(", then", " →")
     row = {
         "data set": dataset,
         "latents": settings.latent_size.replace(",", "+"),

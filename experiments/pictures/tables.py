@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from experiments.output.tables import bullets
 from experiments.pictures.drawing import PathLike, drawing
 
-# Inches: the width of a character, the height of a line, the space between columns.
-_LETTER, _LEADING, _GAP = 0.095, 0.3, 0.35
+# Inches: the width of a character, of a bold one, the height of a line, the space between columns.
+_LETTER, _BOLD_LETTER, _LEADING, _GAP = 0.095, 0.11, 0.3, 0.35
 # The same of the text below the table, and its size in points.
 _SMALL_LETTER, _SMALL_LEADING, _SMALL_FONT = 0.07, 0.19, 9
 # A narrow table with notes is at least so wide, in inches.
@@ -33,9 +33,12 @@ def table_picture(
       title: Stands above the table.
     """
     columns = list(zip(header, *rows, strict=True))
-    widths = [_GAP + _LETTER * max(map(len, column)) for column in columns]
+    widths = [
+        _GAP + max(_BOLD_LETTER * len(name), *(_LETTER * len(cell) for cell in cells))
+        for name, *cells in columns
+    ]
     table_width = sum(widths)
-    width = max(table_width, _GAP + _LETTER * len(title or ""), _NOTES_WIDTH if notes else 0)
+    width = max(table_width, _GAP + _BOLD_LETTER * len(title or ""), _NOTES_WIDTH if notes else 0)
     text = bullets(notes, int((width - _GAP) / _SMALL_LETTER)).splitlines()
     lines = len(rows) + 1 + (1 if title else 0)
     height = _LEADING * (lines + 1) + _SMALL_LEADING * len(text)

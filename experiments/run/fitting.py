@@ -23,7 +23,7 @@ from remjax.training import checkpoints
 from remjax.training.replicas import replicas_in_flight, train_replicas
 from remjax.training.steps import TrainState, make_epoch, metric_means
 
-# A compiled call lasts about this long: signals, the bar and the clock are seen between calls.
+# A compiled call lasts about this long. Between calls, signals are handled and the bar moves.
 _SECONDS_PER_CALL = 1.0
 # A checkpoint within an epoch, for epochs that last hours.
 _SECONDS_PER_CHECKPOINT = 300.0
@@ -53,7 +53,7 @@ def fit(
         run: its directory; None on every host but the first.
         stop: any host may ask for it.
         evaluate: for the test images during training, where the settings ask for it.
-        write_line: what becomes of the line about each epoch.
+        write_line: prints the line about each epoch.
         bars: makes the bar over the updates.
 
     Raises:
@@ -87,20 +87,13 @@ def fit(
             images = clock.steps_per_second * settings.batch_size * settings.num_replicas
             bar.set_postfix_str(f"{images:,.0f} images/s", refresh=False)
             # The hosts' clocks differ: that of the first one counts for all.
-            said = gather(clock.steps_per_call, bool(stop), clock.checkpoint_is_due)
-            steps_per_call, stopping, due = int(said[0, 0]), said[:, 1].any(), bool(said[0, 2])
+            answers = gather(clock.steps_per_call, bool(stop), clock.checkpoint_is_due)
+            steps_per_call, due = int(answers[0, 0]), bool(answers[0, 2])
+            stopping = answers[:, 1].any()
             if step % steps_per_epoch == 0:
-                epoch = step // steps_per_epoch
-                metrics = _metrics(state, settings) | {
-                    "epoch": epoch,
-                    "step": step,
-                    "seconds": clock.seconds,
-                    "images_per_second": images,
-                }
-                if settings.eval_every and epoch % settings.eval_every == 0:
-                    replicas = [one.params for one in each_replica(state, settings)]
-                    metrics |= test_metrics(problem, settings, evaluate, replicas)
+                metrics = _epoch_metrics(problem, settings, evaluate, state)
                 if run is not None:
+                    metrics |= {"seconds": clock.seconds, "images_per_second": images}
                     run.log(metrics)
                     write_line(_line(metrics, settings.epochs))
             if step % steps_per_epoch == 0 or stopping or due:
@@ -150,6 +143,19 @@ def _save(run: RunDirectory, step: int, state: TrainState, seconds: float) -> No
     checkpoints.save(run.checkpoints, step, state)
 
 
+def _epoch_metrics(
+    problem: Problem, settings: Settings, evaluate: Evaluate, state: TrainState
+) -> dict[str, Any]:
+    """The metrics of an epoch that are not the clock's."""
+    step = int(state.step)
+    epoch = step // problem.steps_per_epoch
+    metrics = _metrics(state, settings) | {"epoch": epoch, "step": step}
+    if settings.eval_every and epoch % settings.eval_every == 0:
+        replicas = [one.params for one in each_replica(state, settings)]
+        metrics |= test_metrics(problem, settings, evaluate, replicas)
+    return metrics
+
+
 def _metrics(state: TrainState, settings: Settings) -> dict[str, float]:
     """The metrics of an epoch; of replicas, their means and standard deviations."""
     states = each_replica(state, settings)
@@ -187,7 +193,7 @@ class _Clock:
 
     @property
     def checkpoint_is_due(self) -> bool:
-        """Whether a checkpoint within the epoch is worth its while."""
+        """Whether it is time for a checkpoint within the epoch."""
         return time.perf_counter() - self._saved > _SECONDS_PER_CHECKPOINT
 
     def checkpoint_saved(self) -> None:

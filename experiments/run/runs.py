@@ -27,13 +27,13 @@ def run_to_result(
     write_line: Callable[[str], None] = tqdm.write,
     bars: Bars = progress_bar,
 ) -> dict[str, Any]:
-    """Train (on), evaluate, draw and write result.json; a run that has a result is left as it is.
+    """Train, evaluate, draw and write result.json; a run that has a result is left as it is.
 
     Args:
         settings: of the run.
         run: its directory; None on every host but the first.
         stop: any host may ask for it.
-        write_line: what becomes of the line about each epoch; by default it is printed.
+        write_line: prints the line about each epoch.
         bars: makes the bars over the updates and over the images that are evaluated.
 
     Returns:
@@ -66,6 +66,14 @@ def run_to_result(
     if run is None:
         return {}
     draw_run(problem, settings, params[0], run)
+    run.update_result(_result(settings, problem, run, each))
+    return run.result()
+
+
+def _result(
+    settings: Settings, problem: Problem, run: RunDirectory, each: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What result.json holds of a run, from the figures of each seed."""
     figures = each[0]
     if len(each) > 1:
         seeds = [{"seed": settings.seed + number} for number in range(len(each))]
@@ -76,7 +84,7 @@ def run_to_result(
         raise InputError(f"{run.path}/metrics.jsonl is gone: restore the file, or train again")
     last = metrics[-1]
     names = ("method", "dataset", "epochs", "num_particles", "seed", "num_replicas")
-    run.update_result(
+    return (
         {name: getattr(settings, name) for name in names}
         | {"source": problem.dataset.source}
         | figures
@@ -86,7 +94,6 @@ def run_to_result(
             "steps_per_second": last["step"] / last["seconds"],
         }
     )
-    return run.result()
 
 
 def _require_same_data(run: RunDirectory | None, problem: Problem) -> None:

@@ -6,8 +6,7 @@ import inspect
 import numpy as np
 import pytest
 
-from experiments.run import method_options
-from experiments.run import methods
+from experiments.run import method_options, methods
 from experiments.run.method_options import MethodOptions
 from experiments.run.networks import build_networks, gaussian, sigmoid_belief
 from remjax.data import Dataset

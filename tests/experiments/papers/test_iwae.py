@@ -5,24 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from absl import flags
 from PIL import Image
 
-from experiments import iwae
-from experiments import iwae_report
-from experiments import rem
-from experiments import review
-from experiments.papers.report import Ordering, ordering_rows
+from experiments import iwae as command
+from experiments import rem, review
+from experiments.papers import iwae
+from experiments.papers.claims import verdict
+from experiments.papers.protocol import Claim, Plan
 
 
-def _cells(defined_flags, *arguments):
-    with defined_flags(iwae):
-        flags.FLAGS(["iwae", *arguments])
-        return dict(iwae.cells(Path("DIR"), iwae.SCALES[flags.FLAGS.scale]))
+def _cells(scale, preset="iwae_paper"):
+    plan = Plan(Path("DIR"), iwae.SCALES[scale], preset)
+    return {cell.name: cell.settings for cell in iwae.cells(plan)}
 
 
-def test_full_scale_is_the_paper(defined_flags):
-    cells = _cells(defined_flags, "--scale=full")
+def test_full_scale_is_the_paper():
+    cells = _cells("full")
     assert len(cells) == 3 * 2 * 5 + 2 + 3
     for name, cell in cells.items():
         assert (cell.batch_size, cell.eval_num_particles, cell.eval_size) == (20, 5000, 0)
@@ -42,8 +40,8 @@ def test_full_scale_is_the_paper(defined_flags):
     assert list(cells).index("mnist-1-iwae-k50") < list(cells).index("mnist-iwae-then-vae")
 
 
-def test_release_is_the_code(defined_flags):
-    cells = _cells(defined_flags, "--scale=full", "--preset=iwae_release")
+def test_release_is_the_code():
+    cells = _cells("full", "iwae_release")
     for cell in cells.values():
         assert (cell.adam_b1, cell.adam_initial_nu, cell.epsilon_hat) == (0.99, 0.0025, True)
         assert (cell.split, cell.order, cell.eval_activity) == (
@@ -52,22 +50,19 @@ def test_release_is_the_code(defined_flags):
             "iwae_release",
         )
     assert cells["mnist-1-vae-k1"].schedule == "burda_rounded"
-    smoke = _cells(defined_flags, "--scale=smoke", "--preset=iwae_release")
+    smoke = _cells("smoke", "iwae_release")
     assert {cell.split for cell in smoke.values()} == {"published"}
 
 
-def test_figures_of_the_paper_are_those_of_its_cells(defined_flags):
-    tabled = [
-        (cell.dataset, len(cell.latent_sizes), cell.method, cell.num_particles)
-        for cell in _cells(defined_flags, "--scale=full").values()
-        if cell.init_from is None and cell.latent_size != "2"
-    ]
-    assert sorted(tabled) == sorted(iwae_report.PAPER)
+def test_figures_of_the_paper_are_those_of_its_cells():
+    cells = iwae.cells(Plan(Path("DIR"), iwae.SCALES["full"], "iwae_paper"))
+    tabled = [cell.place for cell in cells if cell.place[1] != "two latents"]
+    assert sorted(tabled) == sorted(iwae.FIGURES)
     # The first and the last row of Table 1, the last of Table 3 (Burda et al. 2015).
-    assert iwae_report.PAPER["mnist", 1, "vae", 1] == (86.76, "19")
-    assert iwae_report.PAPER["mnist", 2, "iwae", 50] == (82.90, "26+7")
-    assert iwae_report.PAPER["omniglot", 2, "iwae", 50] == (103.38, "44+7")
-    assert iwae_report.PAPER["binarized_mnist", 2, "vae", 50] == (87.86, "17+6")
+    assert iwae.FIGURES["mnist", 1, "vae", 1] == (86.76, "19")
+    assert iwae.FIGURES["mnist", 2, "iwae", 50] == (82.90, "26+7")
+    assert iwae.FIGURES["omniglot", 2, "iwae", 50] == (103.38, "44+7")
+    assert iwae.FIGURES["binarized_mnist", 2, "vae", 50] == (87.86, "17+6")
 
 
 def _of_seeds(*values):
@@ -75,7 +70,7 @@ def _of_seeds(*values):
 
 
 @pytest.mark.parametrize(
-    ("better", "equal", "verdict"),
+    ("better", "equal", "expected"),
     [
         ((-80.0, -81.0), False, "holds"),
         ((-84.0, -85.1), False, "fails"),
@@ -85,20 +80,21 @@ def _of_seeds(*values):
         ((-80.0,), False, "unclear"),
     ],
 )
-def test_orderings_are_told_over_paired_seeds(better, equal, verdict):
-    claim = Ordering("claim", "where", _of_seeds(*better), _of_seeds(-82.0, -83.1), equal)
-    (row,) = ordering_rows([claim])
-    assert row["verdict"] == verdict
+def test_claims_are_judged_over_paired_seeds(better, equal, expected):
+    claim = Claim("claim", "where", ("better",), ("worse",), equal)
+    results = {("better",): _of_seeds(*better), ("worse",): _of_seeds(-82.0, -83.1)}
+    row, count = verdict(claim, results)
+    assert (row["verdict"], count) == (expected, len(better))
     pairs = np.array(better) - np.array([-82.0, -83.1])[: len(better)]
-    assert row["gain (nats)"] == pytest.approx(pairs.mean())
+    assert row["gain"] == pytest.approx(pairs.mean())
     if len(better) > 1:
-        assert row["stderr seeds"] == pytest.approx(np.std(pairs, ddof=1) / 2**0.5)
+        assert row["± seeds"] == pytest.approx(np.std(pairs, ddof=1) / 2**0.5)
 
 
 @pytest.fixture(scope="module")
 def swept(run_binary, tmp_path_factory):
     path = tmp_path_factory.mktemp("iwae") / "sweep"
-    done = run_binary(iwae, "--scale=smoke", f"--run_dir={path}")
+    done = run_binary(command, "--scale=smoke", f"--run_dir={path}")
     assert (done.code, done.stderr) == (0, "")
     return path, done.stdout
 
@@ -107,35 +103,44 @@ def _result(path, cell):
     return json.loads((path / "cells" / cell / "result.json").read_text())
 
 
+def _rows(path):
+    """The rows of a table, and its notes in one line."""
+    _, _, header, _, *lines = path.read_text().splitlines()
+    assert max(map(len, lines)) <= 110
+    columns = [name.strip() for name in header.split("|")[1:-1]]
+    rows = [line for line in lines if line.startswith("|")]
+    cells = [map(str.strip, row.split("|")[1:-1]) for row in rows]
+    notes = " ".join(" ".join(lines[len(rows) :]).split())
+    return [dict(zip(columns, row, strict=True)) for row in cells], notes
+
+
 def test_report_has_every_cell(swept):
-    path, told = swept
-    pictures = ("activity", "orderings", "posteriors", "samples", "table")
-    for name in pictures:
+    path, printed = swept
+    for name in ("active_latents", "activity", "orderings", "posteriors", "samples", "table"):
         with Image.open(path / f"{name}.png") as image:
             assert min(image.size) > 150
-    header, _, *rows = (path / "table.md").read_text().splitlines()
-    columns = [name.strip() for name in header.split("|")[1:-1]]
-    table = [dict(zip(columns, map(str.strip, row.split("|")[1:-1]), strict=True)) for row in rows]
-    assert [row["trained as"] for row in table] == [
-        "vae = iwae",
-        "iwae",
-        "iwae",
-        "vae, then iwae",
-        "iwae, then vae",
-        "iwae",
+    table, notes = _rows(path / "table.md")
+    assert [(row["latents"], row["trained as"]) for row in table] == [
+        ("5", "vae = iwae"),
+        ("5", "iwae"),
+        ("6+3", "iwae"),
+        ("5", "vae → iwae"),
+        ("5", "iwae → vae"),
+        ("2", "iwae"),
     ]
-    assert [row["table"] for row in table] == ["1"] * 3 + ["2"] * 2 + ["two latents"]
     result = _result(path, "digits-2-iwae-k5")
     assert table[2]["ours"] == f"{-result['test_log_likelihood']:.2f}"
     spread = np.std([one["test_log_likelihood"] for one in result["replicas"]], ddof=1)
-    assert table[2]["stderr seeds"] == f"{spread / 2**0.5:.2f}"
-    assert table[2]["active, ours"].count("+") == 1
-    assert "epochs 4 (3280)" in table[0]["what differs in the setting"]
-    assert "epochs 3 (2187)" in table[3]["what differs in the setting"]
-    claims = (path / "orderings.md").read_text()
-    assert "iwae: k=5 above k=1" in claims
-    assert "vae after iwae lowers" in claims
-    assert rows[0][:60] in told
+    assert table[2]["± seeds"] == f"{spread / 2**0.5:.2f}"
+    first, stage = table[0]["note"].split(", ")[0], table[3]["note"].split(", ")
+    assert f"- {first}: epochs 4 (3280)" in notes
+    assert any(f"- {letter}: epochs 3 (2187)" in notes for letter in stage)
+    active, _ = _rows(path / "active_latents.md")
+    assert active[2]["ours"].count("+") == 1
+    claims, notes = _rows(path / "orderings.md")
+    assert {"iwae: k=5 above k=1", "vae after iwae lowers"} <= {row["claim"] for row in claims}
+    assert "all rows: 2 seeds" in notes
+    assert (path / "table.md").read_text() in printed
 
 
 def test_continued_run_begins_where_the_other_ended(swept):
@@ -153,10 +158,10 @@ def _files(path):
 
 
 def test_finished_cells_are_left_as_they_are(swept, run_binary):
-    path, told = swept
+    path, printed = swept
     before = _files(path / "cells")
-    done = run_binary(iwae, "--scale=smoke", f"--run_dir={path}")
-    assert (done.code, done.stdout) == (0, told)
+    done = run_binary(command, "--scale=smoke", f"--run_dir={path}")
+    assert (done.code, done.stdout) == (0, printed)
     assert _files(path / "cells") == before
 
 
@@ -178,7 +183,7 @@ def test_folder_of_another_sweep_is_refused(swept, run_binary, binary):
     ],
 )
 def test_bad_input(run_binary, tmp_path, arguments, words):
-    done = run_binary(iwae, "--scale=smoke", f"--run_dir={tmp_path}/new", *arguments)
+    done = run_binary(command, "--scale=smoke", f"--run_dir={tmp_path}/new", *arguments)
     assert (done.code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert words in done.stderr
     assert not (tmp_path / "new").exists()

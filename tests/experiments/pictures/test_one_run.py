@@ -8,7 +8,7 @@ import pytest
 from matplotlib import _pylab_helpers
 from PIL import Image
 
-from experiments import pictures
+from experiments.pictures import one_run
 from remjax.errors import InputError
 
 IMAGES = np.random.default_rng(0).random((7, 8, 6))
@@ -46,7 +46,7 @@ def _pixels(path):
 
 
 def test_grid_shows_every_pixel_of_every_image(path):
-    pictures.image_grid(path, IMAGES, columns=4)
+    one_run.image_grid(path, IMAGES, columns=4)
     pixels = _pixels(path)
     scale = 12
     assert pixels.shape == (scale * (2 * 9 + 1), scale * (4 * 7 + 1))
@@ -58,12 +58,12 @@ def test_grid_shows_every_pixel_of_every_image(path):
 
 
 def test_grid_cuts_brightness_and_takes_one_image_with_a_title(path):
-    pictures.image_grid(path, np.array([[[-3.0, 2.0]]]), title="A title wider than the image")
+    one_run.image_grid(path, np.array([[[-3.0, 2.0]]]), title="A title wider than the image")
     assert _pixels(path).shape[1] > 300
 
 
 def test_reconstructions_put_each_mean_below_its_image(path):
-    pictures.reconstructions(path, np.zeros((12, 8, 8)), np.full((12, 8, 8), 0.8))
+    one_run.reconstructions(path, np.zeros((12, 8, 8)), np.full((12, 8, 8), 0.8))
     pixels = _pixels(path)
     assert (np.abs(pixels - 0.8) < 0.01).sum() == 12 * (8 * 10) ** 2
 
@@ -71,19 +71,19 @@ def test_reconstructions_put_each_mean_below_its_image(path):
 @pytest.mark.parametrize("epochs", [0, 1, 3, 24])
 def test_curves(path, epochs):
     metrics = METRICS[:epochs]
-    pictures.learning_curves(path, metrics, title="rem_v1 on digits")
+    one_run.learning_curves(path, metrics, title="rem_v1 on digits")
     assert _pixels(path).shape == (630, 1500)
-    pictures.ess_over_time(path, metrics, num_particles=50)
-    pictures.ess_over_time(path, metrics)
+    one_run.ess_over_time(path, metrics, num_particles=50)
+    one_run.ess_over_time(path, metrics)
     assert _pixels(path).shape == (630, 975)
 
 
 def test_curves_leave_out_what_is_not_there(path):
     holes = [{"epoch": 1, "seconds": 1.0, "ess": None, "log_evidence": math.nan}] * 9
-    pictures.learning_curves(path, holes)
-    pictures.ess_over_time(path, holes)
+    one_run.learning_curves(path, holes)
+    one_run.ess_over_time(path, holes)
 
 
 def test_place_that_cannot_be_written_is_one_line(tmp_path):
     with pytest.raises(InputError, match=r"cannot write .*picture.png: No such file or directory"):
-        pictures.image_grid(tmp_path / "missing" / "picture.png", IMAGES)
+        one_run.image_grid(tmp_path / "missing" / "picture.png", IMAGES)

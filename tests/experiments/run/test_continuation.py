@@ -11,10 +11,10 @@ import pytest
 
 from experiments import train
 from experiments.run.continuation import continued
+from experiments.run.initial_state import initial_state
 from experiments.run.optimizers import OPTIMIZERS
 from experiments.run.problem import build
 from experiments.run.settings import Settings
-from experiments.run.initial_state import initial_state
 from remjax.training import checkpoints
 from remjax.types import Params
 

@@ -13,13 +13,13 @@ import pytest
 
 from experiments import train
 from experiments.run import hosts
+from experiments.run.initial_state import initial_state
 from experiments.run.problem import build
 from experiments.run.settings import Settings
-from experiments.run.initial_state import initial_state
 from remjax.errors import InputError
 from remjax.training import checkpoints
 
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 _TRAIN = [sys.executable, "-m", "experiments.train"]
 
 

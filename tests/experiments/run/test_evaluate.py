@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from experiments import evaluate
-from experiments import train
+from experiments import evaluate, train
+from experiments.run import evaluation
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_stopped_evaluation_adds_nothing(run_binary, run, monkeypatch):
         os.kill(os.getpid(), signal.SIGTERM)
         check()
 
-    monkeypatch.setattr(evaluate, "score", stopped_score)
+    monkeypatch.setattr(evaluation, "score", stopped_score)
     before = _result(run)
     done = run_binary(evaluate, f"--run_dir={run}")
     assert done.code == 0

@@ -32,13 +32,3 @@ def test_kl_against_particles(path):
     curves = {f"method {number}": {10: 20.0 + number} for number in range(9)}
     comparisons.kl_against_particles(path, curves | {"rem_v1": {1000: 24.0, 10: 22.0}})
     _height(path)
-
-
-def test_table(path):
-    row = ["rem_v1", "87.91"]
-    comparisons.table_picture(path, ["method", "paper"], [row], title="Table 2")
-    with_title = _height(path)
-    comparisons.table_picture(path, ["method", "paper"], [row, row])
-    assert _height(path) == with_title
-    with pytest.raises(ValueError, match="zip"):
-        comparisons.table_picture(path, ["method", "paper"], [["rem_v1"]])

@@ -13,11 +13,10 @@ import pytest
 from PIL import Image
 
 from experiments import train
-from experiments.run import fitting
-from experiments.run import runs
+from experiments.run import fitting, runs, training
 from remjax.training import checkpoints
 
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 
 
 def _result(path):
@@ -73,14 +72,14 @@ def test_run_that_is_done_is_told_again_and_not_touched(finished, run_binary, ti
 
 def test_resume_needs_no_flag_again(finished, run_binary, monkeypatch):
     config = json.loads((finished / "config.json").read_text())
-    monkeypatch.setattr(train, "run_to_result", lambda settings, run, stop: run.config())
+    monkeypatch.setattr(training, "run_to_result", lambda settings, run, stop: run.config())
     done = run_binary(train, f"--run_dir={finished}", "--resume", "--num_particles=4")
     assert (done.code, done.stderr) == (0, "")
     assert json.loads((finished / "config.json").read_text()) == config
 
 
 def test_preset_leaves_out_what_the_method_has_not(run_binary, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "run_to_result", lambda settings, run, stop: run.config())
+    monkeypatch.setattr(training, "run_to_result", lambda settings, run, stop: run.config())
     for method, covariance in (("iwae", None), ("rem_v2", "unweighted_with_ridge")):
         path = tmp_path / method
         arguments = (f"--method={method}", "--preset=rem_release", "--epochs=7")
@@ -99,8 +98,9 @@ def test_killed_run_comes_to_the_same_bits(
     steps = []
     for moment in (
         "experiments.run.fitting:initial_state:1",  # the run has begun, no update is made
-        "remjax.checkpoints:save:2",  # the metrics of epoch 2 are written, its checkpoint is not
-        "remjax.checkpoints:_bring_to_disk:1",  # in the middle of that checkpoint
+        # The metrics of epoch 2 are written, its checkpoint is not.
+        "remjax.training.checkpoints:save:2",
+        "remjax.training.checkpoints:_bring_to_disk:1",  # in the middle of that checkpoint
     ):
         command = [*kills_itself(moment), *arguments]
         done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True)
@@ -170,7 +170,7 @@ def test_second_ctrl_c_is_one_line(run_binary, tiny, tmp_path, monkeypatch):
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(train, "run_to_result", interrupted)
+    monkeypatch.setattr(training, "run_to_result", interrupted)
     done = run_binary(train, *tiny, f"--run_dir={tmp_path}")
     assert (done.code, done.stderr) == (130, "interrupted\n")
 

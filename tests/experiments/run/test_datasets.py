@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from experiments import evaluate
-from experiments import train
+from experiments import evaluate, train
 
 FLAGS = (
     "--train_size=100", "--batch_size=50", "--epochs=1", "--num_particles=4", "--hidden_size=4",

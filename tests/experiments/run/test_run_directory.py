@@ -15,11 +15,10 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from experiments.run import run_directory
-from experiments.output.files import replacing, to_plain
 from remjax.errors import InputError
 
 CONFIG = {"method": "rem_v1", "num_particles": 50, "learning_rate": 1e-3, "data_dir": None}
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 
 
 def test_clock_of_a_stop_within_an_epoch(tmp_path):
@@ -210,25 +209,3 @@ def test_damaged_files_are_named(tmp_path):
     (tmp_path / "config.json").write_text('{"method"')
     with pytest.raises(InputError, match=r"cannot read .*config.json"):
         run_directory.start(tmp_path, CONFIG, resume=True)
-
-
-def test_error_while_writing_leaves_the_file_as_it_was(tmp_path):
-    path = tmp_path / "result.json"
-    path.write_text("old")
-
-    def write_half():
-        with replacing(path) as temporary:
-            temporary.write_text("new")
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        write_half()
-    assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["result.json"]
-
-
-def test_plain_values():
-    value = {1: (np.float64(2), jnp.bfloat16(0.5), np.bool_(True)), "x": np.array([1.0, math.nan])}
-    assert to_plain(value) == {"1": [2.0, 0.5, True], "x": [1.0, None]}
-    with pytest.raises(TypeError, match="JSON cannot hold"):
-        to_plain({"x": object()})

@@ -10,11 +10,11 @@ import jax
 import pytest
 from absl import flags
 
-from experiments import rem
-from experiments import train
+from experiments import rem, train
+from experiments.run import training
 from remjax.errors import InputError
 
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 # An idx file of 60,000 images of 28x28 begins so.
 _IDX_HEADER = bytes.fromhex("00000803 0000ea60 0000001c 0000001c")
 
@@ -248,7 +248,7 @@ def test_errors_that_a_user_can_mend(run_binary, tiny, tmp_path, monkeypatch, er
     def fail(settings):
         raise error
 
-    monkeypatch.setattr(train, "build", fail)
+    monkeypatch.setattr(training, "build", fail)
     done = run_binary(train, *tiny, f"--run_dir={tmp_path}/run")
     assert (done.code, done.stdout, done.stderr.count("\n")) == (code, "", 1)
     assert done.stderr.startswith(words)
@@ -258,6 +258,6 @@ def test_errors_of_the_program_keep_their_traceback(run_binary, tiny, tmp_path, 
     def fail(settings):
         raise jax.errors.JaxRuntimeError("INTERNAL: a bug")
 
-    monkeypatch.setattr(train, "build", fail)
+    monkeypatch.setattr(training, "build", fail)
     with pytest.raises(jax.errors.JaxRuntimeError, match="a bug"):
         run_binary(train, *tiny, f"--run_dir={tmp_path}/run")
