@@ -1,8 +1,8 @@
 """Sigmoid belief networks so small that everything can be summed over, and what is then exact.
 
 A configuration is a value of all latents; a draw of K particles is a tuple of configurations. An
-`Assigned` law gives the particles that it is told to, so that an estimator, unchanged, can be run
-on every tuple in turn and its expected gradient is a finite sum.
+`Assigned` distribution gives the particles that were assigned to it, so that an estimator,
+unchanged, can be run on every tuple in turn and its expected gradient is a finite sum.
 """
 
 import dataclasses
@@ -53,7 +53,7 @@ class Assigned(Layers):
 
 
 class SigmoidBelief:
-    """A network of these layers with generic parameters, all its configurations and their laws.
+    """A network of these layers with generic parameters, its configurations, their distributions.
 
     Attributes:
         model: p_theta(x, z), of three pixels.

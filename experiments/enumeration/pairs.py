@@ -30,8 +30,8 @@ def cases() -> list[Case]:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class _Told(Bernoulli):
-    """Bits that are told: those of a draw, and of a pair (1, 0), alike, or (0, 1)."""
+class _AssignedBits(Bernoulli):
+    """Bits with assigned values: those of a draw, and of a pair (1, 0), alike, or (0, 1)."""
 
     drawn: Array
     pair: Array
@@ -58,7 +58,7 @@ def _of_one_layer(net: SigmoidBelief, params: Params) -> Draws:
     def on_pair(pair: Array) -> Params:
         def distribution(eta: PyTree, x: Array) -> Layers:
             first = net.recognition.distribution(eta, x).first
-            return Layers(_Told(first.logits, jnp.zeros(2), pair), ())
+            return Layers(_AssignedBits(first.logits, jnp.zeros(2), pair), ())
 
         recognition = Recognition(net.recognition.init, distribution)
         return gradient_of(disarm(net.model, recognition, num_particles=2), params)
@@ -85,10 +85,10 @@ def _of_two_layers(net: SigmoidBelief, params: Params) -> Draws:
         def distribution(eta: PyTree, x: Array) -> Layers:
             real = net.recognition.distribution(eta, x)
 
-            def conditional(make: Partial, z: Array) -> _Told:
-                return _Told(make(z).logits, above[number(z)][None], of_second[None])
+            def conditional(make: Partial, z: Array) -> _AssignedBits:
+                return _AssignedBits(make(z).logits, above[number(z)][None], of_second[None])
 
-            first = _Told(real.first.logits, below, of_first)
+            first = _AssignedBits(real.first.logits, below, of_first)
             return Layers(first, (Partial(conditional, real.conditionals[0]),))
 
         recognition = Recognition(net.recognition.init, distribution)

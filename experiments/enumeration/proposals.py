@@ -39,13 +39,13 @@ def cases() -> list[Case]:
     made of.
     """
     defensive, bits, shrunk = from_defensive(_DEFENCE), from_bernoulli, from_shrunk_bernoulli
-    name, told = "rem_v1_bernoulli", "(hyperproposal=from_shrunk_bernoulli)"
+    name, suffix = "rem_v1_bernoulli", "(hyperproposal=from_shrunk_bernoulli)"
     return [
         _case(name, count, layers, theta, proposal, hyperproposal, log_proposal)
         for name, theta, proposal, hyperproposal, log_proposal in (
             ("rws_defensive", BOUND, from_r, defensive, _log_defensive),
             (name, BOUND, from_r, bits, _log_matched),
-            (name + told, BOUND, from_r, shrunk, _log_shrunk),
+            (name + suffix, BOUND, from_r, shrunk, _log_shrunk),
             ("rem_v2_bernoulli", None, bits, bits, _log_matched),
         )
         for count, layers in ((1, TWO_LAYERS), (2, TWO_LAYERS), (3, ONE_LAYER))
@@ -53,16 +53,16 @@ def cases() -> list[Case]:
 
 
 class _Assigned(Distribution):
-    """Any law, whose particle k is the one assigned to it, weighted by the law as ever."""
+    """Any distribution, whose particle k is assigned to it and has its ordinary weight."""
 
-    def __init__(self, law: Distribution, assigned: Configurations) -> None:
-        self.law, self.assigned = law, assigned
+    def __init__(self, distribution: Distribution, assigned: Configurations) -> None:
+        self.distribution, self.assigned = distribution, assigned
 
     def rsample(self, key: Key[Array, ""]) -> Any:
-        return self.law.rsample(key)
+        return self.distribution.rsample(key)
 
     def log_prob(self, z: Any) -> Float[Array, ""]:
-        return self.law.log_prob(z)
+        return self.distribution.log_prob(z)
 
     def particle(self, key: Key[Array, ""], index: Array) -> Drawn:
         z = jax.tree.map(lambda layer: layer[index], self.assigned)
@@ -71,13 +71,13 @@ class _Assigned(Distribution):
 
 jax.tree_util.register_pytree_node(
     _Assigned,
-    lambda law: ((law.law, law.assigned), None),
+    lambda one: ((one.distribution, one.assigned), None),
     lambda _, parts: _Assigned(*parts),
 )
 
 
-class _Told(ParticlesOf):
-    """The E-steps of a datapoint, of which all but those of r are told their particles."""
+class _AssignedDraws(ParticlesOf):
+    """The E-steps of a datapoint; all but those of r have their particles assigned."""
 
     def __init__(self, draws: ParticlesOf, assigned: Configurations) -> None:
         vars(self).update(vars(draws))
@@ -87,12 +87,12 @@ class _Told(ParticlesOf):
         self, key: Key[Array, ""], proposal: Distribution, num_particles: int, **options: Any
     ) -> Posterior:
         """That of the library; `proposal` keeps its densities."""
-        law = proposal if proposal is self.recognition else _Assigned(proposal, self._assigned)
-        return super().draw(key, law, num_particles, **options)
+        chosen = proposal if proposal is self.recognition else _Assigned(proposal, self._assigned)
+        return super().draw(key, chosen, num_particles, **options)
 
 
-def _telling(proposal: Proposal, assigned: Configurations) -> Proposal:
-    return lambda draws: proposal(_Told(draws, assigned))
+def _assigning(proposal: Proposal, assigned: Configurations) -> Proposal:
+    return lambda draws: proposal(_AssignedDraws(draws, assigned))
 
 
 def _case(
@@ -108,13 +108,13 @@ def _case(
         of_r, of_s = _pairs(net, num_particles)
 
         def on_pair(of_r: Array, of_s: Array) -> Params:
-            told = _telling(hyperproposal, net.at(of_s))
+            assigned = _assigning(hyperproposal, net.at(of_s))
             estimator = rem(
                 net.model,
                 net.assigning(net.at(of_r)),
                 num_particles=num_particles,
-                proposal=told if proposal is hyperproposal else proposal,
-                hyperproposal=told,
+                proposal=assigned if proposal is hyperproposal else proposal,
+                hyperproposal=assigned,
                 covariance=weighted(),
             )
             return gradient_of(estimator, params)
@@ -133,8 +133,8 @@ def _case(
         ascended = (net.log_joint(params.theta) + net.log_r(params.eta))[of_s]
         return -probability @ jnp.sum(weights * ascended, axis=1)
 
-    law = "the mixture of r and the prior" if name == "rws_defensive" else "matched bits"
-    text = f"with weights normalised over K particles of {law}: a bias of order 1/K"
+    kind = "the mixture of r and the prior" if name == "rws_defensive" else "matched bits"
+    text = f"with weights normalised over K particles of {kind}: a bias of order 1/K"
     theta = theta or Claim(f"EM, {text}", loss)
     return Case(name, num_particles, theta, Claim(f"KL(p, r) {text}", loss), draws, (layers,))
 

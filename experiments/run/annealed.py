@@ -1,4 +1,4 @@
-"""Figures of annealed importance sampling, beside those of `scoring`."""
+"""The figures of annealed importance sampling, beside those of `scoring`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +27,7 @@ def annealed_figures(
     annealing: Annealing,
     simulated: int,
 ) -> dict[str, Any]:
-    """The lower bound on the test images, and the sandwich on images of the model itself.
+    """A lower bound on the test images; lower and upper bounds on images of the model itself.
 
     Args:
         problem: the run's parts; its recognition network is where the chains begin.
@@ -35,7 +35,7 @@ def annealed_figures(
         params: what was fitted.
         check: called between blocks of images; may raise to stop.
         annealing: how long and how many the chains are.
-        simulated: images of the sandwich; 0 for none.
+        simulated: number of images that are drawn from the model; 0 for none.
     """
     parts = problem.model, problem.recognition, annealing
     images = evaluation_images(problem, "test", settings.eval_size)

@@ -1,4 +1,4 @@
-"""How every binary starts and fails: one clear line on standard error and exit code 2."""
+"""How every command starts, and how it fails: one clear line on standard error, exit code 2."""
 
 import io
 import os
@@ -14,10 +14,10 @@ from remjax.errors import InputError
 
 
 def run(main: Callable[[], None]) -> None:
-    """Parse the flags and run `main`; what a user can mend is told in one line.
+    """Parse the flags and run `main`; an error that a user can mend becomes one line.
 
     Exit codes: 0 done (or stopped by a signal, with everything saved), 1 another host is lost, 2
-    what was asked for cannot be done, 130 interrupted by Ctrl-C.
+    the command cannot be carried out, 130 interrupted by Ctrl-C.
     """
     logging.set_verbosity(logging.WARNING)
     if isinstance(sys.stdout, io.TextIOWrapper):

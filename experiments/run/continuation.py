@@ -25,8 +25,8 @@ _SAME = (
 def continued(state: TrainState, settings: Settings) -> TrainState:
     """The state with the parameters and the optimizer's memory of the finished run init_from.
 
-    Adam's moments and their count go on. The count of updates, the schedule of the rate, the key
-    and the memory of the estimator are those of the new run.
+    Adam's moments and their count continue. The count of updates, the schedule of the rate, the
+    key and the memory of the estimator are those of the new run.
 
     Args:
         state: of the new run, before its first update.
@@ -53,7 +53,7 @@ def continued(state: TrainState, settings: Settings) -> TrainState:
 
 
 def require_fit(problem: Problem, settings: Settings) -> None:
-    """Nothing if the run can start as --init_from asks, or if it asks for nothing.
+    """Check that the run can start as --init_from asks, if the flag is given.
 
     Raises:
         InputError: the other run is missing, not finished, or of another shape.
@@ -71,19 +71,19 @@ def require_fit(problem: Problem, settings: Settings) -> None:
 def _origin(settings: Settings) -> tuple[Problem, Settings]:
     """The finished run that --init_from names, built anew, and its settings."""
     path = Path(settings.init_from or "")
-    told = f"--init_from={settings.init_from}"
+    flag = f"--init_from={settings.init_from}"
     if not (path / "config.json").is_file():
-        raise InputError(f"{told} holds no run: name a folder that experiments.train made")
+        raise InputError(f"{flag} holds no run: name a folder that experiments.train made")
     if not (path / "result.json").is_file():
-        raise InputError(f"{told} is not finished: train it to its end first")
+        raise InputError(f"{flag} is not finished: train it to its end first")
     origin = Settings.from_mapping(read_json(path / "config.json"))
     for name in _SAME:
         there, here = getattr(origin, name), getattr(settings, name)
         if there != here:
-            flag = name.replace("_sizes", "_size")
+            setting = name.replace("_sizes", "_size")
             raise InputError(
-                f"{told} does not fit: it has --{flag}={getattr(origin, flag)} and this run "
-                f"--{flag}={getattr(settings, flag)}; give the same"
+                f"{flag} does not fit: it has --{setting}={getattr(origin, setting)} and this run "
+                f"--{setting}={getattr(settings, setting)}; give the same"
             )
     origin = dataclasses.replace(origin, data_dir=settings.data_dir, mesh=None)
     return build(origin), origin

@@ -44,7 +44,7 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "eval_proposal",
         None,
-        f"whose particles evaluate: {', '.join(EVALUATION_PROPOSALS)}; default that of the run",
+        f"source of the particles: {', '.join(EVALUATION_PROPOSALS)}; default that of the run",
     )
     flags.DEFINE_string("mesh", None, "devices that share the images, as data:8; default one")
     flags.DEFINE_integer(

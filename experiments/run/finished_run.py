@@ -14,7 +14,7 @@ from remjax.types import Params
 
 
 class FinishedRun(NamedTuple):
-    """What a finished run is and what it came to.
+    """A finished run.
 
     Attributes:
         problem: its parts.

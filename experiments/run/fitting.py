@@ -60,11 +60,8 @@ def fit(
         Stopped: someone asked for it; the state is saved.
         InputError: the disk is full or cannot be written.
     """
-    state = initial_state(problem, settings)
     steps_per_epoch, last = problem.steps_per_epoch, settings.epochs * problem.steps_per_epoch
-    found = on_first(lambda: _resumed(run, state, settings, steps_per_epoch))
-    state, seconds_before = found or (state, 0.0)
-    state = replicate(problem.mesh, from_first(state))
+    state, seconds_before = _begin(problem, settings, run)
     step = int(state.step)
     if step == last:
         return state
@@ -102,6 +99,16 @@ def fit(
             if stopping and step < last:
                 raise Stopped
     return state
+
+
+def _begin(
+    problem: Problem, settings: Settings, run: RunDirectory | None
+) -> tuple[TrainState, float]:
+    """The state to start from, on every host, and the seconds of training until then."""
+    state = initial_state(problem, settings)
+    found = on_first(lambda: _resumed(run, state, settings, problem.steps_per_epoch))
+    state, seconds = found or (state, 0.0)
+    return replicate(problem.mesh, from_first(state)), seconds
 
 
 def _updates(problem: Problem, settings: Settings) -> Any:

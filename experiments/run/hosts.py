@@ -15,8 +15,7 @@ from remjax.errors import InputError
 
 FLAGS = flags.FLAGS
 
-# A host that is dead takes the others with it after this many seconds, and one that never comes is
-# waited for no longer.
+# After this many seconds a dead host ends the others; the hosts wait so long for one another.
 _SECONDS_TO_DIE = 30
 _SECONDS_TO_COME = 120
 
@@ -31,10 +30,12 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "host_index",
         None,
-        "number of this one, from 0; default as Slurm, Open MPI or a TPU pod say",
+        "number of this one, from 0; default as Slurm, Open MPI or a TPU pod sets it",
     )
     flags.DEFINE_string(
-        "coordinator", None, "ADDRESS:PORT of host 0; default as Slurm, Open MPI or a TPU pod say"
+        "coordinator",
+        None,
+        "ADDRESS:PORT of host 0; default as Slurm, Open MPI or a TPU pod sets it",
     )
 
 
@@ -69,7 +70,7 @@ def join() -> None:
 
 
 def require_same(what: str, value: Any) -> None:
-    """Nothing where every host gives the same value; all call it at the same point.
+    """Check that every host gives the same value; all call it at the same point.
 
     Args:
         what: the value is, for the message.
@@ -79,7 +80,7 @@ def require_same(what: str, value: Any) -> None:
         InputError: on every host, where they differ.
     """
     parts = value if isinstance(value, dict) else {"": value}
-    # Where the files are is each host's own affair.
+    # Each host may have the files in a place of its own.
     names = [name for name in parts if name != "data_dir"]
     # 31 bits: JAX counts in 32 with a sign.
     sums = gather(*(zlib.crc32(json.dumps(parts[name]).encode()) >> 1 for name in names))
@@ -87,11 +88,11 @@ def require_same(what: str, value: Any) -> None:
         name for name, column in zip(names, sums.T, strict=True) if len(np.unique(column)) > 1
     ]
     if differing:
-        told = ", ".join(f"--{name}" for name in differing if name)
+        settings = ", ".join(f"--{name}" for name in differing if name)
         raise InputError(
-            f"the hosts do not have the same {what}{told and f' ({told})'}: give every host the "
-            "same command and data files; with --resume, repeat the flags where the run's folder "
-            "cannot be read"
+            f"the hosts do not have the same {what}{settings and f' ({settings})'}: give every "
+            "host the same command and data files; with --resume, repeat the flags where the run's "
+            "folder cannot be read"
         )
 
 
@@ -101,7 +102,7 @@ def is_first() -> bool:
 
 
 def gather(*numbers: int) -> np.ndarray:
-    """What every host says, [hosts, numbers], on every host; all call it at the same point."""
+    """The numbers of every host, [hosts, numbers], on every host; all call it at the same point."""
     return multihost_utils.process_allgather(np.array(numbers))
 
 
@@ -118,7 +119,7 @@ def from_first(tree: T) -> T:
 
 
 def on_first(action: Callable[[], T]) -> T | None:
-    """Do something on the first host alone; what it cannot do stops every host.
+    """Do something on the first host alone; an error there stops every host.
 
     Returns:
         What the action returns, and None on every other host.

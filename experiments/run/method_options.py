@@ -45,7 +45,7 @@ def _option(name: str, meaning: str, table: Mapping[str, Any] | None = None) -> 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MethodOptions:
-    """Everything that some methods can be told and others not."""
+    """The options that some methods have and others have not."""
 
     keep: int | None = _option(
         "keep",

@@ -139,10 +139,10 @@ def look_up(table: Mapping[str, V], flag: str, name: str) -> V:
     if name in table:
         return table[name]
     nearest = difflib.get_close_matches(name, table, n=3, cutoff=0.4)
-    told = ", ".join(nearest or table)
+    names = ", ".join(nearest or table)
     if nearest and len(nearest) < len(table):
-        told += f" (the nearest of {len(table)})"
-    raise InputError(f"--{flag}={name} is not known: use one of {told}")
+        names += f" (the nearest of {len(table)})"
+    raise InputError(f"--{flag}={name} is not known: use one of {names}")
 
 
 def accepts(method: str, option: str) -> bool:

@@ -50,7 +50,7 @@ class Problem(NamedTuple):
 
     @property
     def data_checksum(self) -> int:
-        """Of the training and test images, which tells them from other files'."""
+        """Of the training and test images, which differs from that of other files."""
         return zlib.crc32(self.dataset.test, zlib.crc32(self.dataset.train))
 
 
@@ -151,7 +151,7 @@ def _refuse_what_is_too_large(settings: Settings, data_size: int) -> None:
 
 
 def _refuse_what_does_not_fit(problem: Problem, settings: Settings) -> None:
-    """Trace a step and the evaluation, which tells what cannot serve the model, without compiling.
+    """Trace a step and the evaluation without compiling: it finds what cannot serve the model.
 
     Raises:
         InputError: for a method or an evaluation that needs of the model what it has not.

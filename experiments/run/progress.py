@@ -8,7 +8,7 @@ from experiments.run.hosts import is_first
 
 
 class Bar(Protocol):
-    """What a piece of work tells of its progress; a tqdm is one."""
+    """How a piece of work shows its progress; a tqdm is one."""
 
     def __enter__(self) -> Self:
         """The work begins."""
@@ -19,7 +19,7 @@ class Bar(Protocol):
         ...
 
     def update(self, n: float = 1) -> Any:
-        """So many units more are done."""
+        """`n` more units are done."""
         ...
 
     def set_description(self, desc: str) -> None:
@@ -31,7 +31,7 @@ class Bar(Protocol):
         ...
 
     def unpause(self) -> None:
-        """The time until now was none of the work's."""
+        """The time until now does not count."""
         ...
 
 
@@ -41,7 +41,7 @@ class Bars(Protocol):
     def __call__(
         self, *, total: int, unit: str, desc: str, initial: int = 0, **options: Any
     ) -> Bar:
-        """Make it."""
+        """The bar."""
         ...
 
 
@@ -65,7 +65,7 @@ class Share:
 
         Args:
             whole: the bar that is shown.
-            worth: units of the whole for one of this piece's.
+            worth: units of the whole that one unit of this piece stands for.
             initial: units of this piece done before.
         """
         self._whole, self._worth = whole, worth
@@ -79,7 +79,7 @@ class Share:
         """The bar of the whole stays."""
 
     def update(self, n: float = 1) -> None:
-        """So many units more of this piece."""
+        """`n` more units of this piece are done."""
         self._whole.update(n * self._worth)
 
     def set_description(self, desc: str) -> None:

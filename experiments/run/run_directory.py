@@ -6,7 +6,7 @@
     RUN/data.json        which images it is trained on
     RUN/result.json      the figures of the finished run
     RUN/tensorboard/     the metrics again, as TensorBoard events over epochs
-    RUN/checkpoints/     the state of training (remjax.checkpoints)
+    RUN/checkpoints/     the state of training (remjax.training.checkpoints)
     RUN/pictures/
 
 Every file is whole or absent, except that a kill may cut the last line of metrics.jsonl, which is
@@ -138,7 +138,7 @@ class RunDirectory(contextlib.AbstractContextManager["RunDirectory"]):
         return directory / name
 
     def close(self) -> None:
-        """Lets other processes have the directory."""
+        """Unlocks the directory for other processes."""
         if self._events is not None:
             self._events.close()
             self._events = None
@@ -168,8 +168,8 @@ def start(
         config.json takes the new values.
 
     Returns:
-      The run directory, locked against other processes until it is closed; its `resumed` tells the
-      two cases apart.
+      The run directory, locked against other processes until it is closed; its `resumed` says
+      which of the two cases it is.
 
     Raises:
       InputError: The directory holds a run and `resume` is false, a run with another configuration,

@@ -110,7 +110,7 @@ def test_metrics(
 
 
 def remarks(figures: Mapping[str, Any]) -> str:
-    """What to know of the figures of `score` when reading them."""
+    """What to know of the figures of `score`."""
     text = "log-likelihoods in nats per image; ess and pareto_k of the evaluation's particles"
     if spread := figures.get("test_log_likelihood_std"):
         text += (

@@ -42,20 +42,20 @@ def _sizes(flag: str, text: str) -> tuple[int, ...]:
 class Settings(MethodOptions):
     """What a run is: each field is a flag of `experiments.train` and a key of config.json."""
 
-    method: str = _setting("rem_v1", f"how to fit: {', '.join(METHODS)}")
-    dataset: str = _setting("digits", f"what to fit: {', '.join(NAMES)}")
+    method: str = _setting("rem_v1", f"method of fitting: {', '.join(METHODS)}")
+    dataset: str = _setting("digits", f"data set to fit: {', '.join(NAMES)}")
     data_dir: str | None = _setting(
         None, "folder of the data files; without it, REMJAX_DATA_DIR or a download"
     )
     split: str = _setting("published", f"which images train and test: {', '.join(SPLITS)}")
     split_seed: int = _setting(
-        0, "of the split into training and test images, for sets that are published without one"
+        0, "seed of the split into training and test images, for sets published without a split"
     )
     train_size: int | None = _setting(None, "training images used, evenly spaced; default all")
     num_particles: int = _setting(50, "K, particles per image and per distribution drawn from")
     batch_size: int = _setting(100, "images per update")
     epochs: int = _setting(20, "passes over the training images")
-    seed: int = _setting(0, "of the parameters, the order, the bits and the particles")
+    seed: int = _setting(0, "seed of the parameters, the order, the bits and the particles")
     num_replicas: int = _setting(1, "runs side by side in one program, from seed, seed + 1, ...")
     mesh: str | None = _setting(
         None, "devices that share the work, as data:4,particles:2; default one"
@@ -75,7 +75,9 @@ class Settings(MethodOptions):
         "tanh units of the network of x that guesses the learning signal of nvil (default 100); "
         "0 for no such network",
     )
-    initialization: str = _setting("glorot", f"of the layers: {', '.join(INITIALIZATIONS)}")
+    initialization: str = _setting(
+        "glorot", f"initial weights of the layers: {', '.join(INITIALIZATIONS)}"
+    )
     bfloat16: bool = _setting(
         False, "train with a decoder whose matrix products round their factors to bfloat16"
     )
@@ -86,10 +88,10 @@ class Settings(MethodOptions):
     binarization: str = _setting(
         "per_minibatch", f"when grey pixels become bits: {', '.join(BINARIZATIONS)}"
     )
-    order: str = _setting("shuffled", f"of the images in an epoch: {', '.join(ORDERS)}")
-    optimizer: str = _setting("adam", f"what moves the parameters: {', '.join(OPTIMIZERS)}")
+    order: str = _setting("shuffled", f"order of the images in an epoch: {', '.join(ORDERS)}")
+    optimizer: str = _setting("adam", f"optimizer of the parameters: {', '.join(OPTIMIZERS)}")
     learning_rate: float = _setting(1e-3, "first rate of the optimizer")
-    schedule: str = _setting("burda", f"of the learning rate: {', '.join(SCHEDULES)}")
+    schedule: str = _setting("burda", f"schedule of the learning rate: {', '.join(SCHEDULES)}")
     adam_epsilon: float = _setting(5e-6, "epsilon of Adam, for a loss averaged over the batch")
     epsilon_hat: bool = _setting(False, "Adam in its epsilon-hat form, as in the papers' codes")
     adam_b1: float = _setting(0.9, "decay of the first moment of Adam")
@@ -108,11 +110,12 @@ class Settings(MethodOptions):
     eval_num_particles: int = _setting(5000, "K of the evaluation")
     eval_size: int | None = _setting(
         1000,
-        "test images (and as many training images) evaluated, evenly spaced, or what there is; "
-        "0 for all",
+        "test images (and as many training images) evaluated, evenly spaced, or all if "
+        "there are fewer; 0 for all",
     )
     eval_proposal: str = _setting(
-        "recognition", f"whose particles evaluate: {', '.join(EVALUATION_PROPOSALS)}"
+        "recognition",
+        f"where the particles of the evaluation come from: {', '.join(EVALUATION_PROPOSALS)}",
     )
     eval_activity: str = _setting(
         "averaged", f"how the activity of latents is measured: {', '.join(ACTIVITIES)}"
@@ -151,7 +154,7 @@ class Settings(MethodOptions):
         return cls(**chosen)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be, in one line that names the flag."""
+        """Refuse a value that cannot be, in one line that names the flag."""
         for flag, table in (
             ("method", METHODS),
             ("model", MODELS),
@@ -189,8 +192,8 @@ class Settings(MethodOptions):
         for flag, otherwise in (("keep", "to keep all particles"), ("chunk_size", "")):
             value = getattr(self, flag)
             if value is not None and value > self.num_particles:
-                told = f"--{flag}={value} is more than --num_particles={self.num_particles}"
-                raise InputError(f"{told}: lower it, or leave it out {otherwise}".rstrip())
+                text = f"--{flag}={value} is more than --num_particles={self.num_particles}"
+                raise InputError(f"{text}: lower it, or leave it out {otherwise}".rstrip())
 
     def _check_seeds(self) -> None:
         if not 0 <= self.seed <= 2**32 - self.num_replicas:
@@ -227,5 +230,5 @@ class Settings(MethodOptions):
             )
 
 
-# The same run may go on with these changed: they say where things are, not what the run is.
+# The same run may go on with other values of these: they name places, not the run itself.
 MAY_CHANGE = ("data_dir", "mesh")

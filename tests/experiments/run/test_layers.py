@@ -41,7 +41,7 @@ def test_digits_with_two_layers(run_binary, tiny, tmp_path, model, method, hidde
 
 
 def test_digits_with_uncertain_weights(run_binary, tiny, tmp_path):
-    """The noise of the activations is a layer that no datapoint moves; the divergence is told."""
+    """The noise of the activations is a layer that no datapoint moves; the divergence is logged."""
     path = tmp_path / "run"
     flags = ("--model=uncertain_gaussian", "--method=vr", "--alpha=0.5")
     done = run_binary(train, *tiny, f"--run_dir={path}", *flags)

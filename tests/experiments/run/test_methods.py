@@ -21,7 +21,7 @@ def _dataset(*, binary=False, real_valued=False):
     return Dataset("x", images, images, images, (2, 2), binary, real_valued, "")
 
 
-def test_nearest_names_are_told():
+def test_message_has_the_nearest_names():
     assert methods.look_up({"vae": 1}, "method", "vae") == 1
     with pytest.raises(InputError, match=r"--method=rm_v1 is not known: use one of rem_v1, rem_v2"):
         methods.look_up(methods.METHODS, "method", "rm_v1")

@@ -62,7 +62,7 @@ def test_result_has_every_figure(finished):
     assert result["skipped_updates"] == 0
 
 
-def test_run_that_is_done_is_told_again_and_not_touched(finished, run_binary, tiny):
+def test_finished_run_is_printed_again_and_not_touched(finished, run_binary, tiny):
     before = _files(finished)
     done = run_binary(train, *tiny, f"--run_dir={finished}", "--resume")
     assert (done.code, done.stderr) == (0, "")
