@@ -19,7 +19,7 @@ TESTS ?=
 help:
 	@echo "make train    fit REM v1 to the embedded digits (RUN_DIR=... FLAGS='--epochs=5 ...')"
 	@echo "make test     run the tests (TESTS='tests/test_weights.py -x')"
-	@echo "make lint     ruff check, ruff format --check, pyright"
+	@echo "make lint     ruff check, ruff format --check, pyright, import-linter"
 	@echo "make format   let ruff mend what it can"
 	@echo "make install  make $(VENV) and install into it; the targets above do so by themselves"
 	@echo "make clean    remove $(VENV) and the caches; runs/ stays"
@@ -49,6 +49,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/pyright
+	$(BIN)/lint-imports
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix $(SOURCES)

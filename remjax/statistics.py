@@ -92,7 +92,7 @@ def replaced(params: P, changes: dict[int, Array]) -> P:
     return jax.tree.unflatten(structure, [changes.get(n, leaf) for n, leaf in enumerate(leaves)])
 
 
-def leaves_of(params: P, changes: dict[int, Array]) -> dict[int, Array]:
+def leaves_of(params: object, changes: dict[int, Array]) -> dict[int, Array]:
     """The leaves of the parameters that would be replaced."""
     leaves = jax.tree.leaves(params)
     return {place: leaves[place] for place in changes}

@@ -1,8 +1,9 @@
 """Data held against what a model has a density for: on the host, in blocks, before any fit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Shaped
 
@@ -13,7 +14,7 @@ from remjax.types import Support
 _BLOCK = 1 << 20
 
 
-def check_rows(x: Shaped[np.ndarray, "N ..."], support: Support) -> None:
+def check_rows(x: Shaped[np.ndarray, "..."], support: Support) -> None:
     """Hold every value of the data against the support of a likelihood.
 
     Args:
@@ -22,49 +23,61 @@ def check_rows(x: Shaped[np.ndarray, "N ..."], support: Support) -> None:
 
     Raises:
         InputError: one line that names the first row that offends and how many do, the value and
-            the mend; or the type of data that are no real numbers.
+            the mend; or the type of data that are no real numbers, or that they have no rows.
     """
     kinds = (np.bool_, np.integer, np.floating)
-    if not any(jax.dtypes.issubdtype(x.dtype, kind) for kind in kinds):
+    if not any(jnp.issubdtype(x.dtype, kind) for kind in kinds):
         raise InputError(f"data of type {x.dtype}: give bools, integers or floats")
+    if x.ndim == 0:
+        raise InputError(f"data are the one number {x}: give rows [N, X]")
     if x.size == 0:
         return
     size = max(1, _BLOCK // (x.size // len(x)))
-    starts = [n for n in range(0, len(x), size) if not _all_allowed(x[n : n + size], support)]
-    if not starts:
-        return
-
-    def offenders(
-        offends: Callable[[Shaped[np.ndarray, "..."]], Bool[np.ndarray, "..."]],
-    ) -> tuple[str, str] | None:
-        """The first row with its value, and how to speak of all of them; None if there is none."""
-        first, count = None, 0
-        for start in starts:
-            block = x[start : start + size]
-            found = offends(block.reshape(len(block), -1))
-            rows = np.flatnonzero(found.any(axis=1))
-            count += rows.size
-            if first is None and rows.size:
-                row = rows[0]
-                first = start + row, block[row].reshape(-1)[found[row]][0]
-        if first is None:
-            return None
-        others = f" (and {count - 1} more row{'s' * (count > 2)})" * (count > 1)
-        return f"row {first[0]} holds {first[1]:g}{others}", "that row" if count == 1 else "those rows"
-
-    found = offenders(lambda values: ~np.isfinite(values))
-    if found is not None:
-        where, rows = found
-        raise InputError(f"{where}: drop or impute {rows}")
-    found = offenders(lambda values: (values < support.low) | (values > support.high))
+    blocks = [slice(start, start + size) for start in range(0, len(x), size)]
+    doubtful = [block for block in blocks if not _all_allowed(x[block], support)]
+    found = _offenders(x, doubtful, lambda values: ~np.isfinite(values))
     if found is not None:
         raise InputError(
-            f"{found[0]} and values must lie in [{support.low:g}, {support.high:g}]: {support.mend}"
+            f"{found}: drop or impute {'that row' if found.count == 1 else 'those rows'}"
+        )
+    found = _offenders(x, doubtful, lambda values: (values < support.low) | (values > support.high))
+    if found is not None:
+        raise InputError(
+            f"{found} and values must lie in [{support.low:g}, {support.high:g}]: {support.mend}"
         )
 
 
+class _Offenders(NamedTuple):
+    """The first row with a value that is refused, and how many rows have such values."""
+
+    row: int
+    value: np.generic
+    count: int
+
+    def __str__(self) -> str:
+        others = self.count - 1
+        more = f" (and {others} more row{'s' * (others > 1)})" if others else ""
+        return f"row {self.row} holds {self.value:g}{more}"
+
+
+def _offenders(
+    x: Shaped[np.ndarray, "N ..."],
+    blocks: Sequence[slice],
+    refused: Callable[[Shaped[np.ndarray, "n X"]], Bool[np.ndarray, "n X"]],
+) -> _Offenders | None:
+    row, value, count = 0, None, 0
+    for block in blocks:
+        values = x[block].reshape(len(x[block]), -1)
+        offending = refused(values)
+        rows = np.flatnonzero(offending.any(axis=1))
+        if value is None and rows.size:
+            row, value = block.start + int(rows[0]), values[rows[0]][offending[rows[0]]][0]
+        count += rows.size
+    return None if value is None else _Offenders(row, value, count)
+
+
 def _all_allowed(block: Shaped[np.ndarray, "n ..."], support: Support) -> bool:
-    """Whether they are finite and within the support, by their extremes, which NaN spoils."""
+    """Whether all are finite and within the support, by their extremes, which NaN spoils."""
     with np.errstate(invalid="ignore"):
         low, high = float(block.min()), float(block.max())
     return support.low <= low and high <= support.high and bool(np.isfinite([low, high]).all())

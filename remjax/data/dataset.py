@@ -5,7 +5,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from remjax.data.checks import check_rows
 from remjax.errors import InputError
+from remjax.types import Support
+
+_PIXELS = Support(0.0, 1.0, "rescale the pixels, for instance divide bytes by 255")
 
 
 class Dataset(NamedTuple):
@@ -44,30 +48,23 @@ def check_images(x: ArrayLike, name: str) -> NDArray[np.float32]:
         The same values as a float32 array; no copy where x is one already.
 
     Raises:
-        InputError: x is not numeric, not of rank 2, empty, holds NaN, or leaves [0, 1].
+        InputError: x is not numeric, not of rank 2, empty, not finite, or leaves [0, 1].
     """
     try:
         images = np.asarray(x)
     except ValueError as error:
         raise InputError(f"{name}: rows of unequal length; give an array [N, X]") from error
-    if images.dtype.kind not in "buif":
-        raise InputError(f"{name}: pixels of type {images.dtype}; give real numbers in [0, 1]")
-    if images.ndim != 2:
-        raise InputError(
-            f"{name}: shape {images.shape} has rank {images.ndim}; give [N, X], one row per image,"
-            " as images.reshape(len(images), -1) makes it"
-        )
-    if images.size == 0:
-        raise InputError(f"{name}: shape {images.shape} holds no pixels; give at least one image")
-    low, high = float(images.min()), float(images.max())
-    if np.isnan(low) or np.isnan(high):
-        row = int(np.isnan(images).any(axis=1).argmax())
-        raise InputError(f"{name}: NaN in row {row}; remove or mend the image")
-    if low < 0.0 or high > 1.0:
-        raise InputError(
-            f"{name}: pixels reach from {low:g} to {high:g}; rescale them to [0, 1]"
-            " (bytes: divide by 255)"
-        )
+    try:
+        if images.ndim != 2:
+            raise InputError(
+                f"shape {images.shape} has rank {images.ndim}; give [N, X], one row per image,"
+                " as images.reshape(len(images), -1) makes it"
+            )
+        if images.size == 0:
+            raise InputError(f"shape {images.shape} holds no pixels; give at least one image")
+        check_rows(images, _PIXELS)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
     return images.astype(np.float32, copy=False)
 
 

@@ -150,7 +150,8 @@ def make_forward_chains(
         [B], and the step sizes [B, T]).
 
     Raises:
-        InputError: from the function, for a model without a distribution to begin at, or discrete latents.
+        InputError: from the function, for a model without a distribution to begin at, or for
+            discrete latents.
     """
 
     def one(params: Params, key: Key[Array, ""], x: Float[Array, " X"]) -> tuple[Array, ...]:
@@ -188,8 +189,8 @@ def make_reverse_chains(
     Arguments as in `make_forward_chains`.
 
     Returns:
-        reverse(params, keys [B], x [B, X], z, step sizes [B, T]) -> (-log 1/C sum_c 1 / w_c in nats,
-        ESS of the 1 / w, mean acceptance), all [B]; z leads with B.
+        reverse(params, keys [B], x [B, X], z, step sizes [B, T]) -> (-log 1/C sum_c 1 / w_c in
+        nats, ESS of the 1 / w, mean acceptance), all [B]; z leads with B.
     """
 
     def one(

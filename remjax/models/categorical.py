@@ -8,11 +8,10 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
-from numpy.typing import ArrayLike
 
 from remjax.distributions.categorical import Categorical
 from remjax.errors import InputError
-from remjax.models.inputs import centred
+from remjax.models.inputs import PerColumn, centred
 from remjax.models.latent_variable import Prior, dense_decoder, latent_variable_model
 from remjax.models.likelihoods import Likelihood
 from remjax.models.networks import MLP, Initialization, glorot, pure
@@ -69,12 +68,12 @@ def categorical_model(
 
 
 def categorical_recognition(
-    data_mean: ArrayLike,
+    data_mean: PerColumn,
     *,
     latent_size: int,
     num_categories: int,
     hidden_sizes: Sequence[int],
-    data_scale: ArrayLike | None = None,
+    data_scale: PerColumn | None = None,
     initialization: Initialization = glorot,
 ) -> Recognition:
     """r_eta(z | x) = prod_d Categorical(z_d; logits_d), logits from an MLP of x - data_mean.

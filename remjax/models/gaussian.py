@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 from flax import nnx
-from numpy.typing import ArrayLike
 
 from remjax.distributions.gaussian import DiagonalGaussian
-from remjax.models.inputs import centred
+from remjax.models.inputs import PerColumn, centred
 from remjax.models.latent_variable import Prior, dense_decoder, latent_variable_model
 from remjax.models.likelihoods import Likelihood
 from remjax.models.networks import GaussianEncoder, Initialization, glorot, pure
@@ -46,11 +45,11 @@ def gaussian_model(
 
 
 def gaussian_recognition(
-    data_mean: ArrayLike,
+    data_mean: PerColumn,
     *,
     latent_size: int,
     hidden_sizes: Sequence[int],
-    data_scale: ArrayLike | None = None,
+    data_scale: PerColumn | None = None,
     initialization: Initialization = glorot,
 ) -> Recognition:
     """r_eta(z | x) = N(mean, diag(scale^2)), both from an MLP of x - data_mean (tanh layers).

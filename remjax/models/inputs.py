@@ -9,10 +9,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from remjax.errors import InputError
 
+# A number for each column of the data, or one for all.
+PerColumn = ArrayLike | float | int
+
 Centring = Callable[[Shaped[Array, "..."]], Float[Array, " X"]]
 
 
-def column_means(data_mean: ArrayLike) -> NDArray[np.float64]:
+def column_means(data_mean: PerColumn) -> NDArray[np.float64]:
     """One finite mean per column of the data.
 
     Raises:
@@ -28,7 +31,7 @@ def column_means(data_mean: ArrayLike) -> NDArray[np.float64]:
     return mean
 
 
-def column_scales(data_scale: ArrayLike, num_columns: int) -> NDArray[np.float64]:
+def column_scales(data_scale: PerColumn, num_columns: int) -> NDArray[np.float64]:
     """One standard deviation per column of the data; one number serves for all columns.
 
     Args:
@@ -61,18 +64,18 @@ def column_units(
     """What each column is measured in, and which columns are constant.
 
     The unit of a column is its scale; of a constant one, the median of the others', or one. A scale
-    of a millionth of the mean is what rounding leaves of zero.
+    below a hundred-thousandth of the mean is what float32 leaves of zero.
 
     Args:
         mean: of each column.
         scale: standard deviation of each column.
     """
-    constant = scale <= 1e-6 * np.abs(mean)
+    constant = scale <= 1e-5 * np.abs(mean)
     typical = 1.0 if constant.all() else np.median(scale[~constant])
     return np.where(constant, typical, scale), constant
 
 
-def centred(data_mean: ArrayLike, data_scale: ArrayLike | None) -> tuple[Centring, int]:
+def centred(data_mean: PerColumn, data_scale: PerColumn | None) -> tuple[Centring, int]:
     """How a datapoint enters a recognition network: (x - data_mean) / data_scale.
 
     Args:

@@ -6,8 +6,7 @@ together.
 
 from collections.abc import Sequence
 
-from numpy.typing import ArrayLike
-
+from remjax.models.inputs import PerColumn
 from remjax.models.likelihoods import Likelihood
 from remjax.models.networks import Initialization, glorot
 from remjax.models.stacks import (
@@ -45,11 +44,11 @@ def deep_gaussian_model(
 
 
 def deep_gaussian_recognition(
-    data_mean: ArrayLike,
+    data_mean: PerColumn,
     *,
     latent_sizes: Sequence[int],
     hidden_sizes: Sequence[Sequence[int]],
-    data_scale: ArrayLike | None = None,
+    data_scale: PerColumn | None = None,
     initialization: Initialization = glorot,
 ) -> Recognition:
     """r(z | x) = prod_l N(z_l; loc_l(z_{l-1}), diag(scale_l(z_{l-1})^2)), z_0 = x - data_mean.
@@ -94,11 +93,11 @@ def sigmoid_belief_network(
 
 
 def sigmoid_belief_recognition(
-    data_mean: ArrayLike,
+    data_mean: PerColumn,
     *,
     latent_sizes: Sequence[int],
     hidden_sizes: Sequence[Sequence[int]] | None = None,
-    data_scale: ArrayLike | None = None,
+    data_scale: PerColumn | None = None,
     initialization: Initialization = glorot,
 ) -> Recognition:
     """r(z | x) = prod_l Bernoulli(z_l; logits_l(z_{l-1})), z_0 = x - data_mean: the mirror image.
@@ -137,12 +136,12 @@ def deep_categorical_model(
 
 
 def deep_categorical_recognition(
-    data_mean: ArrayLike,
+    data_mean: PerColumn,
     *,
     latent_sizes: Sequence[int],
     num_categories: int,
     hidden_sizes: Sequence[Sequence[int]] | None = None,
-    data_scale: ArrayLike | None = None,
+    data_scale: PerColumn | None = None,
     initialization: Initialization = glorot,
 ) -> Recognition:
     """r(z | x) = prod_l Categorical(z_l; logits_l(z_{l-1})), z_0 = x - data_mean: the mirror image.

@@ -7,15 +7,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree, Shaped
-from numpy.typing import ArrayLike
 
 from remjax.distributions.likelihoods import bernoulli_log_likelihood, gaussian_log_likelihood
 from remjax.errors import InputError
-from remjax.models.inputs import check_datapoint, column_means, column_scales, column_units
+from remjax.models.inputs import (
+    PerColumn,
+    check_datapoint,
+    column_means,
+    column_scales,
+    column_units,
+)
 from remjax.types import Support
 
 # Of the scale of a column: a narrower likelihood only fits the rounding of the data (of pixels of 8
-# bits, say), and where a constant column starts.
+# bits, say). And the scale that a constant column starts with, of that of the others.
 _SMALLEST_SCALE, _SCALE_OF_A_CONSTANT = 1e-3, 1e-2
 
 _PROBABILITIES = Support(
@@ -45,7 +50,7 @@ class Likelihood(NamedTuple):
     support: Support = Support()
 
 
-def bernoulli_likelihood(data_mean: ArrayLike) -> Likelihood:
+def bernoulli_likelihood(data_mean: PerColumn) -> Likelihood:
     """Independent Bernoullis; the output is their logits.
 
     log p(x | output) = sum_i x_i output_i - log(1 + exp(output_i)), for bits or probabilities x.
@@ -87,21 +92,22 @@ def bernoulli_likelihood(data_mean: ArrayLike) -> Likelihood:
     )
 
 
-def gaussian_likelihood(data_mean: ArrayLike, data_scale: ArrayLike) -> Likelihood:
+def gaussian_likelihood(data_mean: PerColumn, data_scale: PerColumn) -> Likelihood:
     """Independent Gaussians with one learned scale per column, in the units of the columns.
 
     x_i ~ N(data_mean_i + unit_i output_i, (unit_i exp(log_scale_i))^2), where the unit is
     data_scale, so that a table in other units has another density by their constant and is fitted
-    alike. The unit of a constant column is the median of the others', or one.
+    alike. The unit of a constant column is a hundredth of the median of the others', or of one.
 
     A scale that depended on z could collapse onto a training image and make the density unbounded;
-    this one is learned but shared by all z, and held above a thousandth of the unit.
+    this one is learned but shared by all z, and held above a thousandth of data_scale (of a
+    constant column, a thousandth of the median of the others').
 
     Args:
         data_mean: [X], the mean of each column, where its mean starts. Float32 holds a value to
             seven digits: subtract an offset that is a million times the scale beforehand.
-        data_scale: the standard deviation of each column, where its scale starts (a constant
-            column's at a hundredth of the unit): [X], or one number for all columns.
+        data_scale: the standard deviation of each column, where its scale starts: [X], or one
+            number for all columns.
 
     Raises:
         InputError: for other shapes, or numbers that are not finite, or negative scales; from
@@ -109,12 +115,15 @@ def gaussian_likelihood(data_mean: ArrayLike, data_scale: ArrayLike) -> Likeliho
     """
     mean = column_means(data_mean)
     unit, constant = column_units(mean, column_scales(data_scale, mean.size))
+    unit = np.where(constant, _SCALE_OF_A_CONSTANT * unit, unit)
+    smallest = np.where(constant, _SMALLEST_SCALE / _SCALE_OF_A_CONSTANT, _SMALLEST_SCALE)
     log_unit = float(np.sum(np.log(unit)))
-    location, unit = jnp.asarray(mean, jnp.float32), jnp.asarray(unit, jnp.float32)
-    start = np.where(constant, np.log(_SCALE_OF_A_CONSTANT), 0.0)
+    location, unit, floor = (
+        jnp.asarray(row, jnp.float32) for row in (mean, unit, np.log(smallest))
+    )
 
     def log_scale(own: PyTree) -> Float[Array, " X"]:
-        return jnp.maximum(own["log_scale"], np.log(_SMALLEST_SCALE).item())
+        return jnp.maximum(own["log_scale"], floor)
 
     def log_prob(
         own: PyTree, output: Float[Array, " X"], x: Shaped[Array, "..."]
@@ -128,7 +137,7 @@ def gaussian_likelihood(data_mean: ArrayLike, data_scale: ArrayLike) -> Likeliho
         return location + unit * standard
 
     return Likelihood(
-        init={"log_scale": jnp.asarray(start, jnp.float32)},
+        init={"log_scale": jnp.zeros_like(location)},
         output_bias=jnp.zeros_like(location),
         log_prob=log_prob,
         mean=lambda _, output: in_units(output),

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.tree_util import Partial
 from jaxtyping import Array, Key, PyTree, Shaped
-from numpy.typing import ArrayLike
 
 from remjax.distributions.base import Distribution
 from remjax.distributions.bernoulli import Bernoulli
@@ -21,7 +20,7 @@ from remjax.distributions.gaussian import DiagonalGaussian
 from remjax.distributions.layers import Layers
 from remjax.errors import InputError
 from remjax.models.categorical import categories, check_categories
-from remjax.models.inputs import centred
+from remjax.models.inputs import PerColumn, centred
 from remjax.models.latent_variable import Prior, dense_decoder, latent_variable_model
 from remjax.models.likelihoods import Likelihood
 from remjax.models.networks import MLP, GaussianEncoder, Initialization, pure
@@ -120,8 +119,8 @@ def stacked_model(
 
 def stacked_recognition(
     layer: Layer,
-    data_mean: ArrayLike,
-    data_scale: ArrayLike | None,
+    data_mean: PerColumn,
+    data_scale: PerColumn | None,
     latent_sizes: Sequence[int],
     hidden_sizes: Sequence[Sequence[int]] | None,
     initialization: Initialization,

@@ -18,13 +18,12 @@ from flax import nnx
 from flax.nnx import initializers
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key, PyTree, Shaped
-from numpy.typing import ArrayLike
 
 from remjax.distributions.base import Distribution
 from remjax.distributions.gaussian import DiagonalGaussian
 from remjax.distributions.layers import Layers
 from remjax.errors import InputError
-from remjax.models.inputs import centred
+from remjax.models.inputs import PerColumn, centred
 from remjax.models.latent_variable import Decoder, Prior, latent_variable_model
 from remjax.models.likelihoods import Likelihood
 from remjax.models.networks import MLP, loc_and_scale, pure
@@ -92,13 +91,13 @@ class UncertainMLP(nnx.Module):
 
 def uncertain_gaussian_networks(
     likelihood: Likelihood,
-    data_mean: ArrayLike,
+    data_mean: PerColumn,
     *,
     latent_size: int,
     hidden_sizes: Sequence[int],
     decoder: bool = True,
     encoder: bool = True,
-    data_scale: ArrayLike | None = None,
+    data_scale: PerColumn | None = None,
     initial_scale: float = 0.05,
 ) -> tuple[Model, Recognition]:
     """`gaussian_model` and `gaussian_recognition` with Gaussian weights in either or both.

@@ -25,18 +25,18 @@ def test_check_images_does_not_copy_what_is_right_already():
 @pytest.mark.parametrize(
     ("x", "reason"),
     [
-        (np.array([[0.0, 1.0], [np.nan, 0.0]]), "NaN in row 1"),
-        (np.array([[0.0, np.inf]]), "from 0 to inf"),
-        (np.array([[0.0, -0.1]]), "from -0.1 to 0"),
-        (np.full((2, 2), 255, np.uint8), "divide by 255"),
+        (np.array([[0.0, 1.0], [np.nan, 0.0]]), "row 1 holds nan: drop or impute that"),
+        (np.array([[0.0, np.inf]]), "row 0 holds inf: drop or impute that row"),
+        (np.array([[0.0, -0.1]]), r"row 0 holds -0.1 and values must lie in \[0, 1\]"),
+        (np.full((2, 2), 255, np.uint8), "divide bytes by 255"),
         (np.zeros((2, 4, 4)), "reshape"),
         (np.zeros(4), "rank 1"),
         (np.zeros((0, 4)), "no pixels"),
         (np.zeros((4, 0)), "no pixels"),
-        (np.array([["a"]]), "real numbers"),
-        (np.zeros((2, 2), complex), "real numbers"),
+        (np.array([["a"]]), "data of type <U1: give bools, integers or floats"),
+        (np.zeros((2, 2), complex), "data of type complex128"),
         ([[0.0], [0.0, 1.0]], "unequal length"),
-        (np.array([[None]]), "real numbers"),
+        (np.array([[None]]), "data of type object"),
     ],
 )
 def test_check_images_says_in_one_line_what_is_wrong(x, reason):
