@@ -50,7 +50,10 @@ def check_rows(x: Shaped[np.ndarray, "N ..."], support: Support) -> None:
         if first is None:
             return None
         others = f" (and {count - 1} more row{'s' * (count > 2)})" * (count > 1)
-        return f"row {first[0]} holds {first[1]:g}{others}", "that row" if count == 1 else "those rows"
+        return (
+            f"row {first[0]} holds {first[1]:g}{others}",
+            "that row" if count == 1 else "those rows",
+        )
 
     found = offenders(lambda values: ~np.isfinite(values))
     if found is not None:
