@@ -7,7 +7,6 @@ from remjax.evaluation.bounds import (
     make_annealed_log_likelihood,
     make_sandwich,
 )
-from remjax.evaluation.latents import LatentUse, active_units, activity, latent_use
 from remjax.evaluation.importance_sampling import (
     Evaluation,
     from_recognition,
@@ -15,6 +14,7 @@ from remjax.evaluation.importance_sampling import (
     make_log_likelihood,
     two_stage,
 )
+from remjax.evaluation.latents import LatentUse, active_units, activity, latent_use
 
 __all__ = [
     "Annealed",

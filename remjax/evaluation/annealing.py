@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Key, PyTree
 from remjax.distributions.base import Distribution
 from remjax.errors import InputError
 from remjax.particles.weights import effective_sample_size, log_mean_exp
-from remjax.types import Model, Params, Recognition
+from remjax.types import Datapoint, Model, Params, Recognition
 
 # Chains that choose the step sizes of an image, and how fast: in log step size per transition.
 _PILOT_CHAINS = 4
@@ -99,7 +99,7 @@ def _start_and_path(
     model: Model,
     recognition: Recognition | None,
     params: Params,
-    x: Float[Array, " X"],
+    x: Datapoint,
     num_leapfrog: int,
 ) -> tuple[Distribution, _Path]:
     joint = model.joint(params.theta, x)
@@ -150,10 +150,11 @@ def make_forward_chains(
         [B], and the step sizes [B, T]).
 
     Raises:
-        InputError: from the function, for a model without a distribution to begin at, or discrete latents.
+        InputError: from the function, for a model without a distribution to begin at, or discrete
+            latents.
     """
 
-    def one(params: Params, key: Key[Array, ""], x: Float[Array, " X"]) -> tuple[Array, ...]:
+    def one(params: Params, key: Key[Array, ""], x: Datapoint) -> tuple[Array, ...]:
         start, path = _start_and_path(model, recognition, params, x, annealing.num_leapfrog)
         key_start, key_moves = jax.random.split(key)
         keys = jax.random.split(key_start, _PILOT_CHAINS + annealing.num_chains)
@@ -188,14 +189,14 @@ def make_reverse_chains(
     Arguments as in `make_forward_chains`.
 
     Returns:
-        reverse(params, keys [B], x [B, X], z, step sizes [B, T]) -> (-log 1/C sum_c 1 / w_c in nats,
-        ESS of the 1 / w, mean acceptance), all [B]; z leads with B.
+        reverse(params, keys [B], x [B, X], z, step sizes [B, T]) -> (-log 1/C sum_c 1 / w_c in
+        nats, ESS of the 1 / w, mean acceptance), all [B]; z leads with B.
     """
 
     def one(
         params: Params,
         key: Key[Array, ""],
-        x: Float[Array, " X"],
+        x: Datapoint,
         z: PyTree[Array],
         step_sizes: Float[Array, " T"],
     ) -> tuple[Array, ...]:

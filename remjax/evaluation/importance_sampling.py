@@ -14,9 +14,9 @@ from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
 
+from remjax.data.checks import check_rows
 from remjax.distributions.base import Distribution
 from remjax.distributions.gaussian import DiagonalGaussian
-from remjax.data.checks import check_rows
 from remjax.errors import InputError
 from remjax.particles.chunks import check_counts
 from remjax.particles.e_step import e_step, log_weights

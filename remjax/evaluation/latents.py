@@ -13,8 +13,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key, PyTree, Shaped
 
-from remjax.distributions.base import Distribution
 from remjax.data.checks import check_rows
+from remjax.distributions.base import Distribution
 from remjax.errors import InputError
 from remjax.evaluation.importance_sampling import Images
 from remjax.types import Datapoint, Model, Params, Recognition, Support
