@@ -9,7 +9,6 @@ import pytest
 
 from remjax.distributions import Bernoulli
 from remjax.errors import InputError
-from remjax.evaluation import importance_sampling as evaluation
 from remjax.evaluation import (
     Evaluation,
     from_recognition,
@@ -17,6 +16,7 @@ from remjax.evaluation import (
     make_log_likelihood,
     two_stage,
 )
+from remjax.evaluation import importance_sampling as evaluation
 from remjax.types import Joint
 from tests import linear_gaussian
 

@@ -1,9 +1,11 @@
 """What eight virtual devices must give: run by test_sharding.py in a process of its own.
 
-    python -m tests.training.mesh_equivalence CHECK [METHOD ...]
+    python -m tests.training.mesh_equivalence checks CHECK ...
+    python -m tests.training.mesh_equivalence representatives METHOD ...
+    python -m tests.training.mesh_equivalence everything METHOD ...
 
-CHECK is one of CHECKS: `representative` holds each METHOD against one device once, and `everything`
-on every mesh, with and without `keep`. A line is written for each comparison.
+The second holds each method against one device once, the third on every mesh, with and without
+`keep`. A line is written for each comparison.
 """
 
 import re
@@ -299,7 +301,7 @@ def check_evaluation() -> None:
     assert_close("evaluation", figures[1], figures[0])
 
 
-# What each writes: how many lines.
+# And how many lines each writes.
 CHECKS = {
     "kept_particles": (check_kept_particles, 4),
     "training": (check_training, 1),
@@ -310,10 +312,9 @@ CHECKS = {
 }
 
 if __name__ == "__main__":
-    chosen, *names = sys.argv[1:]
-    if chosen == "representative":
-        check_representatives(names)
-    elif chosen == "everything":
-        check_everything(names)
+    part, *chosen = sys.argv[1:]
+    if part == "checks":
+        for check in chosen:
+            CHECKS[check][0]()
     else:
-        CHECKS[chosen][0]()
+        {"representatives": check_representatives, "everything": check_everything}[part](chosen)

@@ -63,13 +63,13 @@ def networks(truth: linear_gaussian.LinearGaussian) -> tuple[Model, Recognition]
 
     The likelihood of a datapoint that begins with more than 50 is NaN.
     """
-    model, size = linear_gaussian.model(truth), truth.latent_size
+    plain, size = linear_gaussian.model(truth), truth.latent_size
     network = linear_gaussian.diagonal_recognition(truth)
 
     def log_likelihood(theta, x, z):
-        return model.log_likelihood(theta, x, z) + jnp.where(x[0] > 50.0, jnp.nan, 0.0)
+        return plain.log_likelihood(theta, x, z) + jnp.where(x[0] > 50.0, jnp.nan, 0.0)
 
-    model = model._replace(log_likelihood=log_likelihood)
+    model = plain._replace(log_likelihood=log_likelihood)
 
     def advance(params, key, x, memory):
         both = Balanced(network.distribution(params.eta, x), memory.s)
