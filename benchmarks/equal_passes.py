@@ -18,18 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments import command_line
-from experiments.comparisons import method_comparison
-from experiments.methods import (
-    COVARIANCES,
-    SCHEDULES,
-    accepts,
-    build_estimator,
-    look_up,
-    particles_scored,
-)
-from experiments.networks import build_networks
-from experiments.tables import markdown
+from experiments.output.tables import markdown
+from experiments.pictures.comparisons import method_comparison
+from experiments.run import command_line
+from experiments.run.choices import COVARIANCES, SCHEDULES, look_up
+from experiments.run.methods import accepts, build_estimator, particles_scored
+from experiments.run.networks import build_networks
 from remjax.data import load
 from remjax.data.binarization import fixed, per_minibatch
 from remjax.evaluation.latents import latent_use

@@ -33,10 +33,11 @@ from benchmarks import networks as shared_networks
 from benchmarks.gradient_pictures import draw, draw_keep
 from benchmarks.machine import machine
 from benchmarks.measure import median
-from experiments import command_line
-from experiments.files import replacing, writing
-from experiments.methods import METHODS, MODELS, accepts, build_estimator, look_up
-from experiments.tables import markdown
+from experiments.output.files import replacing, writing
+from experiments.output.tables import markdown
+from experiments.run import command_line
+from experiments.run.choices import MODELS, look_up
+from experiments.run.methods import METHODS, accepts, build_estimator
 from remjax.data import Dataset, load
 from remjax.data.binarization import fixed, per_minibatch
 from remjax.errors import InputError

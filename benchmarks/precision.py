@@ -22,11 +22,11 @@ from absl import flags
 from benchmarks import networks as shared_networks
 from benchmarks.machine import machine
 from benchmarks.measure import median, median_ratio
-from experiments import command_line
-from experiments.files import replacing, writing
-from experiments.methods import build_estimator
-from experiments.problem import evenly_spaced, fixed_bits
-from experiments.tables import markdown
+from experiments.output.files import replacing, writing
+from experiments.output.tables import markdown
+from experiments.run import command_line
+from experiments.run.methods import build_estimator
+from experiments.run.problem import evenly_spaced, fixed_bits
 from remjax.data import Dataset, load
 from remjax.data.binarization import per_minibatch
 from remjax.evaluation.importance_sampling import make_log_likelihood

@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 from absl import flags
 
-from experiments import command_line
-from experiments.methods import COVARIANCES
-from experiments.problem import Problem, build
-from experiments.run_directory import reopen
-from experiments.scoring import evaluation_images
-from experiments.settings import Settings
-from experiments.starting import initial_state
-from experiments.tables import markdown
+from experiments.output.tables import markdown
+from experiments.run import command_line
+from experiments.run.initial_state import initial_state
+from experiments.run.choices import COVARIANCES
+from experiments.run.problem import Problem, build
+from experiments.run.run_directory import reopen
+from experiments.run.scoring import evaluation_images
+from experiments.run.settings import Settings
 from remjax.errors import InputError
 from remjax.methods.draws import Draws
 from remjax.particles.matching import Covariance
@@ -44,7 +44,7 @@ def quality(problem: Problem, params: Params, x: jax.Array, covariance: Covarian
             problem.model,
             params.theta,
             x,
-            problem.recognition.distribution(params.eta, x),
+            problem.recognition.r(params.eta, x),
             num_particles=FLAGS.num_particles,
             covariance=covariance,
             chunk_size=FLAGS.num_particles,

@@ -16,9 +16,9 @@ from absl import flags
 
 from benchmarks.machine import machine
 from benchmarks.measure import write_rows
-from experiments import command_line
-from experiments.methods import build_estimator
-from experiments.tables import markdown
+from experiments.output.tables import markdown
+from experiments.run import command_line
+from experiments.run.methods import build_estimator
 from remjax.models.gaussian import gaussian_model, gaussian_recognition
 from remjax.models.likelihoods import bernoulli_likelihood
 from remjax.training.optimizers import adam

@@ -20,10 +20,10 @@ from absl import flags
 from benchmarks import networks as shared_networks
 from benchmarks.machine import machine
 from benchmarks.measure import write_rows
-from experiments import command_line
-from experiments.methods import build_estimator
-from experiments.pictures import COLOURS, MARKERS, PathLike, drawing
-from experiments.tables import markdown
+from experiments.output.tables import markdown
+from experiments.pictures.drawing import COLOURS, MARKERS, PathLike, drawing
+from experiments.run import command_line
+from experiments.run.methods import build_estimator
 from remjax.data import Dataset, load
 from remjax.data.binarization import fixed, per_minibatch
 from remjax.errors import InputError

@@ -24,8 +24,8 @@ from jax.sharding import Mesh
 
 from experiments.enumeration.belief_network import network
 from experiments.enumeration.claims import every_image
-from experiments.methods import METHODS, accepts
-from remjax.evaluation.importance_sampling import make_log_likelihood
+from experiments.run.methods import METHODS, accepts
+from remjax.evaluation.log_likelihood import make_log_likelihood
 from remjax.methods.rem import rem_v1
 from remjax.particles.e_step import e_step
 from remjax.particles.posterior import Posterior

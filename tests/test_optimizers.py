@@ -6,8 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from experiments.optimizers import momentum
-from experiments.presets import PRESETS
+from experiments.run.optimizers import momentum
+from experiments.run.presets import PRESETS
 from remjax.errors import InputError
 from remjax.training.optimizers import adam, burda_schedule, each_part, scale_by_adam_epsilon_hat
 from remjax.types import Params

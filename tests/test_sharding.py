@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from experiments.methods import METHODS
+from experiments.run.methods import METHODS
 from remjax.errors import InputError
 from remjax.sharding import check_divides, make_mesh
 from remjax.training.steps import init_train_state, make_train_step

@@ -16,7 +16,7 @@ from benchmarks.peers.work import (
     Work,
     images,
 )
-from experiments.methods import build_estimator
+from experiments.run.methods import build_estimator
 from remjax.methods.batches import rows_in_flight
 from remjax.methods.draws import Draws
 from remjax.models.gaussian import gaussian_model, gaussian_recognition
@@ -52,7 +52,7 @@ def prepare(work: Work) -> Prepared:
                     model,
                     params.theta,
                     x,
-                    recognition.distribution(params.eta, x),
+                    recognition.r(params.eta, x),
                     num_particles=work.num_particles,
                     covariance=shrunk(),
                     chunk_size=max(1, rows_in_flight(1, data.shape[1]) // work.batch_size),

@@ -1,8 +1,8 @@
 """Sigmoid belief networks so small that everything can be summed over, and what is then exact.
 
 A configuration is a value of all latents; a draw of K particles is a tuple of configurations. An
-`Assigned` law gives the particles that it is told to, so that an estimator, unchanged, can be run
-on every tuple in turn and its expected gradient is a finite sum.
+`Assigned` distribution gives the particles that were assigned to it, so that an estimator,
+unchanged, can be run on every tuple in turn and its expected gradient is a finite sum.
 """
 
 import dataclasses
@@ -18,8 +18,8 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from remjax.distributions import Drawn
 from remjax.distributions.layers import Layers
-from remjax.models.gaussian import bernoulli_likelihood
 from remjax.models.layered import sigmoid_belief_network, sigmoid_belief_recognition
+from remjax.models.likelihoods import bernoulli_likelihood
 from remjax.types import Batch, Estimator, Params, Recognition
 
 DATA_SIZE = 3
@@ -53,7 +53,7 @@ class Assigned(Layers):
 
 
 class SigmoidBelief:
-    """A network of these layers with generic parameters, all its configurations and their laws.
+    """A network of these layers with generic parameters, its configurations, their distributions.
 
     Attributes:
         model: p_theta(x, z), of three pixels.
@@ -89,7 +89,7 @@ class SigmoidBelief:
 
     def log_r(self, eta: PyTree, x: Float[Array, " X"] = X) -> Float[Array, " C"]:
         """log r(z | x) of every configuration."""
-        return jax.vmap(self.recognition.distribution(eta, x).log_prob)(self.configurations)
+        return jax.vmap(self.recognition.r(eta, x).log_prob)(self.configurations)
 
     def log_joint(self, theta: PyTree, x: Float[Array, " X"] = X) -> Float[Array, " C"]:
         """log p(x, z) of every configuration."""
@@ -108,7 +108,7 @@ class SigmoidBelief:
         """The recognition network whose particles are assigned."""
 
         def distribution(eta: PyTree, x: Float[Array, " X"]) -> Assigned:
-            return Assigned.of(self.recognition.distribution(eta, x), assigned)
+            return Assigned.of(self.recognition.r(eta, x), assigned)
 
         return Recognition(self.recognition.init, distribution)
 

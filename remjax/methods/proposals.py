@@ -76,7 +76,7 @@ class FromMixture(Matching):
 
     def __str__(self) -> str:
         """As the tables have it."""
-        return "r and s, weighted as draws of 1/2 r + 1/2 s"
+        return "r and s together"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +90,7 @@ class FromPooled(Matching):
 
     def __str__(self) -> str:
         """As the tables have it."""
-        return "r, and 1/2 r + 1/2 s"
+        return "r, r and s together"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -55,7 +55,7 @@ class AboveTheOthers(_Compared):
 
     def __str__(self) -> str:
         """As a formula."""
-        return "1/K (log w - mean log w of the others)"
+        return "1/K (log w - mean of others)"
 
 
 @dataclasses.dataclass(frozen=True)

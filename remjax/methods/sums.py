@@ -89,7 +89,7 @@ def log_joint(joint: Joint, _r: Distribution, particle: Particle) -> Scalar:
 
 
 def log_r(_joint: Joint, r: Distribution, particle: Particle) -> Scalar:
-    """log r(z | x)."""
+    """log r(z)."""
     return r.log_prob(particle.z)
 
 
