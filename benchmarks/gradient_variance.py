@@ -42,8 +42,9 @@ from remjax.data import Dataset, load
 from remjax.data.binarization import fixed, per_minibatch
 from remjax.errors import InputError
 from remjax.methods.wake_sleep import rws
+from remjax.training.epochs import make_epoch
 from remjax.training.optimizers import adam
-from remjax.training.steps import init_train_state, make_epoch
+from remjax.training.steps import init_train_state
 from remjax.types import Batch, Estimator, Model, Params, Recognition
 
 FLAGS = flags.FLAGS
@@ -161,7 +162,7 @@ def states_of(
 ) -> Iterator[tuple[str, Params]]:
     """The parameters at the start, and after training."""
     estimator, optimizer = rws(model, recognition, num_particles=10), adam(1e-3)
-    state = init_train_state(estimator, optimizer, jax.random.key(0), dataset.train.shape[1])
+    state = init_train_state(estimator, optimizer, jax.random.key(0), dataset.train)
     yield "at the start", jax.tree.map(jnp.copy, state.params)
     epoch = make_epoch(
         estimator,

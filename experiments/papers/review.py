@@ -54,7 +54,7 @@ AXES: Mapping[str, Axis] = {
 # Of the fair form: what the paper concludes, and what else one would ask.
 _CLAIMED = (("rws", "nvil"), ("rws", "vae"), ("iwae", "vae"), ("vimco", "nvil"))
 _ASKED = (
-    *(("rws", "iwae"), ("rem_v1", "rws"), ("rem_v1_bernoulli", "rws"), ("rem_v2_bernoulli", "rws")),
+    *(("rws", "iwae"), ("rem_v1", "rws"), ("rem_v2", "rws")),
     *(("nvil", "reinforce"), ("rloo", "nvil"), ("disarm", "nvil"), ("rws", "wake_sleep")),
 )
 

@@ -20,8 +20,9 @@ from experiments.run.settings import Settings
 from experiments.run.stopping import StopRequest
 from remjax.sharding import replicate
 from remjax.training import checkpoints
+from remjax.training.epochs import make_epoch
 from remjax.training.replicas import replicas_in_flight, train_replicas
-from remjax.training.steps import TrainState, make_epoch, metric_means
+from remjax.training.steps import TrainState, metric_means
 
 # A compiled call lasts about this long. Between calls, signals are handled and the bar moves.
 _SECONDS_PER_CALL = 1.0

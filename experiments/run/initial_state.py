@@ -15,7 +15,7 @@ def initial_state(problem: Problem, settings: Settings) -> TrainState:
             problem.estimator,
             problem.optimizer,
             jax.random.key(settings.seed + number),
-            problem.dataset.train.shape[1],
+            problem.dataset.train,
         )
         for number in range(settings.num_replicas)
     ]
