@@ -102,11 +102,17 @@ class Groups(Combine):
     eta_shares: GroupShares
 
     def check(self, particles: Particles) -> None:
-        """Raise InputError where the groups do not divide the particles."""
+        """Raise InputError where the groups do not divide the particles, or keep more than all."""
         if self.num_groups < 1 or particles.num_particles % self.num_groups:
             raise InputError(
                 f"num_groups is {self.num_groups}: give a number that divides "
                 f"num_particles={particles.num_particles}"
+            )
+        of_each = particles.num_particles // self.num_groups
+        if particles.keep is not None and particles.keep > of_each:
+            raise InputError(
+                f"keep is {particles.keep}: it is for each group, and each of the "
+                f"{self.num_groups} groups has {of_each} particles: keep no more"
             )
 
     def estimate(

@@ -1,5 +1,6 @@
-"""Tier 4: what every estimator promises, whatever it estimates."""
+"""What every method promises, whatever it estimates, for every kind of latent that it serves."""
 
+import dataclasses
 import functools
 
 import jax
@@ -7,102 +8,196 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from remjax.errors import InputError
-from remjax.methods.disarm import disarm
-from remjax.methods.elbo import vae
-from remjax.methods.groups import ciwae, miwae, piwae
-from remjax.methods.importance_weighted import dreg, iwae, stl
-from remjax.methods.nvil import nvil
-from remjax.methods.ovis import ovis
-from remjax.methods.proposals import from_r
-from remjax.methods.rem import rem_mixture, rem_pooled, rem_v1, rem_v2
-from remjax.methods.rem_discrete import rem_v1_bernoulli, rem_v2_bernoulli
-from remjax.methods.renyi import vr
-from remjax.methods.score_function import arithmetic_mean, reinforce, rloo, vimco
-from remjax.methods.thermodynamic import tvo
-from remjax.methods.wake_sleep import rws, rws_defensive, rws_dreg, wake_sleep
-from remjax.models.gaussian import gaussian_model, gaussian_recognition
-from remjax.models.layered import sigmoid_belief_network, sigmoid_belief_recognition
-from remjax.models.likelihoods import bernoulli_likelihood
-from remjax.particles.matching import tempered, unweighted, weighted
-from remjax.types import Batch, Recognition
+from remjax import (
+    Batch,
+    Particles,
+    bernoulli_likelihood,
+    gaussian_model,
+    gaussian_recognition,
+    make_estimator,
+    sigmoid_belief_network,
+    sigmoid_belief_recognition,
+)
+from remjax.methods import (
+    Method,
+    arithmetic_mean,
+    ciwae,
+    disarm,
+    dreg,
+    from_r,
+    iwae,
+    miwae,
+    nvil,
+    ovis,
+    piwae,
+    reinforce,
+    rem_mixture,
+    rem_pooled,
+    rem_v1,
+    rem_v2,
+    rloo,
+    rws,
+    rws_defensive,
+    rws_dreg,
+    stl,
+    tvo,
+    vae,
+    vimco,
+    vr,
+    wake_sleep,
+)
+from remjax.models import categorical_model, categorical_recognition
+from remjax.particles.covariances import tempered, unweighted, weighted
 
 DATA_SIZE, BATCH = 12, 3
 MEAN = np.full(DATA_SIZE, 0.3)
-BITS = jnp.asarray(np.random.default_rng(0).uniform(size=(BATCH, DATA_SIZE)) < 0.3, jnp.float32)
-
-# Those "in chunks" take seven particles in chunks of four, the last one padded; the others all at
-# once, which compiles in half the time. That chunks change nothing is shown in test_particles.py.
-CASES = {
-    "vae": (vae, {}),
-    "vae analytic": (vae, {"analytic_kl": True, "chunk_size": 4}),
-    "iwae in chunks": (iwae, {"chunk_size": 4}),
-    "iwae keep in chunks": (iwae, {"keep": 4, "chunk_size": 4}),
-    "rws": (rws, {}),
-    "rws keep": (rws, {"keep": 4}),
-    "rem_v1 in chunks": (rem_v1, {"chunk_size": 4}),
-    "rem_v1 keep": (rem_v1, {"keep": 4, "covariance": weighted()}),
-    "rem_v1 tempered": (rem_v1, {"covariance": tempered()}),
-    "rem_v2": (rem_v2, {}),
-    "rem_v2 of one": (rem_v2, {"num_particles": 1, "keep": 1}),
-    "iwae of one": (iwae, {"num_particles": 1}),
-    "rem_v2 from r": (rem_v2, {"hyperproposal": from_r, "covariance": unweighted(), "keep": 4}),
-    "rem_mixture keep": (rem_mixture, {"keep": 4}),
-    "rem_pooled": (rem_pooled, {}),
-    "rem_pooled keep in chunks": (rem_pooled, {"keep": 4, "chunk_size": 4}),
-    "dreg": (dreg, {}),
-    "stl": (stl, {}),
-    "vr": (vr, {}),
-    "miwae": (miwae, {"num_particles": 6, "num_groups": 3}),
-    "piwae": (piwae, {"num_particles": 6, "num_groups": 2}),
-    "ciwae": (ciwae, {}),
-    "rws_dreg": (rws_dreg, {}),
-    "rws_defensive": (rws_defensive, {}),
-    "reinforce": (reinforce, {}),
-    "vimco in chunks": (vimco, {"chunk_size": 4}),
-    "ovis": (ovis, {}),
-    "tvo in chunks": (tvo, {"chunk_size": 4}),
-    "nvil one signal": (nvil, {"baseline": None, "lagged": True}),
+IMAGES = jnp.asarray(np.random.default_rng(0).uniform(size=(BATCH, DATA_SIZE)) < 0.3, jnp.float32)
+WIDTHS = {"latent_size": 3, "hidden_sizes": (5,)}
+OF_CATEGORIES = {"latent_size": 2, "num_categories": 3, "hidden_sizes": (5,)}
+LIKELIHOOD = bernoulli_likelihood(MEAN)
+NETWORKS = {
+    "gaussian": (gaussian_model(LIKELIHOOD, **WIDTHS), gaussian_recognition(MEAN, **WIDTHS)),
+    "bits": (
+        sigmoid_belief_network(LIKELIHOOD, latent_sizes=(3,)),
+        sigmoid_belief_recognition(MEAN, latent_sizes=(3,)),
+    ),
+    "layers of bits": (
+        sigmoid_belief_network(LIKELIHOOD, latent_sizes=(3, 2)),
+        sigmoid_belief_recognition(MEAN, latent_sizes=(3, 2)),
+    ),
+    "categories": (
+        categorical_model(LIKELIHOOD, **OF_CATEGORIES),
+        categorical_recognition(MEAN, **OF_CATEGORIES),
+    ),
 }
-# Two layers of bits, which the others cannot serve.
-OF_BITS = {
-    "rloo of bits": (rloo, {}),
-    "vimco arithmetic of bits": (vimco, {"stand_in": arithmetic_mean}),
-    "nvil of bits": (nvil, {}),
-    "ovis of bits": (ovis, {"gamma": 0.0}),
-    "tvo of bits": (tvo, {"num_partitions": 3, "first_beta": 0.2}),
-    "disarm of bits": (disarm, {"num_particles": 4}),
-    "wake_sleep of bits": (wake_sleep, {}),
-    "rws of bits, dreaming": (rws, {"dream_share": 0.5}),
-    "rem_v1_bernoulli of bits": (rem_v1_bernoulli, {}),
-    "rem_v2_bernoulli of bits": (rem_v2_bernoulli, {}),
+ALL, KEPT = Particles(7), Particles(7, keep=4)
+# Seven particles in chunks of four: the last chunk is padded. The others go all at once, which
+# compiles in half the time.
+CUT, KEPT_AND_CUT = Particles(7, chunk_size=4), Particles(7, keep=4, chunk_size=4)
+CASES: dict[str, dict[str, tuple[Method, Particles]]] = {
+    "gaussian": {
+        "vae": (vae(), ALL),
+        "vae analytic": (vae(analytic_kl=True), CUT),
+        "iwae in chunks": (iwae, CUT),
+        "iwae keep in chunks": (iwae, KEPT_AND_CUT),
+        "iwae of one": (iwae, Particles(1)),
+        "rws": (rws(), ALL),
+        "rws keep": (rws(), KEPT),
+        "rem_v1 in chunks": (rem_v1(), CUT),
+        "rem_v1 keep": (rem_v1(weighted()), KEPT),
+        "rem_v1 tempered": (rem_v1(tempered()), ALL),
+        "rem_v2": (rem_v2(), ALL),
+        "rem_v2 of one": (rem_v2(), Particles(1, keep=1)),
+        "rem_v2 from r": (rem_v2(unweighted(), hyperproposal=from_r), KEPT),
+        "rem_mixture keep": (rem_mixture(), KEPT),
+        "rem_pooled": (rem_pooled(), ALL),
+        "rem_pooled keep in chunks": (rem_pooled(), KEPT_AND_CUT),
+        "dreg": (dreg, ALL),
+        "stl": (stl, ALL),
+        "vr": (vr(), ALL),
+        "miwae": (miwae(3), Particles(6)),
+        "piwae": (piwae(2), Particles(6)),
+        "ciwae": (ciwae(), ALL),
+        "rws_dreg": (rws_dreg, ALL),
+        "rws_defensive": (rws_defensive(), ALL),
+        "reinforce": (reinforce, ALL),
+        "vimco in chunks": (vimco(), CUT),
+        "ovis": (ovis(), ALL),
+        "tvo in chunks": (tvo(), CUT),
+        "nvil one signal": (nvil(baseline=None, lagged=True), ALL),
+    },
+    "bits": {
+        "rem_v1": (rem_v1(), ALL),
+        "rem_v2 keep in chunks": (rem_v2(weighted()), KEPT_AND_CUT),
+        "rem_pooled": (rem_pooled(), ALL),
+        "disarm": (disarm, Particles(4)),
+    },
+    "layers of bits": {
+        "rloo": (rloo, ALL),
+        "vimco arithmetic": (vimco(arithmetic_mean), ALL),
+        "nvil": (nvil(), ALL),
+        "ovis": (ovis(gamma=0.0), ALL),
+        "tvo": (tvo(num_partitions=3, first_beta=0.2), ALL),
+        "disarm": (disarm, Particles(4)),
+        "wake_sleep": (wake_sleep, ALL),
+        "rws dreaming": (rws(dream_share=0.5), ALL),
+        "rem_v1 in chunks": (rem_v1(), CUT),
+        "rem_v1 weighted": (rem_v1(weighted()), KEPT),
+        "rem_v2": (rem_v2(weighted()), ALL),
+        "rem_mixture": (rem_mixture(), ALL),
+    },
+    "categories": {
+        "rem_v1 keep": (rem_v1(), KEPT),
+        "rem_v2": (rem_v2(weighted()), ALL),
+        "rem_mixture": (rem_mixture(), ALL),
+        "rem_pooled in chunks": (rem_pooled(), CUT),
+        "rws": (rws(), ALL),
+        "rws_defensive": (rws_defensive(), ALL),
+        "wake_sleep": (wake_sleep, ALL),
+        "reinforce": (reinforce, ALL),
+        "rloo": (rloo, ALL),
+        "vimco": (vimco(), ALL),
+        "ovis": (ovis(), ALL),
+        "tvo": (tvo(num_partitions=2), ALL),
+        "nvil": (nvil(), ALL),
+    },
 }
-CASES |= OF_BITS
 # Dreams are the model's own: what eta learns from them has seen no datapoint.
-ETA_SEES_NO_DATA = {"wake_sleep of bits"}
-EVERY = pytest.mark.parametrize("case", CASES)
+ETA_SEES_NO_DATA = {"wake_sleep"}
+# Of the cases, those that add no method and no kind of latent to the others.
+VARIANTS = {
+    "gaussian": {
+        *("vae", "iwae in chunks", "rws", "rem_v1 keep", "rem_v1 tempered", "rem_v2"),
+        *("rem_pooled", "vimco in chunks", "ovis", "nvil one signal", "reinforce", "rws_defensive"),
+    },
+    "bits": {"disarm", "rem_pooled"},
+    "layers of bits": {"ovis", "tvo", "vimco arithmetic", "rem_v1 weighted", "rem_mixture"},
+    "categories": {"rws", "wake_sleep", "rloo", "nvil"},
+}
+# One of each family of methods and of each kind of latent.
+FAMILIES = {
+    "gaussian": {"vae analytic", "iwae keep in chunks", "rem_pooled keep in chunks", "miwae"},
+    "bits": {"rem_v1"},
+    "layers of bits": {"nvil", "disarm"},
+    "categories": {"rem_v1 keep", "vimco", "tvo"},
+}
+
+
+def cases(among=None):
+    """Every case as a parameter of a test; variants, and those not among these, are exhaustive."""
+
+    def of(latents, name):
+        by_default = name not in VARIANTS[latents] and (
+            among is None or name in among.get(latents, ())
+        )
+        marks = () if by_default else pytest.mark.exhaustive
+        return pytest.param(latents, name, id=f"{latents}-{name}", marks=marks)
+
+    every = [of(latents, name) for latents, methods in CASES.items() for name in methods]
+    return pytest.mark.parametrize(("latents", "name"), every)
+
+
+@functools.cache
+def start(latents):
+    """theta and eta, the same for every method."""
+    model, recognition = NETWORKS[latents]
+    estimator = make_estimator(model, recognition, reinforce, Particles(1))
+    return jax.jit(estimator.init)(jax.random.key(1))[0]
 
 
 class Compiled:
     """An estimator, its parameters, and one compiled function of everything that the tests read."""
 
-    def __init__(self, case: str) -> None:
+    def __init__(self, latents, name):
         self.traces = 0
-        self.estimator = self.build(case)
-        self.params, self.state = self.estimator.init(jax.random.key(1))
+        self.method, self.particles = CASES[latents][name]
+        self.networks = NETWORKS[latents]
+        self.estimator = make_estimator(*self.networks, self.method, self.particles)
+        form = jax.eval_shape(self.estimator.init, jax.random.key(1))
+        self.params, self.state = start(latents), ()
+        if jax.tree.leaves((form[0].baseline, form[1])):
+            self.params, self.state = jax.jit(self.estimator.init)(jax.random.key(1))
         self.run = jax.jit(self._run)
-
-    @staticmethod
-    def build(case, **changes):
-        method, knobs = CASES[case]
-        likelihood = bernoulli_likelihood(MEAN)
-        if case in OF_BITS:
-            model = sigmoid_belief_network(likelihood, latent_sizes=(3, 2))
-            recognition = sigmoid_belief_recognition(MEAN, latent_sizes=(3, 2))
-        else:
-            model = gaussian_model(likelihood, latent_size=3, hidden_sizes=(5,))
-            recognition = gaussian_recognition(MEAN, latent_size=3, hidden_sizes=(5,))
-        return method(model, recognition, **({"num_particles": 7} | knobs | changes))
 
     def _run(self, params, state, key, batch, shares):
         """(estimate, state, gradient of shares[0] theta_loss + shares[1] eta_loss)."""
@@ -116,7 +211,7 @@ class Compiled:
         gradient, (estimate, new) = jax.grad(loss, has_aux=True)(params)
         return estimate, new, gradient
 
-    def __call__(self, x=BITS, params=None, seed=0, shares=(1.0, 1.0)):
+    def __call__(self, x=IMAGES, params=None, seed=0, shares=(1.0, 1.0)):
         params = self.params if params is None else params
         batch = Batch(x, jnp.arange(len(x)))
         return self.run(params, self.state, jax.random.key(seed), batch, jnp.array(shares))
@@ -126,13 +221,13 @@ compiled = functools.cache(Compiled)
 
 
 def size(tree):
-    return sum(float(jnp.sum(jnp.abs(leaf))) for leaf in jax.tree.leaves(tree))
+    return sum(float(np.sum(np.abs(leaf))) for leaf in jax.tree.leaves(tree))
 
 
-@EVERY
-def test_each_loss_moves_its_own_part_alone(case):
-    of_theta_loss = compiled(case)(shares=(1.0, 0.0))[2]
-    of_eta_loss = compiled(case)(shares=(0.0, 1.0))[2]
+@cases()
+def test_each_loss_moves_its_own_part_alone(latents, name):
+    of_theta_loss = compiled(latents, name)(shares=(1.0, 0.0))[2]
+    of_eta_loss = compiled(latents, name)(shares=(0.0, 1.0))[2]
     assert size(of_theta_loss.theta) > 0.0
     assert size((of_theta_loss.eta, of_theta_loss.baseline)) == 0.0
     assert size(of_eta_loss.eta) > 0.0
@@ -140,35 +235,11 @@ def test_each_loss_moves_its_own_part_alone(case):
     assert all(size(leaf) > 0.0 for leaf in jax.tree.leaves(of_eta_loss.baseline))
 
 
-@EVERY
-def test_jit_equals_eager(case):
-    method = compiled(case)
-    estimate = method()[0]
-    batch = Batch(BITS, jnp.arange(BATCH))
-    again, _ = method.estimator.estimate(method.params, method.state, jax.random.key(0), batch)
-    assert jax.tree.structure(estimate) == jax.tree.structure(again)
-    for value, expected in zip(jax.tree.leaves(estimate), jax.tree.leaves(again), strict=True):
-        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("case", ["iwae in chunks", "rem_pooled"])
-def test_chunks_change_nothing(case):
-    """Beyond rounding; seven particles all at once, and in chunks of two."""
-    method = compiled(case)
-    batch, key = Batch(BITS, jnp.arange(BATCH)), jax.random.key(0)
-    cut = jax.jit(method.build(case, chunk_size=2).estimate)
-    estimate = cut(method.params, method.state, key, batch)[0]
-    for value, expected in zip(
-        jax.tree.leaves(estimate), jax.tree.leaves(method()[0]), strict=True
-    ):
-        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-4)
-
-
-@EVERY
-def test_compiled_once_and_the_state_keeps_its_form(case):
-    method = compiled(case)
-    estimate, state, *_ = method(1.0 - BITS, seed=3)
-    method(BITS, seed=4)
+@cases()
+def test_compiled_once_and_the_state_keeps_its_form(latents, name):
+    method = compiled(latents, name)
+    estimate, state, *_ = method(1.0 - IMAGES, seed=3)
+    method(IMAGES, seed=4)
     assert method.traces == 1
     assert jax.tree.structure(state) == jax.tree.structure(method.state)
     for new, old in zip(jax.tree.leaves(state), jax.tree.leaves(method.state), strict=True):
@@ -177,54 +248,74 @@ def test_compiled_once_and_the_state_keeps_its_form(case):
     for leaf in jax.tree.leaves(estimate):
         assert leaf.shape == ()
         assert leaf.dtype == jnp.float32
-    assert {"log_evidence", "ess", "hyper_ess"} <= set(estimate.metrics)
+    assert set(estimate.metrics) == {"log_evidence", "ess", "hyper_ess", "scored"}
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(method()[2]))
 
 
-@EVERY
-def test_keys_matter_and_repeat(case):
-    method = compiled(case)
+@cases()
+def test_keys_matter_and_repeat(latents, name):
+    method = compiled(latents, name)
     first, again, other = method()[0], method()[0], method(seed=1)[0]
     assert first.theta_loss == again.theta_loss
     assert first.theta_loss != other.theta_loss
     assert first.eta_loss != other.eta_loss
 
 
+@cases(among={"gaussian": {"rem_v1 in chunks"}, "layers of bits": {"nvil"}})
+def test_jit_equals_eager(latents, name):
+    method = compiled(latents, name)
+    batch, key = Batch(IMAGES, jnp.arange(BATCH)), jax.random.key(0)
+    again, _ = method.estimator.estimate(method.params, method.state, key, batch)
+    assert_close(method()[0], again)
+
+
+def assert_close(estimate, expected):
+    assert jax.tree.structure(estimate) == jax.tree.structure(expected)
+    for ours, theirs in zip(jax.tree.leaves(estimate), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@cases(among={"categories": {"rem_pooled in chunks"}})
+def test_chunks_change_nothing(latents, name):
+    """Beyond rounding; all particles at once, and in chunks of two. With keep, others are kept."""
+    method = compiled(latents, name)
+    batch, key = Batch(IMAGES, jnp.arange(BATCH)), jax.random.key(0)
+    estimates = []
+    for chunk_size in (2, 7):
+        particles = dataclasses.replace(method.particles, keep=None, chunk_size=chunk_size)
+        estimator = make_estimator(*method.networks, method.method, particles)
+        estimates.append(jax.jit(estimator.estimate)(method.params, method.state, key, batch)[0])
+    assert_close(*estimates)
+
+
 def scaled(factor):
     return lambda params: jax.tree.map(lambda leaf: leaf * factor, params)
 
 
-@EVERY
+@cases(among=FAMILIES)
 @pytest.mark.parametrize(
     ("x", "change"),
     [
-        (jnp.zeros_like(BITS), scaled(1.0)),
-        (jnp.ones_like(BITS), scaled(1.0)),
-        (BITS, scaled(1e-6)),
-        (BITS, scaled(100.0)),
-        (BITS, scaled(-1e4)),
+        (jnp.zeros_like(IMAGES), scaled(1.0)),
+        (jnp.ones_like(IMAGES), scaled(1.0)),
+        (IMAGES, scaled(1e-6)),
+        (IMAGES, scaled(100.0)),
+        (IMAGES, scaled(-1e4)),
     ],
     ids=["black", "white", "tiny parameters", "large parameters", "huge parameters"],
 )
-def test_losses_and_gradients_are_finite_on_hostile_input(case, x, change):
-    method = compiled(case)
+def test_losses_and_gradients_are_finite_on_hostile_input(latents, name, x, change):
+    method = compiled(latents, name)
     for leaf in jax.tree.leaves(method(x, change(method.params))):
         assert np.all(np.isfinite(leaf))
 
 
-@EVERY
-def test_nan_is_seen(case):
+@cases()
+def test_nan_is_seen(latents, name):
     """One bad pixel: NaN in the metrics, and a gradient that the train step will skip."""
-    estimate, _, gradient = compiled(case)(BITS.at[0, 0].set(jnp.nan))
+    estimate, _, gradient = compiled(latents, name)(IMAGES.at[0, 0].set(jnp.nan))
     assert np.isnan(estimate.metrics["log_evidence"])
     assert np.isnan(estimate.metrics["ess"])
     assert np.isnan(size(gradient))
     assert np.isnan(estimate.theta_loss)
-    assert np.isnan(estimate.eta_loss) == (case not in ETA_SEES_NO_DATA)
-
-
-def test_recognition_that_returns_no_distribution(key):
-    model = gaussian_model(bernoulli_likelihood(MEAN), latent_size=3, hidden_sizes=(5,))
-    network = Recognition(lambda key: (), lambda eta, x: (x, x))
-    estimator = rws(model, network, num_particles=2)
-    with pytest.raises(InputError, match=r"returns a tuple: return a remjax\.Distribution"):
-        estimator.estimate(*estimator.init(key), key, Batch(BITS, jnp.arange(BATCH)))
+    assert np.isnan(estimate.eta_loss) == (name not in ETA_SEES_NO_DATA)

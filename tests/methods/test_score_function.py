@@ -1,7 +1,9 @@
 """What surrounds the learning signals: running statistics, mixtures, dreams, and clear refusals.
 
-That the expected gradients are right is shown in test_enumeration.py.
+That the expected gradients are right is shown by enumeration, in tests/experiments.
 """
+
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -9,41 +11,66 @@ import numpy as np
 import pytest
 from jax import lax
 
-from experiments.enumeration.belief_network import DATA_SIZE, X, network
-from remjax.distributions.mixtures import Mixture
-from remjax.errors import InputError
-from remjax.methods.disarm import Antithetic, disarm
-from remjax.methods.groups import ciwae, miwae
-from remjax.methods.importance_weighted import dreg, iwae
-from remjax.methods.nvil import SignalStatistics, nvil, whole_signal
-from remjax.methods.ovis import ovis
-from remjax.methods.proposals import from_defensive
-from remjax.methods.rem import rem_v1
-from remjax.methods.rem_discrete import rem_v1_bernoulli
-from remjax.methods.renyi import vr
-from remjax.methods.score_function import rloo, vimco
-from remjax.methods.thermodynamic import tvo
-from remjax.methods.wake_sleep import rws, with_dreams
-from remjax.models.baselines import tanh_baseline
-from remjax.models.gaussian import gaussian_model, gaussian_recognition
-from remjax.models.likelihoods import bernoulli_likelihood
-from remjax.types import Batch
+from remjax import (
+    Batch,
+    InputError,
+    Params,
+    Particles,
+    bernoulli_likelihood,
+    gaussian_model,
+    gaussian_recognition,
+    make_estimator,
+    sigmoid_belief_network,
+    sigmoid_belief_recognition,
+)
+from remjax.distributions import Mixture
+from remjax.methods import (
+    ciwae,
+    disarm,
+    dreg,
+    from_defensive,
+    iwae,
+    miwae,
+    nvil,
+    ovis,
+    reinforce,
+    rloo,
+    rws,
+    tanh_baseline,
+    tvo,
+    vae,
+    vimco,
+    vr,
+    whole_signal,
+    with_dreams,
+)
+from remjax.methods.disarm import Antithetic
+from remjax.methods.nvil import SignalStatistics
 
-NET = network((2, 1))
-MEAN = np.full(DATA_SIZE, 0.5)
+DATA_SIZE, SIZES = 3, (2, 1)
+X, MEAN = jnp.array([1.0, 0.0, 1.0]), np.full(DATA_SIZE, 0.5)
 REAL = (
     gaussian_model(bernoulli_likelihood(MEAN), latent_size=2, hidden_sizes=()),
     gaussian_recognition(MEAN, latent_size=2, hidden_sizes=()),
 )
-BITS = (NET.model, NET.recognition)
+MODEL = sigmoid_belief_network(bernoulli_likelihood([0.4, 0.5, 0.7]), latent_sizes=SIZES)
+RECOGNITION = sigmoid_belief_recognition(MEAN, latent_sizes=SIZES)
+BITS = (MODEL, RECOGNITION)
+# Away from the symmetries of the start: biases are not zero.
+PARAMS = jax.tree.map(
+    lambda leaf: leaf + 0.7 * np.random.default_rng(leaf.size).normal(size=leaf.shape),
+    Params(MODEL.init(jax.random.key(0)), RECOGNITION.init(jax.random.key(1))),
+)
+EVERY_Z = np.array(list(itertools.product((0.0, 1.0), repeat=sum(SIZES))), np.float32)
+LAYERS = tuple(jnp.asarray(layer) for layer in np.split(EVERY_Z, [SIZES[0]], axis=1))
 IMAGES = jnp.asarray(np.random.default_rng(0).integers(0, 2, (20, DATA_SIZE)), jnp.float32)
 BATCH = Batch(IMAGES, jnp.arange(20))
 
 
 def test_running_statistics_start_with_the_first_batch_and_then_decay():
     """K = 1, no baseline: the whole signal is log w, whose mean the metric log_evidence is."""
-    estimator = nvil(*BITS, num_particles=1, baseline=None, decay=0.75)
-    run = jax.jit(lambda state, key: estimator.estimate(NET.params, state, key, BATCH))
+    estimator = make_estimator(*BITS, nvil(baseline=None, decay=0.75), Particles(1))
+    run = jax.jit(lambda state, key: estimator.estimate(PARAMS, state, key, BATCH))
     start = estimator.init(jax.random.key(0))[1]
     one, first = run(start, jax.random.key(1))
     two, second = run(first, jax.random.key(2))
@@ -61,9 +88,9 @@ def test_the_baseline_descends_the_square_of_what_it_leaves():
 
     K = 1 and one signal, which is log w; c and v are those of before (lagged).
     """
-    estimator = nvil(*BITS, num_particles=1, lagged=True, signals=whole_signal)
+    estimator = make_estimator(*BITS, nvil(lagged=True, signals=whole_signal), Particles(1))
     own, _ = estimator.init(jax.random.key(3))
-    params = NET.params._replace(baseline=own.baseline)
+    params = PARAMS._replace(baseline=own.baseline)
     memory = SignalStatistics(jnp.array([-3.0]), jnp.array([4.0]), jnp.ones(()))
     guess = tanh_baseline(DATA_SIZE, 1).value
 
@@ -98,9 +125,9 @@ def test_dreams_enter_by_their_share():
 
     @jax.jit
     def run(key):
-        shares = (0.25, 0.5, 0.75)
-        each = [rws(*BITS, num_particles=3, dream_share=share) for share in shares]
-        return [estimator.estimate(NET.params, (), key, BATCH)[0][:2] for estimator in each]
+        methods = [rws(dream_share=share) for share in (0.25, 0.5, 0.75)]
+        each = [make_estimator(*BITS, method, Particles(3)) for method in methods]
+        return [estimator.estimate(PARAMS, (), key, BATCH)[0][:2] for estimator in each]
 
     (theta, low), (_, middle), (again, high) = run(jax.random.key(0))
     np.testing.assert_allclose(middle, 0.5 * (low + high), rtol=1e-5)
@@ -108,33 +135,33 @@ def test_dreams_enter_by_their_share():
     assert low != high
 
 
-def test_mixture_with_the_prior_is_a_law():
+def test_mixture_with_the_prior_is_a_distribution():
     """Its probabilities sum to one, and 4,000 draws have them: five standard errors."""
-    r, prior = NET.recognition.distribution(NET.params.eta, X), NET.model.prior(NET.params.theta)
+    r, prior = RECOGNITION.distribution(PARAMS.eta, X), MODEL.prior(PARAMS.theta)
 
     @jax.jit
     def run(key):
-        law = Mixture(r, prior, jnp.asarray(0.2))
-        draws = jax.vmap(law.sample)(jax.random.split(key, 4000))
-        same = [a[:, None] == b for a, b in zip(draws, NET.configurations, strict=True)]
+        mixture = Mixture(r, prior, jnp.asarray(0.2))
+        draws = jax.vmap(mixture.sample)(jax.random.split(key, 4000))
+        same = [a[:, None] == b for a, b in zip(draws, LAYERS, strict=True)]
         hits = jnp.all(jnp.concatenate(same, axis=-1), axis=-1)
-        return jnp.exp(jax.vmap(law.log_prob)(NET.configurations)), jnp.mean(hits, axis=0)
+        return jnp.exp(jax.vmap(mixture.log_prob)(LAYERS)), jnp.mean(hits, axis=0)
 
     probability, frequency = run(jax.random.key(0))
-    exact = 0.8 * jnp.exp(NET.log_r(NET.params.eta))
-    exact += 0.2 * jnp.exp(jax.vmap(prior.log_prob)(NET.configurations))
+    exact = 0.8 * jnp.exp(jax.vmap(r.log_prob)(LAYERS))
+    exact += 0.2 * jnp.exp(jax.vmap(prior.log_prob)(LAYERS))
     np.testing.assert_allclose(probability, exact, rtol=1e-5)
     np.testing.assert_allclose(np.sum(probability), 1.0, rtol=1e-5)
     bound = 5 * np.sqrt(exact * (1 - exact) / 4000)
     assert np.all(np.abs(frequency - exact) <= bound)
 
 
-def test_antithetic_particles_are_draws_of_the_law():
-    """Each member of 4,000 pairs has the law's frequencies: five standard errors.
+def test_antithetic_particles_are_draws_of_r():
+    """Each member of 4,000 pairs has the frequencies of r: five standard errors.
 
     Both are one as seldom as they can be: with probability max(0, 2 p - 1).
     """
-    r = NET.recognition.distribution(NET.params.eta, X)
+    r = RECOGNITION.distribution(PARAMS.eta, X)
 
     @jax.jit
     def run(key):
@@ -143,7 +170,7 @@ def test_antithetic_particles_are_draws_of_the_law():
 
     z, difference = run(jax.random.key(0))
     np.testing.assert_allclose(difference, 0.0, atol=1e-6)
-    exact = np.exp(NET.log_r(NET.params.eta)) @ np.concatenate(NET.configurations, axis=-1)
+    exact = np.exp(jax.vmap(r.log_prob)(LAYERS)) @ EVERY_Z
     bound = 5 * np.sqrt(exact * (1 - exact) / 4000)
     for member in (z[::2], z[1::2]):
         assert np.all(np.abs(np.mean(member, axis=0) - exact) <= bound)
@@ -151,52 +178,55 @@ def test_antithetic_particles_are_draws_of_the_law():
     assert np.all(np.abs(both - np.maximum(2 * exact[:2] - 1, 0.0)) <= bound[:2])
 
 
-def estimate(method, networks, **options):
-    """What a user does: builds an estimator and asks for an estimate. Nothing compiles."""
-    estimator = method(*networks, **({"num_particles": 4} | options))
+def estimate(method, networks, num_particles=4):
+    """What a user does: makes an estimator and asks for an estimate. Nothing compiles."""
+    estimator = make_estimator(*networks, method, Particles(num_particles))
     params, state = jax.eval_shape(estimator.init, jax.random.key(0))
-    one = Batch(X[None], jnp.zeros(1, int))
+    one, key = Batch(X[None], jnp.zeros(1, int)), jax.random.key(0)
     jax.eval_shape(lambda params, state: estimator.estimate(params, state, key, one), params, state)
 
 
-key = jax.random.key(0)
+WITHOUT_PRIOR = (MODEL._replace(prior=None), RECOGNITION)
 
 
 @pytest.mark.parametrize(
-    ("method", "networks", "options", "named"),
+    ("method", "networks", "num_particles", "named"),
     [
-        (iwae, BITS, {}, "no reparameterised draw: use a method that needs none"),
-        (dreg, BITS, {}, "no reparameterised draw"),
-        (rem_v1, BITS, {}, "use rem_v1_bernoulli or rem_v2_bernoulli"),
-        (rem_v1_bernoulli, REAL, {}, "the latents are real: use from_s"),
-        (disarm, REAL, {}, "a layer of r is DiagonalGaussian: use rloo or vimco"),
-        (disarm, BITS, {"num_particles": 3}, "num_particles=3 must be even"),
-        (rloo, BITS, {"num_particles": 1}, "rloo compares each particle with the others"),
-        (vimco, BITS, {"num_particles": 1}, "vimco compares each particle with the others"),
-        (ovis, BITS, {"num_particles": 1}, "ovis compares each particle with the others"),
-        (ovis, BITS, {"gamma": 1.5}, "gamma is 1.5: give a number from 0 to 1"),
-        (nvil, BITS, {"baseline": None, "centring": False}, "neither a baseline nor centring"),
-        (tvo, BITS, {"num_particles": 1}, "tvo compares each particle with their mean"),
-        (tvo, BITS, {"num_partitions": 0}, "num_partitions is 0: give 1 or more"),
-        (tvo, REAL, {"first_beta": 1.0}, "first_beta is 1.0: give a number above 0 and below 1"),
-        (nvil, BITS, {"decay": 1.0}, r"decay is 1\.0"),
-        (nvil, (NET.model._replace(prior=None), NET.recognition), {}, "signals=whole_signal"),
-        (miwae, REAL, {"num_groups": 3}, "divides num_particles=4"),
-        (ciwae, REAL, {"share": 1.5}, r"share is 1\.5"),
-        (vr, REAL, {"alpha": np.inf}, "alpha is inf"),
-        (rws, BITS, {"dream_share": -0.1}, r"share is -0\.1"),
+        (iwae, BITS, 4, "no reparameterised draw: use a method that needs none"),
+        (dreg, BITS, 4, "no reparameterised draw"),
+        (disarm, REAL, 4, "a layer of r is DiagonalGaussian: use rloo or vimco"),
+        (disarm, BITS, 3, "num_particles=3 must be even"),
+        (rloo, BITS, 1, "compares each particle with the others: give num_particles=2 or more"),
+        (vimco(), BITS, 1, "compares each particle with the others"),
+        (ovis(), BITS, 1, "compares each particle with the others"),
+        (tvo(), BITS, 1, "compares each particle with the others"),
+        (nvil(), WITHOUT_PRIOR, 4, "signals=whole_signal"),
+        (miwae(3), REAL, 4, "divides num_particles=4"),
+        (vae(analytic_kl=True), BITS, 4, "has no closed form here: give Model.prior and a"),
+        (rws(from_defensive(0.2)), WITHOUT_PRIOR, 4, r"give Model\.prior"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_compiles(method, networks, options, named):
+def test_what_cannot_be_is_refused_before_anything_compiles(method, networks, num_particles, named):
     with pytest.raises(InputError, match=named):
-        estimate(method, networks, **options)
+        estimate(method, networks, num_particles)
 
 
-def test_dreams_and_defence_refuse_what_they_cannot_do():
-    with pytest.raises(InputError, match="num_dreams is 0"):
-        with_dreams(rws(*BITS, num_particles=2), *BITS, num_dreams=0)
-    with pytest.raises(InputError, match=r"defence is 1\.0"):
-        from_defensive(1.0)
-    without_prior = (NET.model._replace(prior=None), NET.recognition)
-    with pytest.raises(InputError, match=r"give Model\.prior"):
-        estimate(rws, without_prior, hyperproposal=from_defensive(0.2))
+@pytest.mark.parametrize(
+    ("method", "knobs", "named"),
+    [
+        (ovis, {"gamma": 1.5}, r"gamma is 1\.5: give a number from 0 to 1"),
+        (nvil, {"baseline": None, "centring": False}, "neither a baseline nor centring"),
+        (nvil, {"decay": 1.0}, r"decay is 1\.0"),
+        (tvo, {"num_partitions": 0}, "num_partitions is 0: give 1 or more"),
+        (tvo, {"first_beta": 1.0}, r"first_beta is 1\.0: give a number above 0 and below 1"),
+        (ciwae, {"share": 1.5}, r"share is 1\.5"),
+        (vr, {"alpha": np.inf}, "alpha is inf"),
+        (rws, {"dream_share": -0.1}, r"dream_share is -0\.1"),
+        (with_dreams, {"method": reinforce, "share": 2.0}, r"share is 2\.0"),
+        (with_dreams, {"method": reinforce, "num_dreams": 0}, "num_dreams is 0"),
+        (from_defensive, {"defence": 1.0}, r"defence is 1\.0"),
+    ],
+)
+def test_knobs_out_of_range_are_refused_where_they_are_turned(method, knobs, named):
+    with pytest.raises(InputError, match=named):
+        method(**knobs)

@@ -1,0 +1,291 @@
+"""A method is a value: made twice it is equal, its parts are a user's to give, and it says no."""
+
+import dataclasses
+import inspect
+import typing
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from remjax import (
+    Batch,
+    InputError,
+    Particles,
+    Recognition,
+    bernoulli_likelihood,
+    gaussian_model,
+    gaussian_recognition,
+    make_estimator,
+    methods,
+    sigmoid_belief_network,
+    sigmoid_belief_recognition,
+)
+from remjax.methods import Draws, Method, Normalized, Sum, from_defensive, from_r, from_s
+from remjax.particles.covariances import Covariance, shrunk_with_mean, tempered, weighted
+
+MEAN = np.full(4, 0.3)
+LIKELIHOOD = bernoulli_likelihood(MEAN)
+WIDTHS = {"latent_size": 2, "hidden_sizes": ()}
+REAL = gaussian_model(LIKELIHOOD, **WIDTHS), gaussian_recognition(MEAN, **WIDTHS)
+BITS = (
+    sigmoid_belief_network(LIKELIHOOD, latent_sizes=(2,)),
+    sigmoid_belief_recognition(MEAN, latent_sizes=(2,)),
+)
+BATCH = Batch(jnp.asarray([[1.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]), jnp.arange(2))
+
+CONSTANTS = {name: each for name, each in vars(methods).items() if isinstance(each, Method)}
+# Functions of knobs, with knobs that are not the defaults.
+MAKERS = {
+    "vae": {"analytic_kl": True},
+    "vr": {"alpha": 0.3},
+    "miwae": {"num_groups": 2},
+    "piwae": {"num_groups": 2},
+    "ciwae": {"share": 0.2},
+    "rem": {"proposal": from_defensive(0.3), "hyperproposal": from_s(weighted())},
+    "rem_v1": {"covariance": weighted()},
+    "rem_v2": {"covariance": tempered((1.0, 0.5, 0.0)), "hyperproposal": from_r},
+    "rem_mixture": {"covariance": weighted()},
+    "rem_pooled": {"covariance": weighted()},
+    "rws": {"hyperproposal": from_defensive(0.3), "dream_share": 0.5},
+    "rws_defensive": {"defence": 0.4},
+    "vimco": {"stand_in": methods.arithmetic_mean},
+    "ovis": {"gamma": 0.5},
+    "tvo": {"num_partitions": 3, "first_beta": 0.1},
+    "nvil": {"baseline": None, "lagged": True, "decay": 0.5, "signals": methods.whole_signal},
+    "with_dreams": {"method": methods.rloo, "share": 0.5, "num_dreams": 2},
+}
+DEFAULTS = {
+    "rem": {"proposal": from_r, "hyperproposal": from_r},
+    "with_dreams": {"method": methods.rloo},
+}
+BASIC = {name: getattr(methods, name)(**DEFAULTS.get(name, {})) for name in MAKERS} | CONSTANTS
+
+
+def test_every_function_that_makes_a_method_is_here():
+    makers = {
+        name
+        for name, each in vars(methods).items()
+        if inspect.isfunction(each) and typing.get_type_hints(each).get("return") is Method
+    }
+    assert makers == set(MAKERS)
+    assert set(CONSTANTS) == {
+        *("iwae", "dreg", "stl", "rws_dreg", "reinforce", "rloo", "disarm", "wake_sleep")
+    }
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_method_made_twice_is_equal(name):
+    make = getattr(methods, name)
+    one, other, basic = make(**MAKERS[name]), make(**MAKERS[name]), BASIC[name]
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one != basic
+    assert basic == make(**DEFAULTS.get(name, {}))
+
+
+def test_methods_are_keys_and_different_ones_differ():
+    """But for those that are one: REM with r for s is RWS, and RWS with its defence."""
+    assert all(hash(method) == hash(dataclasses.replace(method)) for method in CONSTANTS.values())
+    assert methods.rem(from_r, from_r) == methods.rws()
+    assert methods.rws(from_defensive(0.4)) == methods.rws_defensive(0.4)
+    assert methods.with_dreams(methods.reinforce) == methods.wake_sleep
+    assert methods.with_dreams(methods.rloo, share=0.0) == methods.rloo
+    assert len(set(BASIC.values())) == len(BASIC) - 1
+
+
+# What a user gives
+
+
+def of_each(function, methods, networks):
+    """function(estimator, params) of each method, compiled together."""
+    estimators = [make_estimator(*networks, method, Particles(6)) for method in methods]
+
+    @jax.jit
+    def run(key):
+        params, _ = estimators[0].init(key)
+        return [function(estimator, params) for estimator in estimators]
+
+    return run(jax.random.key(0))
+
+
+def estimate(estimator, params):
+    return estimator.estimate(params, (), jax.random.key(1), BATCH)[0]
+
+
+def estimates(*methods, networks=REAL):
+    """The estimate of a batch by each method."""
+    return of_each(estimate, methods, networks)
+
+
+def gradients(*methods, networks=REAL):
+    """(gradient of both losses together, estimate) of a batch by each method."""
+
+    def gradient(estimator, params):
+        def loss(params):
+            value = estimate(estimator, params)
+            return value.theta_loss + value.eta_loss, value
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    return of_each(gradient, methods, networks)
+
+
+def assert_equal(one, other):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), one, other)
+
+
+def test_equal_proposals_share_their_particles():
+    """K particles are scored and not 2 K, and both losses have the same weights."""
+    same = methods.rem(from_defensive(0.2), from_defensive(0.2))
+    apart = methods.rem(from_defensive(0.2), from_defensive(0.3))
+    one, two = (value.metrics for value in estimates(same, apart))
+    assert one["scored"] == 6
+    assert one["ess"] == one["hyper_ess"]
+    assert two["scored"] == 12
+    assert two["ess"] != two["hyper_ess"]
+
+
+def test_a_proposal_is_any_function_of_the_draws():
+    """r with noise of its own: scored once as both proposals, and besides r as one of them."""
+    again = lambda draws: draws.draw(  # noqa: E731
+        jax.random.fold_in(draws.key, 7), draws.r, draws.num_particles
+    )
+    of_r = lambda draws: draws.from_r()  # noqa: E731
+    named, mine, both, besides = gradients(
+        methods.rws(),
+        methods.rem(of_r, from_r),
+        methods.rem(again, again),
+        methods.rem(from_r, again),
+    )
+    assert_equal(mine, named)
+    assert both[1].metrics["scored"] == 6
+    assert besides[1].metrics["scored"] == 12
+    assert_equal(both[0].eta, besides[0].eta)
+    assert_equal(named[0].theta, besides[0].theta)
+    assert both[1].theta_loss != besides[1].theta_loss
+
+
+def test_an_objective_is_any_sum_of_a_weight_and_a_term():
+    """Named ones written out by hand give the same losses and gradients."""
+    theta = Sum(Normalized(), lambda joint, r, particle: joint(particle.z))
+    eta = Sum(
+        lambda posterior, particle: particle.log_w / particle.num_particles,
+        lambda joint, r, particle: r.log_prob(particle.z),
+    )
+    named = dataclasses.replace(methods.rws(), hyperobjective=methods.reinforce.hyperobjective)
+    assert_equal(*gradients(Method(theta, from_r, eta, from_r), named, networks=BITS))
+
+
+def of_half_power(moments, proposal, num_particles):
+    """The moments under the square roots of the weights."""
+    return moments.mean[1], moments.covariance[1]
+
+
+@pytest.mark.parametrize("networks", [REAL, BITS], ids=["real", "bits"])
+def test_a_covariance_is_any_powers_and_a_function_of_their_moments(networks):
+    """One that is written by hand serves as the named one, and another power as another one."""
+    by_hand = Covariance((1.0,), lambda moments, *_: (moments.mean[0], moments.covariance[0]))
+    covariances = by_hand, weighted(), Covariance((1.0, 0.5), of_half_power)
+    mine, named, other = estimates(*map(methods.rem_v2, covariances), networks=networks)
+    assert_equal(mine, named)
+    assert np.isfinite(other.theta_loss)
+    assert other.theta_loss != named.theta_loss
+
+
+@pytest.mark.parametrize("networks", [REAL, BITS], ids=["real", "bits"])
+def test_one_particle_says_nothing_so_s_is_r(networks):
+    """For every kind of latent, whatever the covariance: s has the moments of r."""
+    model, recognition = networks
+
+    @jax.jit
+    def moments(key):
+        x, eta = BATCH.x[0], recognition.init(key)
+        r = recognition.r(eta, x)
+        counts = {"num_particles": 1, "chunk_size": 1, "keep": None}
+        draws = Draws(key, model, model.init(key), x, r, **counts)
+        each = r, draws.matched(weighted()), draws.matched(shrunk_with_mean())
+        return [(one.mean, one.variance) for one in each]
+
+    of_r, *of_s = moments(jax.random.key(0))
+    for ours in of_s:
+        for value, expected in zip(ours, of_r, strict=True):
+            np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+# What is refused
+
+KEEP = {
+    *("iwae", "dreg", "stl", "rws_dreg", "rem", "rem_v1", "rem_v2", "rem_mixture", "rem_pooled"),
+    *("rws", "rws_defensive", "miwae", "piwae"),
+}
+
+
+@pytest.mark.parametrize("name", BASIC)
+def test_keep_serves_sums_under_the_weights_alone(name):
+    method = BASIC[name]
+    assert method.keeps == (name in KEEP)
+    particles = Particles(10, keep=2)
+    if name in KEEP:
+        make_estimator(*REAL, method, particles)
+        return
+    with pytest.raises(InputError, match=r"^keep is 2: .* leave keep out$") as refused:
+        make_estimator(*REAL, method, particles)
+    assert "\n" not in str(refused.value)
+
+
+def test_more_kept_than_a_group_has_is_refused_before_anything_compiles():
+    with pytest.raises(InputError, match=r"^keep is 4: .* each of the 5 groups has 2 particles"):
+        make_estimator(*REAL, methods.miwae(5), Particles(10, keep=4))
+
+
+@pytest.mark.parametrize("name", ["vae", "rem_v1", "nvil"])
+def test_a_function_that_makes_a_method_is_no_method(name):
+    """Without the run-time checks of these tests, which would be first."""
+    unchecked = inspect.unwrap(make_estimator)
+    with pytest.raises(InputError, match=rf"^method is {name}, .* call it, as {name}\(\)$"):
+        unchecked(*REAL, getattr(methods, name), Particles(3))
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [{"num_particles": 0}, {"num_particles": 3, "keep": 4}, {"num_particles": 3, "chunk_size": 0}],
+)
+def test_counts_that_make_no_sense(counts):
+    with pytest.raises(InputError, match=r"^(num_particles|keep|chunk_size) is"):
+        Particles(**counts)
+
+
+def no_number(model):
+    return model._replace(
+        log_likelihood=lambda theta, x, z: model.log_likelihood(theta, x, z)[None]
+    )
+
+
+NO_DISTRIBUTION = Recognition(lambda key: (), lambda eta, x: (x, x))
+SOME = ["vae", "iwae", "rem_v1", "rem_pooled", "miwae", "rloo", "nvil", "wake_sleep"]
+
+
+@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize(
+    ("networks", "message"),
+    [
+        (
+            (no_number(REAL[0]), REAL[1]),
+            r"^log_likelihood\(x, z\) of one particle has the shape \(1,\): it is one number",
+        ),
+        ((REAL[0], NO_DISTRIBUTION), r"returns a tuple: return a remjax\.Distribution"),
+    ],
+    ids=["log-likelihood of shape [1]", "no distribution"],
+)
+def test_networks_of_another_form_are_refused_alike(name, networks, message):
+    estimator = make_estimator(*networks, BASIC[name], Particles(10))
+    key = jax.random.key(0)
+
+    def first(key):
+        params, state = estimator.init(key)
+        return estimator.estimate(params, state, key, BATCH)
+
+    with pytest.raises(InputError, match=message):
+        jax.eval_shape(first, key)
