@@ -26,8 +26,8 @@ from experiments.run.methods import accepts, build_estimator, particles_scored
 from experiments.run.networks import build_networks
 from remjax.data import load
 from remjax.data.binarization import fixed, per_minibatch
-from remjax.evaluation.latents import latent_use
 from remjax.evaluation.importance_sampling import make_log_likelihood
+from remjax.evaluation.latents import latent_use
 from remjax.models.networks import glorot
 from remjax.training.optimizers import adam
 from remjax.training.steps import init_train_state, make_epoch, metric_means

@@ -13,8 +13,8 @@ from absl import flags
 
 from experiments.output.tables import markdown
 from experiments.run import command_line
-from experiments.run.initial_state import initial_state
 from experiments.run.choices import COVARIANCES
+from experiments.run.initial_state import initial_state
 from experiments.run.problem import Problem, build
 from experiments.run.run_directory import reopen
 from experiments.run.scoring import evaluation_images

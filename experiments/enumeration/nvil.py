@@ -8,12 +8,14 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from experiments.enumeration.belief_network import DATA_SIZE, SigmoidBelief, X, gradient_of
 from experiments.enumeration.cases import Case, Claim, Draws
 from experiments.enumeration.claims import LOWER_BOUND
 from experiments.enumeration.recognition import probability_of
+from experiments.enumeration.tiny_networks import DATA_SIZE, TinyNetwork, X, gradient_of
+from remjax.methods.baselines import tanh_baseline
+from remjax.methods.method import make_estimator
 from remjax.methods.nvil import SignalStatistics, nvil, whole_signal
-from remjax.models.baselines import tanh_baseline
+from remjax.methods.row import Particles
 from remjax.types import Params
 
 _SWITCHES: Sequence[dict[str, Any]] = (
@@ -49,7 +51,7 @@ def _guess(num_signals: int) -> Array:
 def _case(num_particles: int, **switches: Any) -> Case:
     num_signals = 1 if switches.get("signals") is whole_signal else 2
 
-    def draws(net: SigmoidBelief, params: Params) -> Draws:
+    def draws(net: TinyNetwork, params: Params) -> Draws:
         own = params
         if switches.get("baseline", True) is not None:
             own = params._replace(baseline=_guess(num_signals))
@@ -57,9 +59,8 @@ def _case(num_particles: int, **switches: Any) -> Case:
 
         def on_tuple(numbers: Array) -> Params:
             recognition = net.assigning(net.at(numbers))
-            estimator = nvil(
-                net.model, recognition, num_particles=num_particles, decay=_DECAY, **switches
-            )
+            method = nvil(decay=_DECAY, **switches)
+            estimator = make_estimator(net.model, recognition, method, Particles(num_particles))
             return gradient_of(estimator, own, _remembered(num_signals))
 
         return Draws(probability_of(net, params, tuples), jax.vmap(on_tuple)(tuples))
@@ -79,7 +80,7 @@ def _claim(switches: dict[str, Any]) -> Claim:
     if not scaling and (lagged or not centring):
         return LOWER_BOUND
 
-    def loss(net: SigmoidBelief, params: Params, num_particles: int) -> Float[Array, ""]:
+    def loss(net: TinyNetwork, params: Params, num_particles: int) -> Float[Array, ""]:
         return _scored(net, params, num_particles, centring, scaling, lagged)
 
     if lagged:
@@ -94,7 +95,7 @@ def _claim(switches: dict[str, Any]) -> Claim:
 
 
 def _scored(
-    net: SigmoidBelief,
+    net: TinyNetwork,
     params: Params,
     num_particles: int,
     centring: bool,
@@ -117,7 +118,7 @@ def _scored(
     return -probability @ jnp.sum(jnp.mean(signal * log_r[tuples], axis=1), axis=1)
 
 
-def _signals(net: SigmoidBelief, params: Params) -> tuple[Float[Array, "C L"], Float[Array, "C L"]]:
+def _signals(net: TinyNetwork, params: Params) -> tuple[Float[Array, "C L"], Float[Array, "C L"]]:
     """(what the layers learn from, log r of the layers) of each configuration of two layers."""
     joint, r = net.model.joint(params.theta, X), net.recognition.r(params.eta, X)
 

@@ -9,19 +9,21 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key, PyTree
 
-from experiments.enumeration.belief_network import SigmoidBelief, X, gradient_of
 from experiments.enumeration.cases import ONE_LAYER, TWO_LAYERS, Case, Draws
 from experiments.enumeration.claims import LOWER_BOUND
+from experiments.enumeration.tiny_networks import TinyNetwork, X, gradient_of
 from remjax.distributions import Bernoulli
 from remjax.distributions.layers import Layers
 from remjax.methods.disarm import disarm
-from remjax.types import Params, Recognition
+from remjax.methods.method import make_estimator
+from remjax.methods.row import Particles
+from remjax.types import Estimator, Params, Recognition
 
 
 def cases() -> list[Case]:
     """One pair: of a layer of two bits, and of two layers."""
 
-    def draws(net: SigmoidBelief, params: Params) -> Draws:
+    def draws(net: TinyNetwork, params: Params) -> Draws:
         hierarchy = len(net.configurations) > 1
         return _of_two_layers(net, params) if hierarchy else _of_one_layer(net, params)
 
@@ -52,7 +54,11 @@ def _mass(pair: Array, probability: Float[Array, " D"]) -> Float[Array, ""]:
     return jnp.prod(masses[pair, jnp.arange(len(edge))])
 
 
-def _of_one_layer(net: SigmoidBelief, params: Params) -> Draws:
+def _pair(net: TinyNetwork, recognition: Recognition) -> Estimator:
+    return make_estimator(net.model, recognition, disarm, Particles(2))
+
+
+def _of_one_layer(net: TinyNetwork, params: Params) -> Draws:
     pairs = jnp.asarray(list(itertools.product(range(_PAIRS), repeat=2)))
 
     def on_pair(pair: Array) -> Params:
@@ -61,14 +67,14 @@ def _of_one_layer(net: SigmoidBelief, params: Params) -> Draws:
             return Layers(_AssignedBits(first.logits, jnp.zeros(2), pair), ())
 
         recognition = Recognition(net.recognition.init, distribution)
-        return gradient_of(disarm(net.model, recognition, num_particles=2), params)
+        return gradient_of(_pair(net, recognition), params)
 
     probability = net.recognition.r(params.eta, X).first.mean
     mass = jax.vmap(_mass, in_axes=(0, None))(pairs, probability)
     return Draws(mass, jax.vmap(on_pair)(pairs))
 
 
-def _of_two_layers(net: SigmoidBelief, params: Params) -> Draws:
+def _of_two_layers(net: TinyNetwork, params: Params) -> Draws:
     """Pairs of layer 1 with what either partner draws above; a draw below with pairs of layer 2."""
     of_first = list(itertools.product(range(_PAIRS), repeat=2))
     above = list(itertools.product((0.0, 1.0), repeat=4))  # layer 2, for each value of layer 1
@@ -92,7 +98,7 @@ def _of_two_layers(net: SigmoidBelief, params: Params) -> Draws:
             return Layers(first, (Partial(conditional, real.conditionals[0]),))
 
         recognition = Recognition(net.recognition.init, distribution)
-        gradient = gradient_of(disarm(net.model, recognition, num_particles=2), params)
+        gradient = gradient_of(_pair(net, recognition), params)
         mass = (
             _mass(of_first, chain.first.mean)
             * jnp.prod(jnp.where(above == 1.0, p_2, 1.0 - p_2))

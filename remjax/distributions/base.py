@@ -5,7 +5,7 @@ through the draw. Both give the same value for the same key.
 """
 
 import abc
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import jax
 from jax import lax
@@ -80,7 +80,7 @@ class Distribution(abc.ABC):
         z = self.sample(key)
         return Drawn(z, key, lax.stop_gradient(self.log_prob(z)))
 
-    def at(self, memory: PyTree[Array]) -> Self:
+    def at(self, memory: PyTree[Array]) -> "Distribution":
         """The distribution that also depends on what is remembered of its datapoint.
 
         By default itself. A distribution whose particles go on from where they were (Markov chains,

@@ -94,9 +94,9 @@ def _mean_in_parts(mean: TermsOfBatch, size: int) -> TermsOfBatch:
     def whole(params: Params, key: Key[Array, ""], batch: Batch) -> Terms:
         return _over_parts(lambda part: mean(params, key, part), batch, size)
 
-    def forward(params: Params, key: Key[Array, ""], batch: Batch) -> tuple[Terms, Any]:
-        # Every argument comes as a CustomVJPPrimal, which knows whether a gradient is asked for.
-        of_x = batch.x.perturbed  # pyright: ignore[reportAttributeAccessIssue]
+    def forward(params: Any, key: Any, batch: Any) -> tuple[Terms, Any]:
+        # Every array comes as a CustomVJPPrimal, which knows whether a gradient is asked for.
+        of_x = batch.x.perturbed
         params, key, batch = jax.tree.map(
             lambda leaf: leaf.value,
             (params, key, batch),

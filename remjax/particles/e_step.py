@@ -95,7 +95,7 @@ def e_step(
     return Posterior(key, proposal, moments, kept, drawn, recorded, num_particles, size, powers)
 
 
-def _padded(known: Float[Array, " J"] | None, cut: Cut) -> Float[Array, " J"] | None:
+def _padded(known: Float[Array, " J"] | None, cut: Cut) -> Float[Array, " E"] | None:
     """The scores of the even particles, with something for the padding of the last chunk."""
     if known is None:
         return None

@@ -5,7 +5,7 @@ the very same numbers.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from remjax.training.memory import gather, init_rows, scatter
 from remjax.types import Batch, Estimator, Metrics, Params
 
 
+@runtime_checkable
 class Data(Protocol):
     """An array of datapoints, on the host or on the device, or its form alone."""
 
@@ -41,6 +42,9 @@ _NEVER = 2**31 - 1
 
 class TrainState(NamedTuple):
     """Everything a run needs to go on.
+
+    A step uses up the state that it is given, arrays of your own that you put into it by `_replace`
+    among them: put copies there (`jax.tree.map(jnp.copy, params)`) where you want to keep them.
 
     Attributes:
         params: theta, eta (and a baseline's).

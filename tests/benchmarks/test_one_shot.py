@@ -14,7 +14,7 @@ from remjax.methods.rem import rem, rem_v1
 from remjax.methods.wake_sleep import rws
 from remjax.particles.matching import weighted
 from tests import linear_gaussian
-from tests.test_linear_gaussian import gradients_of
+from tests.gradients import gradients_of
 
 TRUTH = linear_gaussian.example()
 MODEL, RECOGNITION = linear_gaussian.model(TRUTH), linear_gaussian.diagonal_recognition(TRUTH)

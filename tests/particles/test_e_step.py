@@ -12,7 +12,8 @@ from remjax.distributions import DiagonalGaussian
 from remjax.distributions.mixtures import Balanced
 from remjax.errors import InputError
 from remjax.particles.chunks import balanced_chunks
-from remjax.particles.e_step import e_step, log_weights, particle_sum
+from remjax.particles.e_step import e_step, log_weights
+from remjax.particles.particle_sum import particle_sum
 from remjax.particles.posterior import Particle
 from tests import linear_gaussian
 
@@ -38,7 +39,7 @@ def exact_log_w(z, r=R):
 def summands(theta, r, particle):
     """A weighted sum at fixed z, a pathwise one through r, and an unweighted one."""
     joint = MODEL.joint(theta, X)
-    moving = r.rsample(particle.key)
+    moving = r.rsample(particle.noise)
     return (
         particle.weight * joint(particle.z),
         particle.weight * (joint(moving) - r.log_prob(moving)),

@@ -1,4 +1,4 @@
-"""Gaussian weights through their activations: laws, variance of gradients, divergence, learning."""
+"""Gaussian weights through their activations: distributions, gradients, divergence, learning."""
 
 import functools
 
@@ -12,7 +12,7 @@ import scipy.stats
 from remjax.data import load
 from remjax.data.binarization import per_minibatch
 from remjax.errors import InputError
-from remjax.methods.elbo import vae
+from remjax.methods import Particles, make_estimator, vae
 from remjax.models.likelihoods import bernoulli_likelihood
 from remjax.models.networks import pure
 from remjax.models.uncertain import (
@@ -21,8 +21,7 @@ from remjax.models.uncertain import (
     weight_divergence,
     with_weight_divergence,
 )
-from remjax.training.optimizers import adam
-from remjax.training.steps import init_train_state, make_epoch, metric_means
+from remjax.training import adam, init_train_state, make_epoch, metric_means
 from remjax.types import Batch
 
 RNG = np.random.default_rng(0)
@@ -36,7 +35,7 @@ def sampled(params, noise, x):
     return x @ weights + params["bias"]
 
 
-def test_activations_have_the_law_that_sampled_weights_give(key):
+def test_activations_are_distributed_as_sampled_weights_make_them(key):
     """20,000 draws of either; means within five errors, variances within five of theirs."""
     params = INIT(key)
     noise = jax.random.normal(key, (20_000, 4, 2))
@@ -110,7 +109,7 @@ def networks(**options):
 def test_divergence_reaches_the_loss_of_its_weights_alone(key):
     """An N-th of it, on the uncertain encoder; the certain decoder moves as it did."""
     model, recognition = networks(decoder=False)
-    plain = vae(model, recognition, num_particles=1)
+    plain = make_estimator(model, recognition, vae(), Particles(1))
     whole = with_weight_divergence(plain, num_data=10, prior_scale=0.7)
     params, _ = jax.jit(whole.init)(key)
     batch = Batch(jnp.ones((2, 64)), jnp.arange(2))
@@ -139,16 +138,16 @@ def test_digits_are_learned(key):
     images = load("digits").train[:1000]
     model, recognition = networks(initial_scale=0.02)
     estimator = with_weight_divergence(
-        vae(model, recognition, num_particles=1), num_data=len(images)
+        make_estimator(model, recognition, vae(), Particles(1)), num_data=len(images)
     )
     optimizer = adam(5e-3)
-    state = init_train_state(estimator, optimizer, key, data_size=64)
+    state = init_train_state(estimator, optimizer, key, images)
     epoch = make_epoch(
         estimator, optimizer, num_data=1000, batch_size=50, binarization=per_minibatch
     )
     bounds, divergences = [], []
     for epochs in (1, 11):
-        state = epoch(state, jnp.asarray(images), epochs * 20)
+        state = epoch(state, images, epochs * 20)
         bounds.append(metric_means(state)["log_evidence"])
         divergences.append(metric_means(state)["weight_divergence"])
     assert bounds[1] > max(bounds[0] + 5, -30)
@@ -161,4 +160,4 @@ def test_errors():
     with pytest.raises(InputError, match=r"initial_scale is 0\.0: give a positive one"):
         networks(initial_scale=0.0)
     with pytest.raises(InputError, match="give positive numbers"):
-        with_weight_divergence(vae(*networks(), num_particles=1), num_data=0)
+        with_weight_divergence(make_estimator(*networks(), vae(), Particles(1)), num_data=0)

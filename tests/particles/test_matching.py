@@ -7,18 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from remjax.particles.matching import (
+from remjax.distributions import Bernoulli, Categorical, DiagonalGaussian, Distribution
+from remjax.distributions.gaussian import scale_tril
+from remjax.errors import InputError
+from remjax.particles.covariances import (
     MeanVariance,
-    bernoulli_match,
-    moment_match,
-    scale_tril,
     shrunk,
-    shrunk_bernoulli_match,
     shrunk_with_mean,
     tempered,
     unweighted,
     weighted,
 )
+from remjax.particles.matching import match
 from remjax.particles.moments import particle_moments
 from tests.weighted_particles import moments_of, oracle
 
@@ -123,12 +123,17 @@ def test_scale_tril_never_fails(dimension):
     assert relative.max() < 5 * dimension * (dimension + 1) * np.finfo(np.float32).eps
 
 
-def test_floor_is_added_to_the_diagonal():
-    sigma, floor = np.array([[4.0, 1.0], [1.0, 1.0]]), np.array([3.0, 0.5])
-    factor = np.asarray(scale_tril(jnp.asarray(sigma), jnp.asarray(floor)))
-    np.testing.assert_allclose(factor @ factor.T, sigma + np.diag(floor**2), rtol=1e-4)
-    only_floor = np.asarray(scale_tril(jnp.zeros((2, 2)), jnp.asarray(floor)))
-    np.testing.assert_allclose(np.diagonal(only_floor), floor, rtol=1e-4)
+def test_a_thousandth_of_the_deviation_of_r_is_added_to_the_diagonal():
+    """epsilon^2 of the variance, at each coordinate's own scale; alone where nothing varies."""
+    scale = np.array([3e3, 0.5])
+    r = DiagonalGaussian(jnp.zeros(2), jnp.asarray(scale, jnp.float32))
+    own = MeanVariance(r.mean, r.variance)
+    log_w, particles = RNG.normal(size=9), RNG.normal(size=(9, 2)) * 1e-3 * scale
+    sigma, floor = oracle(log_w, particles, 1.0)[3], np.diag((1e-3 * scale) ** 2)
+    for spread, of_particles in ((1.0, sigma), (0.0, np.zeros((2, 2)))):
+        moments = moments_of(log_w, spread * particles, (1.0,))
+        factor = np.asarray(match(r, moments, own, 9, weighted()).scale_tril, np.float64)
+        np.testing.assert_allclose(factor @ factor.T, of_particles + floor, rtol=1e-4, atol=1e-9)
 
 
 @functools.partial(jax.jit, static_argnames="choice")
@@ -138,13 +143,14 @@ def matched(log_w, particles, variance, choice):
     chosen = CHOICES[choice]()
     moments = particle_moments(log_w, particles, jnp.ones(len(log_w)), chosen.powers)
     proposal = MeanVariance(2.0 * jnp.sqrt(variance), variance)
-    s = moment_match(moments, proposal, len(log_w), chosen)
+    r = DiagonalGaussian(proposal.mean, jnp.sqrt(variance))
+    s = match(r, moments, proposal, len(log_w), chosen)
     return s.loc, s.scale_tril, s.log_prob(s.loc + s.scale_tril @ jnp.ones(len(variance)))
 
 
 @pytest.mark.parametrize("choice", CHOICES)
 @pytest.mark.parametrize("size", [1, 3])
-def test_moment_match_at_the_edges(choice, size):
+def test_gaussian_s_at_the_edges(choice, size):
     """One particle or fewer than D = 4; duplicates; tiny, huge and mixed scales; none possible."""
     rng = np.random.default_rng(1)
     scales = np.stack([1e-6 * np.ones(4), 1e6 * np.ones(4), 10.0 ** np.array([-6, 0, 3, 6])])
@@ -168,16 +174,50 @@ def test_moment_match_at_the_edges(choice, size):
         np.testing.assert_allclose(deviation[row], scales[row], rtol=1e-3)
 
 
-def test_bits_match_the_weighted_means():
-    """Kept off 0 and 1; shrunk by g = D / (ESS + D); even where no particle was possible."""
-    particles = np.array([[0.0, 1.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], np.float32)
-    log_w = np.log(np.array([0.5, 0.3, 0.2], np.float32))
-    moments = particle_moments(jnp.asarray(log_w), jnp.asarray(particles), jnp.ones(3), (1.0,))
-    np.testing.assert_allclose(bernoulli_match(moments).mean, [0.01, 0.8, 0.7], rtol=1e-5)
-    plain = jnp.array([0.4, 0.6, 0.2])
+KINDS = {
+    "bits": Bernoulli(jnp.array([0.4, -0.4, 1.5])),
+    "categories": Categorical(jnp.array([[0.4, -0.4, 1.5]])),
+}
+
+
+@pytest.mark.parametrize("r", KINDS.values(), ids=KINDS)
+def test_discrete_s_has_the_means_and_never_loses_a_value(r):
+    """The weighted means, or those shrunk toward r's by g = D / (ESS + D); then r's own means.
+
+    Those where the weights leave no information: one particle, or none possible.
+    """
+    particles = np.array([[0.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    log_w = np.log([0.5, 0.3, 0.2])
+    own, plain = MeanVariance(r.mean, r.variance), np.asarray(r.mean)
+
+    def means(log_w, covariance):
+        moments = moments_of(log_w, particles[: len(log_w)], covariance.powers)
+        s = match(r, moments, own, len(log_w), covariance)
+        assert type(s) is type(r)
+        return s.mean
+
+    least = 0.01 if isinstance(r, Bernoulli) else 0.02 / 3
+    floored = np.array([least, 0.8, 0.2])
+    if isinstance(r, Categorical):
+        floored /= floored.sum()
+    np.testing.assert_allclose(means(log_w, weighted()), floored, rtol=1e-5)
     share = 3.0 / (1.0 / (0.25 + 0.09 + 0.04) + 3.0)
-    expected = (1.0 - share) * np.array([0.0, 0.8, 0.7]) + share * plain
-    np.testing.assert_allclose(shrunk_bernoulli_match(moments, plain).mean, expected, rtol=1e-5)
-    impossible = jnp.full(3, -jnp.inf)
-    moments = particle_moments(impossible, jnp.asarray(particles), jnp.ones(3), (1.0,))
-    np.testing.assert_allclose(bernoulli_match(moments).mean, 0.5, rtol=1e-5)
+    expected = (1.0 - share) * np.array([0.0, 0.8, 0.2]) + share * plain
+    np.testing.assert_allclose(means(log_w, shrunk_with_mean()), expected, rtol=1e-5)
+    for nothing in (np.zeros(1), np.full(3, -np.inf)):
+        for covariance in (weighted(), shrunk_with_mean()):
+            np.testing.assert_allclose(means(nothing, covariance), plain, rtol=1e-5)
+
+
+class Unmatched(Distribution):
+    def rsample(self, key):
+        return jax.random.normal(key, (2,))
+
+    def log_prob(self, z):
+        return -0.5 * jnp.sum(z**2)
+
+
+def test_a_kind_that_is_not_known_by_its_moments_is_refused():
+    moments = moments_of(np.zeros(3), np.ones((3, 2)), (1.0,))
+    with pytest.raises(InputError, match=r"of the kind Unmatched .* choose a proposal without s"):
+        match(Unmatched(), moments, MeanVariance(jnp.zeros(2), jnp.ones(2)), 3, weighted())

@@ -12,7 +12,7 @@ from remjax.distributions import Bernoulli, DiagonalGaussian, FullGaussian
 from remjax.distributions.layers import Layers, Unflattened
 from remjax.errors import InputError
 from remjax.methods.draws import Draws
-from remjax.particles.matching import weighted
+from remjax.particles.covariances import weighted
 from remjax.types import Model
 
 RNG = np.random.default_rng(0)
@@ -153,7 +153,7 @@ def joint(z):
     return -0.5 * jnp.sum(jnp.square(ravel_pytree(z)[0] - 1.0))
 
 
-def test_moment_match_is_over_all_layers_jointly(key):
+def test_s_matches_all_layers_jointly(key):
     """Mean and covariance of s against those of the flattened particles in float64."""
 
     @jax.jit
@@ -165,12 +165,14 @@ def test_moment_match_is_over_all_layers_jointly(key):
             jnp.zeros(1),
             chain(),
             num_particles=50,
-            covariance=weighted(),
             chunk_size=50,
             keep=None,
+            matched_powers=weighted().powers,
         )
-        particles = jax.vmap(lambda index: draws.r.proposal.particle(draws.r.key, index))
-        return draws.matched, particles(jnp.arange(50)), draws.s.proposal.sample(key)
+        of_r = draws.from_r().posterior
+        particles = jax.vmap(lambda index: of_r.proposal.particle(of_r.key, index))
+        s = draws.matched(weighted())
+        return s, particles(jnp.arange(50)), s.sample(key)
 
     s, particles, drawn = matched(key)
     flat = np.concatenate([np.asarray(layer, np.float64) for layer in particles.z], axis=1)
@@ -181,7 +183,7 @@ def test_moment_match_is_over_all_layers_jointly(key):
     covariance = (flat - mean).T @ np.diag(weights) @ (flat - mean)
     np.testing.assert_allclose(s.mean, mean, rtol=1e-4)
     factor = np.asarray(s.flat.scale_tril, np.float64)
-    floor = 1e-6 * np.diag(flat.var(axis=0))  # what `moment_match` puts on the diagonal
+    floor = 1e-6 * np.diag(flat.var(axis=0))  # what `match` puts on the diagonal
     np.testing.assert_allclose(factor @ factor.T, covariance + floor, rtol=2e-3, atol=1e-4)
     assert [layer.shape for layer in drawn] == [(3,), (2,), (1,)]
 

@@ -17,7 +17,7 @@ import pytest
 from remjax.errors import InputError
 from remjax.training import checkpoints
 
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 # TensorFlow Probability, which distrax imports, uses a name that JAX is about to remove.
 _TFP_WARNING = "ignore:jax.core.pytype_aval_mappings:DeprecationWarning"
 

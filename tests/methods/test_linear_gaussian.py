@@ -6,51 +6,30 @@ import numpy as np
 import optax
 import pytest
 
-from remjax.data.binarization import unchanged
-from remjax.methods.composition import compose
-from remjax.methods.importance_weighted import iwae
-from remjax.methods.objectives import expected_complete_log_likelihood
-from remjax.methods.proposals import from_r
-from remjax.methods.rem import rem_mixture, rem_pooled, rem_v1, rem_v2
-from remjax.methods.wake_sleep import rws
-from remjax.particles.e_step import e_step
-from remjax.particles.matching import unweighted, weighted
-from remjax.training.steps import init_train_state, make_epoch
-from remjax.types import Batch
+from remjax import Batch, Particles, init_train_state, make_epoch, make_estimator
+from remjax.methods import (
+    Method,
+    Normalized,
+    Sum,
+    expected_complete_log_likelihood,
+    from_r,
+    iwae,
+    rem_mixture,
+    rem_pooled,
+    rem_v1,
+    rem_v2,
+    rws,
+)
+from remjax.particles import e_step
+from remjax.particles.covariances import unweighted, weighted
 from tests import linear_gaussian
+from tests.gradients import assert_mean, gradients_of, gradients_of_each
 
 TRUTH = linear_gaussian.example()
 MODEL = linear_gaussian.model(TRUTH)
 EXACT = linear_gaussian.full_recognition(TRUTH)
 DIAGONAL = linear_gaussian.diagonal_recognition(TRUTH)
 DATA = TRUTH.sample(1, 6)
-
-
-def gradients_of(estimator):
-    """(params, x [X], keys) -> gradients of both losses together, one row per key, in float64."""
-
-    @jax.jit
-    def compiled(params, x, keys):
-        batch = Batch(x[None], jnp.zeros(1, int))
-
-        def loss(params, key):
-            estimate, _ = estimator.estimate(params, (), key, batch)
-            return estimate.theta_loss + estimate.eta_loss
-
-        return jax.vmap(jax.grad(loss), in_axes=(None, 0))(params, keys)
-
-    def run(params, x, keys):
-        rows = compiled(params, jnp.asarray(x, jnp.float32), keys)
-        return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), rows)
-
-    return run
-
-
-def assert_mean(rows, expected, bias):
-    """Each mean over keys lies within five standard errors and `bias` of what is expected."""
-    for row, value in zip(jax.tree.leaves(rows), jax.tree.leaves(expected), strict=True):
-        error = row.std(axis=0) / np.sqrt(len(row))
-        assert np.all(np.abs(row.mean(axis=0) - value) <= 5 * error + bias), (row.mean(0), value)
 
 
 def test_exact_proposal_gives_equal_weights():
@@ -138,14 +117,12 @@ def test_training_reaches_the_ppca_optimum():
     """
     data = linear_gaussian.example(2, 4, seed=3).sample(2, 200)
     start = linear_gaussian.example(2, 4, seed=5)
-    estimator = rem_v1(
-        linear_gaussian.model(start), linear_gaussian.full_recognition(start), num_particles=60
-    )
+    model, recognition = linear_gaussian.model(start), linear_gaussian.full_recognition(start)
+    estimator = make_estimator(model, recognition, rem_v1(), Particles(60))
     optimizer = optax.adam(optax.cosine_decay_schedule(0.03, 600))
-    state = init_train_state(estimator, optimizer, jax.random.key(0), data.shape[1])
-    epoch = make_epoch(estimator, optimizer, num_data=200, batch_size=100, binarization=unchanged)
-    for _ in range(300):
-        state = epoch(state, jnp.asarray(data, jnp.float32), 2)
+    state = init_train_state(estimator, optimizer, jax.random.key(0), data)
+    epoch = make_epoch(estimator, optimizer, num_data=200, batch_size=100)
+    state = epoch(state, jnp.asarray(data, jnp.float32), 600)
     theta = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), state.params.theta)
     reached = linear_gaussian.LinearGaussian(
         theta["weight"], theta["bias"], np.exp(theta["log_scale"])
@@ -159,18 +136,18 @@ def test_training_reaches_the_ppca_optimum():
 
 
 @pytest.mark.parametrize(
-    ("method", "options"),
+    ("method", "keep"),
     [
-        (rws, {"keep": 5}),
-        (rem_v1, {"covariance": weighted()}),
-        (rem_v2, {"covariance": unweighted()}),
-        (rem_pooled, {"keep": 5}),
+        (rws(), 5),
+        (rem_v1(weighted()), None),
+        (rem_v2(unweighted()), None),
+        (rem_pooled(), 5),
     ],
     ids=["rws keep", "rem_v1 weighted", "rem_v2 unweighted", "rem_pooled keep"],
 )
-def test_gradients_are_those_of_the_evidence_and_of_the_inclusive_kl(method, options):
+def test_gradients_are_those_of_the_evidence_and_of_the_inclusive_kl(method, keep):
     """At K = 400 and 300 keys: five standard errors, and 0.02 for the bias of order 1 / K."""
-    estimator = method(MODEL, DIAGONAL, num_particles=400, **options)
+    estimator = make_estimator(MODEL, DIAGONAL, method, Particles(400, keep=keep))
     eta = {name: leaf + 0.2 for name, leaf in TRUTH.inclusive_eta.items()}
     x = DATA[2]
     rows = gradients_of(estimator)(TRUTH.params(eta), x, jax.random.split(jax.random.key(0), 300))
@@ -190,13 +167,13 @@ def test_gradients_are_those_of_the_evidence_and_of_the_inclusive_kl(method, opt
     assert_mean(rows.eta, jax.grad(inclusive)(eta), bias=0.02)
 
 
-@pytest.mark.parametrize(("method", "properly"), [(rem_pooled, True), (rem_mixture, False)])
+@pytest.mark.parametrize(("method", "properly"), [(rem_pooled(), True), (rem_mixture(), False)])
 def test_who_weights_its_particles_properly(method, properly):
     """E[mean weight] = p(x), with as few and as odd as three: five standard errors of 4,000 keys.
 
     Not so for `rem_mixture`, whose s depends on particles that it weights: its evidence is too low.
     """
-    estimator = method(MODEL, DIAGONAL, num_particles=3)
+    estimator = make_estimator(MODEL, DIAGONAL, method, Particles(3))
     params = TRUTH.params(TRUTH.inclusive_eta)
     batch = Batch(jnp.asarray(DATA[:1], jnp.float32), jnp.zeros(1, int))
 
@@ -213,16 +190,16 @@ def test_who_weights_its_particles_properly(method, properly):
 
 def test_iwae_gradient_of_eta_vanishes_in_expectation_at_the_exact_posterior():
     """2,000 keys; five standard errors; no bias. Each single gradient is not zero."""
-    estimator = iwae(MODEL, EXACT, num_particles=4)
+    estimator = make_estimator(MODEL, EXACT, iwae, Particles(4))
     keys = jax.random.split(jax.random.key(0), 2000)
     rows = gradients_of(estimator)(TRUTH.params(TRUTH.exact_eta), DATA[0], keys).eta
     assert_mean(rows, jax.tree.map(lambda row: np.zeros(row.shape[1:]), rows), bias=1e-5)
     assert max(row.std() for row in jax.tree.leaves(rows)) > 0.1
 
 
-def leak(_posterior, joint, r):
-    """The pathwise term that the released REM v1 lets into the recognition network."""
-    return lambda particle: particle.weight * joint(r.rsample(particle.key))
+def log_joint_along_draw(joint, r, particle):
+    """What the released REM v1 lets into the recognition network."""
+    return joint(particle.z_along(r))
 
 
 def test_stationary_variance_of_rem_v1():
@@ -234,24 +211,19 @@ def test_stationary_variance_of_rem_v1():
     """
     truth = linear_gaussian.conjugate()
     model, recognition = linear_gaussian.model(truth), linear_gaussian.diagonal_recognition(truth)
-    counts = {"num_particles": 1000, "chunk_size": 1000}
-    ours = gradients_of(rem_v1(model, recognition, **counts))
-    released = gradients_of(
-        compose(
-            model,
-            recognition,
-            **counts,
-            objective=expected_complete_log_likelihood,
-            proposal=from_r,
-            hyperobjective=leak,
-            hyperproposal=from_r,
-        )
+    leak = Sum(Normalized(), log_joint_along_draw)
+    released = Method(expected_complete_log_likelihood, from_r, leak, from_r)
+    ours, theirs = (
+        make_estimator(model, recognition, method, Particles(1000, chunk_size=1000))
+        for method in (rem_v1(), released)
     )
+    run = gradients_of_each(ours=ours, released=theirs)
     x, keys = np.array([0.7]), jax.random.split(jax.random.key(0), 200)
     for ratio, bias in ((1.0, 0.01), (0.5, 0.1)):
         eta = truth.inclusive_eta
         params = truth.params({**eta, "log_scale": eta["log_scale"] + 0.5 * np.log(ratio)})
-        ascent = -ours(params, x, keys).eta["log_scale"][:, 0]
+        rows = run(params, x, keys)
+        ascent = -rows["ours"].eta["log_scale"][:, 0]
         assert_mean(ascent, 1 / ratio - 1, bias)
-        leaking = ascent - released(params, x, keys).eta["log_scale"][:, 0]
+        leaking = ascent - rows["released"].eta["log_scale"][:, 0]
         assert_mean(leaking, 1 / ratio - 2, bias)

@@ -40,9 +40,9 @@ def test_bernoulli_model_against_scipy(key):
 def test_gaussian_model_against_scipy(key):
     model = gaussian_data_model(0.3)
     theta, x = model.init(key), RNG.uniform(size=6)
-    law = scipy.stats.norm(np.asarray(model.mean(theta, Z), np.float64), 0.3)
+    exact = scipy.stats.norm(np.asarray(model.mean(theta, Z), np.float64), 0.3)
     value = model.log_likelihood(theta, jnp.asarray(x, jnp.float32), Z)
-    np.testing.assert_allclose(value, law.logpdf(x).sum(), rtol=1e-5)
+    np.testing.assert_allclose(value, exact.logpdf(x).sum(), rtol=1e-5)
 
 
 def test_the_first_mean_is_that_of_the_data(key):

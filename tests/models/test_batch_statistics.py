@@ -75,15 +75,15 @@ def test_training_normalises_by_the_batch_and_evaluation_by_what_is_remembered(p
 
 
 def test_running_averages_are_those_of_numpy_and_equal_on_all_rows(params):
-    count = None
+    num_changed = []
 
     def updated(params, x):
-        nonlocal count
-        new, count = statistics.updated(lambda params: BIND(params)(x), params)
-        return new
+        changes = statistics.observed(lambda params: BIND(params)(x), params)
+        num_changed.append(len(changes))
+        return statistics.replaced(params, changes)
 
     new = in_training(updated)(params, X)
-    assert count == 1
+    assert num_changed == [2]
     _, moments = exact(params)
     for name, moment in zip(("mean", "var"), moments, strict=True):
         expected = 0.99 * np.asarray(params["norm"][name], np.float64) + 0.01 * moment
@@ -95,7 +95,7 @@ def test_running_averages_are_those_of_numpy_and_equal_on_all_rows(params):
 
 def test_reported_statistics_must_be_leaves_of_the_parameters(params):
     def copied(params, x):
-        return statistics.updated(lambda _: BIND(jax.tree.map(jnp.copy, params))(x), params)[0]
+        return statistics.observed(lambda _: BIND(jax.tree.map(jnp.copy, params))(x), params)
 
     with pytest.raises(InputError, match=r"^a network with batch statistics was made of arrays"):
         in_training(copied)(params, X)

@@ -1,6 +1,5 @@
 """Models of several layers: densities in float64, by enumeration, samples, wrong sizes."""
 
-import functools
 import itertools
 
 import jax
@@ -10,17 +9,9 @@ import pytest
 import scipy.stats
 from scipy.special import expit
 
+from remjax import methods
 from remjax.errors import InputError
-from remjax.methods.elbo import vae
-from remjax.methods.groups import ciwae, miwae, piwae
-from remjax.methods.importance_weighted import dreg, stl
-from remjax.methods.nvil import nvil
-from remjax.methods.ovis import ovis
-from remjax.methods.rem import rem_mixture, rem_pooled, rem_v2
-from remjax.methods.renyi import vr
-from remjax.methods.score_function import vimco
-from remjax.methods.thermodynamic import tvo
-from remjax.methods.wake_sleep import rws, rws_dreg
+from remjax.methods import Particles, make_estimator
 from remjax.models.layered import (
     deep_gaussian_model,
     deep_gaussian_recognition,
@@ -158,10 +149,10 @@ def test_samples_of_a_sigmoid_belief_network_have_its_frequencies(key):
     keys = jax.random.split(key, 20_000)
     z, x = jax.jit(jax.vmap(model.sample, (None, 0)))(theta, keys)
     every = [np.concatenate(one) for one in all_bits(2, 1)]
-    for drawn, law in ((z, prior), (jax.jit(jax.vmap(r.sample))(keys), r)):
+    for drawn, distribution in ((z, prior), (jax.jit(jax.vmap(r.sample))(keys), r)):
         assert [layer.shape for layer in drawn] == [(20_000, 2), (20_000, 1)]
         latents = tuple(np.split(array(every), [2], axis=1))
-        probability = np.exp(jax.jit(jax.vmap(law.log_prob))(latents))
+        probability = np.exp(jax.jit(jax.vmap(distribution.log_prob))(latents))
         bits = np.concatenate(drawn, axis=1)
         frequency = np.array([np.mean(np.all(bits == one, axis=1)) for one in every])
         error = np.sqrt(probability * (1 - probability) / 20_000)
@@ -230,22 +221,22 @@ def test_wrong_sizes_are_one_clear_line(make, latent_sizes, hidden_sizes, messag
 
 
 REAL_LATENTS = {
-    "vae": vae,
-    "dreg": dreg,
-    "stl": stl,
-    "vr": vr,
-    "miwae": functools.partial(miwae, num_groups=2),
-    "piwae": functools.partial(piwae, num_groups=2),
-    "ciwae": ciwae,
-    "rws": rws,
-    "rws_dreg": rws_dreg,
-    "nvil": nvil,
-    "vimco": vimco,
-    "ovis": ovis,
-    "tvo": tvo,
-    "rem_v2": rem_v2,
-    "rem_mixture": rem_mixture,
-    "rem_pooled": rem_pooled,
+    "vae": methods.vae(),
+    "dreg": methods.dreg,
+    "stl": methods.stl,
+    "vr": methods.vr(),
+    "miwae": methods.miwae(num_groups=2),
+    "piwae": methods.piwae(num_groups=2),
+    "ciwae": methods.ciwae(),
+    "rws": methods.rws(),
+    "rws_dreg": methods.rws_dreg,
+    "nvil": methods.nvil(),
+    "vimco": methods.vimco(),
+    "ovis": methods.ovis(),
+    "tvo": methods.tvo(),
+    "rem_v2": methods.rem_v2(),
+    "rem_mixture": methods.rem_mixture(),
+    "rem_pooled": methods.rem_pooled(),
 }
 
 
@@ -257,7 +248,7 @@ def test_every_method_learns_all_layers(name):
         deep_gaussian_model(bernoulli_likelihood(MEAN), **sizes),
         deep_gaussian_recognition(MEAN, **sizes),
     )
-    estimator = REAL_LATENTS[name](*networks, num_particles=4)
+    estimator = make_estimator(*networks, REAL_LATENTS[name], Particles(4))
     params, state = estimator.init(jax.random.key(0))
     images = jnp.asarray(np.random.default_rng(0).integers(0, 2, (3, len(MEAN))), jnp.float32)
 

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from remjax.errors import InputError
-from remjax.evaluation.annealing import Annealing
-from remjax.evaluation.bounds import make_annealed_log_likelihood, make_sandwich
-from remjax.evaluation.importance_sampling import make_log_likelihood
+from remjax.evaluation import (
+    Annealing,
+    make_annealed_log_likelihood,
+    make_log_likelihood,
+    make_sandwich,
+)
 from remjax.models.layered import (
     deep_gaussian_model,
     deep_gaussian_recognition,
@@ -104,7 +107,7 @@ def test_errors(key):
         make_sandwich(MODEL, annealing=Annealing(target_acceptance=1.0))
     with pytest.raises(InputError, match="at least one image"):
         from_prior()(params, key, X[:0])
-    with pytest.raises(InputError, match="no law to begin at: give a recognition network"):
+    with pytest.raises(InputError, match="no distribution to begin at: give a recognition network"):
         make_annealed_log_likelihood(MODEL._replace(prior=None), annealing=SHORT)(params, key, X)
     model = sigmoid_belief_network(bernoulli_likelihood(np.full(6, 0.5)), latent_sizes=(2,))
     recognition = sigmoid_belief_recognition(np.full(6, 0.5), latent_sizes=(2,))
