@@ -1,6 +1,5 @@
 """Tier 3: what every estimator of bits claims about its expected gradient holds, draw by draw."""
 
-import functools
 import json
 
 import jax
@@ -9,19 +8,13 @@ import numpy as np
 import pytest
 
 from experiments.enumeration import __main__ as enumeration
-from experiments.enumeration.belief_network import gradient_of, network
 from experiments.enumeration.cases import TWO_LAYERS, rows
 from experiments.enumeration.claims import BOUND, LOWER_BOUND
-from remjax.methods.proposals import (
-    from_bernoulli,
-    from_defensive,
-    from_r,
-    from_shrunk_bernoulli,
-)
-from remjax.methods.rem import rem
-from remjax.methods.rem_discrete import rem_v1_bernoulli, rem_v2_bernoulli
+from experiments.enumeration.tiny_networks import network
+from remjax.methods.proposals import from_defensive, from_r, from_s
+from remjax.methods.rem import rem, rem_v1, rem_v2
 from remjax.methods.wake_sleep import rws_defensive
-from remjax.particles.matching import weighted
+from remjax.particles.covariances import shrunk_with_mean, weighted
 
 
 @pytest.mark.parametrize(
@@ -57,36 +50,12 @@ def test_bounds_grow_with_the_number_of_particles():
     assert np.all(np.diff(bounds) > 1e-3)
 
 
-@pytest.mark.parametrize(
-    ("method", "proposal", "hyperproposal"),
-    [
-        (rws_defensive, from_r, from_defensive(0.2)),
-        (rem_v1_bernoulli, from_r, from_bernoulli),
-        (rem_v2_bernoulli, from_bernoulli, from_bernoulli),
-        (
-            functools.partial(rem_v1_bernoulli, hyperproposal=from_shrunk_bernoulli),
-            from_r,
-            from_shrunk_bernoulli,
-        ),
-        (
-            functools.partial(rem_v2_bernoulli, hyperproposal=from_shrunk_bernoulli),
-            from_shrunk_bernoulli,
-            from_shrunk_bernoulli,
-        ),
-    ],
-)
-def test_methods_of_two_proposals_are_made_of_those_enumerated(method, proposal, hyperproposal):
-    net = network(TWO_LAYERS)
-    parts = {"proposal": proposal, "hyperproposal": hyperproposal, "covariance": weighted()}
-
-    @jax.jit
-    def run(params):
-        named = method(net.model, net.recognition, num_particles=4)
-        made = rem(net.model, net.recognition, num_particles=4, **parts)
-        return gradient_of(named, params), gradient_of(made, params)
-
-    ours, theirs = run(net.params)
-    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+def test_methods_of_two_proposals_are_those_enumerated():
+    bits, shrunk = from_s(weighted()), from_s(shrunk_with_mean())
+    assert rws_defensive() == rem(from_r, from_defensive(0.2))
+    assert rem_v1(weighted()) == rem(from_r, bits)
+    assert rem_v1() == rem(from_r, shrunk)
+    assert rem_v2(weighted()) == rem(bits, bits)
 
 
 def test_binary_writes_the_rows_that_it_prints(tmp_path, run_binary):

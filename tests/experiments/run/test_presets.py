@@ -21,10 +21,12 @@ from remjax.distributions import DiagonalGaussian
 from remjax.distributions.layers import Layers
 from remjax.errors import InputError
 from remjax.evaluation.latents import LatentUse
+from remjax.methods.method import make_estimator
 from remjax.methods.rem import rem_v1
+from remjax.methods.row import Particles
 from remjax.models.gaussian import gaussian_model, gaussian_recognition
 from remjax.models.likelihoods import bernoulli_likelihood
-from remjax.particles.matching import MeanVariance, unweighted
+from remjax.particles.covariances import MeanVariance, unweighted
 from remjax.particles.moments import particle_moments
 from remjax.types import Batch, Params, Recognition
 
@@ -94,7 +96,10 @@ def test_leak_reaches_the_encoder_and_only_the_encoder():
     recognition = gaussian_recognition(np.zeros(4, np.float32), latent_size=2, hidden_sizes=(3,))
     batch = Batch(jnp.eye(4), jnp.arange(4))
 
-    methods = [method(model, recognition, num_particles=6) for method in (rem_v1_leaky, rem_v1)]
+    methods = [
+        make_estimator(model, recognition, method, Particles(6))
+        for method in (rem_v1_leaky(), rem_v1())
+    ]
     params, state = methods[0].init(jax.random.key(0))
 
     @jax.jit  # one program, in which the compiler finds what both have in common
