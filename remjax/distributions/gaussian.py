@@ -38,7 +38,7 @@ class DiagonalGaussian(Distribution):
         return jnp.square(self.scale)
 
     def rsample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
-        """Loc + scale * noise. Gradients reach loc and scale."""
+        """`loc + scale * noise`. Gradients reach loc and scale."""
         return jnp.asarray(self._distrax.sample(seed=key))
 
     def log_prob(self, z: Float[Array, " D"]) -> Float[Array, ""]:
@@ -86,7 +86,7 @@ class FullGaussian(Distribution):
         return jnp.sum(jnp.square(self.scale_tril), axis=-1)
 
     def rsample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
-        """Loc + scale_tril @ noise. Gradients reach loc and scale_tril."""
+        """`loc + scale_tril @ noise`. Gradients reach loc and scale_tril."""
         return self.loc + _product(self.scale_tril, jax.random.normal(key, self.loc.shape))
 
     def log_prob(self, z: Float[Array, " D"]) -> Float[Array, ""]:

@@ -2,7 +2,7 @@
 
 A chain goes from a start q(z), the recognition network or the prior, to the joint density along
 the geometric path f_b(z) = q(z)^(1 - b) p(x, z)^b, by HMC transitions of blackjax. The bounds that
-come of it are in `annealed_bounds`.
+come of it are in `bounds`.
 """
 
 from collections.abc import Callable

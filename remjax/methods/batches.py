@@ -18,7 +18,7 @@ from remjax.types import Batch, Metrics, Params
 
 
 class Terms(NamedTuple):
-    """What a batch contributes, one of each per datapoint [B]: how they are averaged is the method.
+    """What a batch contributes, one of each per datapoint [B]; `combine` makes two losses of them.
 
     Attributes:
         theta: what theta ascends; as many sums as the objective's summand has leaves.
@@ -47,7 +47,7 @@ def rows_in_flight(keep: int | None, data_size: int) -> int:
     With keep=None each takes its gradient along. Of data larger than 784 there are fewer.
 
     Args:
-        keep: as in `method.Particles`.
+        keep: as in `row.Particles`.
         data_size: X.
     """
     on_cpu = jax.default_backend() == "cpu"

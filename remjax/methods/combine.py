@@ -1,6 +1,6 @@
 """How the terms of the datapoints of a batch become two losses: frozen values.
 
-Most methods take the mean. Others combine several draws of each datapoint (`Shares`), centre a
+Most methods take the mean. Others combine several draws of each datapoint (`Groups`), centre a
 signal by what the whole batch says (`nvil`), or let eta learn from the model's own samples
 (`additions`).
 """

@@ -30,7 +30,6 @@ class Objective(abc.ABC):
 
     theta's objective is given the joint density with the gradient of theta and an r without
     gradient; eta's a joint without and an r with the gradient of eta.
-
     """
 
     @property
@@ -160,7 +159,8 @@ class Sum(Objective):
 
     def __str__(self) -> str:
         """The summand as a formula."""
-        return f"{self.weight} {formula(self.term)}"
+        weight = self.weight if isinstance(self.weight, Weight) else formula(self.weight)
+        return f"{weight} {formula(self.term)}"
 
 
 @dataclasses.dataclass(frozen=True)

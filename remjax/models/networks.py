@@ -1,6 +1,6 @@
 """The library's own networks: Flax NNX modules, turned into pure functions once, at the edge.
 
-The estimators know nothing of Flax: they take the pure functions of a Model and a Recognition,
+The methods know nothing of Flax: they take the pure functions of a Model and a Recognition,
 which may as well come from Equinox, Linen or by hand.
 """
 

@@ -63,7 +63,7 @@ def e_step(
         keep: None, or the number M of particles that carry the gradient of the M-step: an unbiased
             subsample of minimal variance (`subsampling`), M = 1 being the one-backward-pass trick
             of Burda et al. 2015, Section 3.1.
-        powers: powers of the weights whose moments are streamed (`matching.Covariance`).
+        powers: powers of the weights whose moments are streamed (`covariances.Covariance`).
         record: keep log_joint of every particle: four bytes each, the one thing that grows with K.
         known: log_joint of the even particles 0, 2, 4, ..., recorded by the E-step of the first
             part of a `Stratified` proposal; they are not scored again.
