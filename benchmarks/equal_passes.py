@@ -24,7 +24,7 @@ from experiments.run import command_line
 from experiments.run.choices import COVARIANCES, SCHEDULES, look_up
 from experiments.run.methods import accepts, build_estimator, particles_scored
 from experiments.run.networks import build_networks
-from remjax.data import load
+from remjax.data import Dataset, load
 from remjax.data.binarization import fixed, per_minibatch
 from remjax.evaluation.importance_sampling import make_log_likelihood
 from remjax.evaluation.latents import latent_use
@@ -47,6 +47,12 @@ flags.DEFINE_integer("eval_size", 1000, "test images evaluated", lower_bound=1)
 flags.DEFINE_integer("eval_num_particles", 5000, "K of the evaluation", lower_bound=1)
 flags.DEFINE_string("schedule", "constant", f"of the learning rate: {', '.join(SCHEDULES)}")
 flags.DEFINE_list("seeds", ["0"], "seeds")
+
+
+def _test_bits(dataset: Dataset) -> np.ndarray:
+    """The same bits of the test images for every method and seed."""
+    index = jnp.arange(FLAGS.eval_size)
+    return np.asarray(fixed(jax.random.key(0), 0, 0, index, jnp.asarray(dataset.test)[index]))
 
 
 def run_cell(name: str, seed: int) -> Cell:
@@ -87,9 +93,7 @@ def run_cell(name: str, seed: int) -> Cell:
         history.append(metric_means(state) | {"seconds": time.perf_counter() - began})
     seconds = time.perf_counter() - began
 
-    index = jnp.arange(FLAGS.eval_size)
-    # The same bits of the test images for every method and seed.
-    bits = np.asarray(fixed(jax.random.key(0), 0, 0, index, jnp.asarray(dataset.test)[index]))
+    bits = _test_bits(dataset)
     evaluate = make_log_likelihood(model, recognition, num_particles=FLAGS.eval_num_particles)
     evaluation = evaluate(state.params, jax.random.key(1), bits)
     use = latent_use(model, recognition, state.params, jax.random.key(2), bits)
@@ -139,7 +143,7 @@ def picture(path: Path, cells: list[Cell]) -> None:
     panels: dict[str, dict[str, tuple[float, float]]] = {}
     for cell in in_order(cells):
         difference = minus_rws(cell, cells)
-        # So far below that nothing else could be told apart: in the table only.
+        # So far below that nothing else could be seen apart: in the table only.
         if difference is not None and difference[0] > -5.0:
             panel = f"{cell['epochs']} epochs, seed {cell['seed']}"
             panels.setdefault(panel, {})[cell["name"]] = difference
@@ -154,8 +158,8 @@ def table(cells: list[Cell]) -> str:
     rows = []
     for cell in in_order(cells):
         difference = minus_rws(cell, cells)
-        told = "-" if difference is None else f"{difference[0]:+.2f} ({difference[1]:.2f})"
-        rows.append(cell | {"minus rws": told})
+        text = "-" if difference is None else f"{difference[0]:+.2f} ({difference[1]:.2f})"
+        rows.append(cell | {"minus rws": text})
     columns = (
         "name epochs schedule seed num_particles keep test_log_likelihood minus_rws test_ess "
         "pareto_k kl_to_prior active_units skipped_updates train_seconds"

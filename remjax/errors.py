@@ -1,4 +1,4 @@
-"""The one exception that tells a user what to mend."""
+"""The one exception for what a user can mend."""
 
 
 class InputError(ValueError):

@@ -89,7 +89,7 @@ def test_the_floors_follow_the_columns():
     mean, scale = TABLE.mean(axis=0), TABLE.std(axis=0)
     likelihood = models.gaussian_likelihood(mean, scale)
     floor = 1e-3 * np.append(scale[:4], np.median(scale[:4]))
-    value = likelihood.log_prob({"log_scale": jnp.full(5, -1e4)}, jnp.zeros(5), jnp.float32(mean))
+    value = likelihood.log_prob({"log_relative_scale": jnp.full(5, -1e4)}, jnp.zeros(5), jnp.float32(mean))
     np.testing.assert_allclose(value, scipy.stats.norm(0, floor).logpdf(0).sum(), rtol=1e-4)
 
 
@@ -102,7 +102,7 @@ def test_where_all_columns_are_constant_the_unit_is_one():
 @pytest.mark.parametrize("scale", [0.3, [0.3], np.array([0.3]), jnp.full(3, 0.3)], ids=str)
 def test_one_scale_serves_all_columns(scale):
     likelihood = models.gaussian_likelihood(np.zeros(3), scale)
-    assert likelihood.init["log_scale"].shape == (3,)
+    assert likelihood.init["log_relative_scale"].shape == (3,)
     value = likelihood.log_prob(likelihood.init, jnp.zeros(3), jnp.ones(3))
     np.testing.assert_allclose(value, scipy.stats.norm(0, 0.3).logpdf(np.ones(3)).sum(), rtol=1e-5)
 
@@ -230,5 +230,5 @@ def test_theta_is_not_the_likelihoods_own_array():
     """Training uses up the theta that it is given; the likelihood serves a second model."""
     likelihood = models.gaussian_likelihood(np.zeros(3), 1.0)
     model = models.gaussian_model(likelihood, **SIZES)
-    model.init(KEY)["likelihood"]["log_scale"].delete()
-    np.testing.assert_array_equal(model.init(KEY)["likelihood"]["log_scale"], np.zeros(3))
+    model.init(KEY)["likelihood"]["log_relative_scale"].delete()
+    np.testing.assert_array_equal(model.init(KEY)["likelihood"]["log_relative_scale"], np.zeros(3))

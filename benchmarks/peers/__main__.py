@@ -132,7 +132,7 @@ def _rows(
 ) -> Iterator[Row]:
     ours = {name: times for name, times in seconds.items() if name.startswith("remjax")}
     for name in [*seconds, *failed]:
-        # A row per form of ours that it is compared with; what failed is told once of each too.
+        # A row per form of ours that it is compared with; what failed stands once for each too.
         for form in [name] if name.startswith("remjax") else ours or ["remjax"]:
             row: Row = {
                 "method": work.method if work.steps == 1 else "epoch",

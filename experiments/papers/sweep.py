@@ -26,7 +26,7 @@ from experiments.run.problem import build
 from experiments.run.progress import Share, progress_bar, skip
 from experiments.run.run_directory import start
 from experiments.run.runs import run_to_result
-from experiments.run.settings import MAY_CHANGE, Settings
+from experiments.run.settings import DEFAULTS, MAY_CHANGE, Settings
 from experiments.run.stopping import StopRequest, stop_on_signal
 from remjax.errors import InputError
 
@@ -147,7 +147,9 @@ def _run_cells(
             config = dataclasses.asdict(settings)
             # Where a cell begins is another cell of this sweep, which may have been moved with it.
             may_change = (*MAY_CHANGE, "init_from")
-            with start(folder, config, resume=True, may_change=may_change) as run:
+            with start(
+                folder, config, resume=True, may_change=may_change, defaults=DEFAULTS
+            ) as run:
                 move = skip if run.result() else tqdm.update
                 result = run_to_result(settings, run, stop, write_line=_no_line, bars=bars)
             # JSON has no NaN: figures that diverged came back as None.

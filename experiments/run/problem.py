@@ -59,20 +59,8 @@ def build(settings: Settings) -> Problem:
         InputError: for settings that do not go together, or data that cannot be had.
     """
     mesh = _mesh(settings.mesh, settings.num_particles)
-    dataset = look_up(SPLITS, "split", settings.split)(
-        _load(settings.dataset, settings.data_dir, settings.split_seed)
-    )
-    train = evenly_spaced(dataset.train, settings.train_size, "train_size")
-    if settings.batch_size > len(train):
-        raise InputError(
-            f"--batch_size={settings.batch_size} is more than the {len(train)} training images of "
-            f"{dataset.name}: lower it"
-        )
-    dataset = dataset._replace(train=train)
-    if settings.binarization == "fixed" and not (dataset.binary or dataset.real_valued):
-        # Once for all: what is trained on is what is evaluated.
-        bits = {"train": fixed_bits(train), "test": fixed_bits(dataset.test)}
-        dataset = dataset._replace(binary=True, **bits)
+    dataset = _dataset(settings)
+    train = dataset.train
     _refuse_what_is_too_large(settings, train.shape[1])
     networks = look_up(MODELS, "model", settings.model)
     initialization = look_up(INITIALIZATIONS, "initialization", settings.initialization)
@@ -113,6 +101,25 @@ def build(settings: Settings) -> Problem:
     )
     _refuse_what_does_not_fit(problem, settings)
     return problem
+
+
+def _dataset(settings: Settings) -> Dataset:
+    """The images that are trained on, and those of the test."""
+    dataset = look_up(SPLITS, "split", settings.split)(
+        _load(settings.dataset, settings.data_dir, settings.split_seed)
+    )
+    train = evenly_spaced(dataset.train, settings.train_size, "train_size")
+    if settings.batch_size > len(train):
+        raise InputError(
+            f"--batch_size={settings.batch_size} is more than the {len(train)} training images of "
+            f"{dataset.name}: lower it"
+        )
+    dataset = dataset._replace(train=train)
+    if settings.binarization == "fixed" and not (dataset.binary or dataset.real_valued):
+        # Once for all: what is trained on is what is evaluated.
+        bits = {"train": fixed_bits(train), "test": fixed_bits(dataset.test)}
+        dataset = dataset._replace(binary=True, **bits)
+    return dataset
 
 
 def _baseline(settings: Settings, dataset: Dataset) -> Mapping[str, Any]:

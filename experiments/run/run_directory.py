@@ -17,6 +17,7 @@ import contextlib
 import fcntl
 import json
 import os
+import types
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,7 @@ def start(
     *,
     resume: bool = False,
     may_change: Collection[str] = (),
+    defaults: Mapping[str, Any] = types.MappingProxyType({}),
 ) -> RunDirectory:
     """Opens the directory of a new run, or of an earlier one that goes on.
 
@@ -166,6 +168,7 @@ def start(
       resume: Whether a run that is there may go on; its configuration must be the same.
       may_change: The keys of `config` in which a run that goes on may differ, such as `data_dir`;
         config.json takes the new values.
+      defaults: What the run had of keys that did not exist yet when it began.
 
     Returns:
       The run directory, locked against other processes until it is closed; its `resumed` says
@@ -185,7 +188,7 @@ def start(
         if run.resumed and not resume:
             raise InputError(f"{path} holds a run: choose another --run_dir or add --resume")
         if run.resumed:
-            _require_equal(path, run.config(), wanted, may_change)
+            _require_equal(path, to_plain(defaults) | run.config(), wanted, may_change)
         if not run.resumed or run.config() != wanted:
             write_json(path / "config.json", wanted)
     except BaseException:

@@ -231,5 +231,7 @@ class Settings(MethodOptions):
             )
 
 
+DEFAULTS = dataclasses.asdict(Settings())
+
 # The same run may go on with other values of these: they name places, not the run itself.
 MAY_CHANGE = ("data_dir", "mesh")

@@ -20,7 +20,7 @@ from experiments.run.problem import build
 from experiments.run.run_directory import start
 from experiments.run.runs import run_to_result
 from experiments.run.scoring import remarks
-from experiments.run.settings import MAY_CHANGE, Settings
+from experiments.run.settings import DEFAULTS, MAY_CHANGE, Settings
 from experiments.run.stopping import stop_on_signal
 from remjax.errors import InputError
 from remjax.sharding import check_divides
@@ -85,7 +85,9 @@ def main() -> None:
     check_divides(problem.mesh, settings.batch_size)
     require_fit(problem, settings)
     run = hosts.on_first(
-        lambda: start(FLAGS.run_dir, config, resume=FLAGS.resume, may_change=MAY_CHANGE)
+        lambda: start(
+            FLAGS.run_dir, config, resume=FLAGS.resume, may_change=MAY_CHANGE, defaults=DEFAULTS
+        )
     )
     with run or contextlib.nullcontext():
         if run is not None:

@@ -75,7 +75,7 @@ def _fetch(url: str, path: Path) -> None:
 
     # Pooch asks for the truth of the bar, which is that of its total, before it sets the total. Its
     # annotation knows bool only.
-    # At a terminal alone, and gone when it ends: what failed is told in one line.
+    # At a terminal alone, and gone when it ends: what failed is one line.
     options: dict[str, Any] = {"unit": "B", "unit_scale": True, "leave": False, "disable": None}
     with tqdm(desc=path.name, total=1, **options) as bar:
         fetch = pooch.HTTPDownloader(progressbar=cast(Any, bar), chunk_size=1 << 16)

@@ -95,7 +95,7 @@ def bernoulli_likelihood(data_mean: PerColumn) -> Likelihood:
 def gaussian_likelihood(data_mean: PerColumn, data_scale: PerColumn) -> Likelihood:
     """Independent Gaussians with one learned scale per column, in the units of the columns.
 
-    x_i ~ N(data_mean_i + unit_i output_i, (unit_i exp(log_scale_i))^2), where the unit is
+    x_i ~ N(data_mean_i + unit_i output_i, (unit_i exp(log_relative_scale_i))^2), where the unit is
     data_scale, so that a table in other units has another density by their constant and is fitted
     alike. The unit of a constant column is a hundredth of the median of the others', or of one.
 
@@ -123,7 +123,7 @@ def gaussian_likelihood(data_mean: PerColumn, data_scale: PerColumn) -> Likeliho
     )
 
     def log_scale(own: PyTree) -> Float[Array, " X"]:
-        return jnp.maximum(own["log_scale"], floor)
+        return jnp.maximum(own["log_relative_scale"], floor)
 
     def log_prob(
         own: PyTree, output: Float[Array, " X"], x: Shaped[Array, "..."]
@@ -137,7 +137,7 @@ def gaussian_likelihood(data_mean: PerColumn, data_scale: PerColumn) -> Likeliho
         return location + unit * standard
 
     return Likelihood(
-        init={"log_scale": jnp.zeros_like(location)},
+        init={"log_relative_scale": jnp.zeros_like(location)},
         output_bias=jnp.zeros_like(location),
         log_prob=log_prob,
         mean=lambda _, output: in_units(output),

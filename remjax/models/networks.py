@@ -142,7 +142,7 @@ def pure(
     Batch normalisation has statistics beside its parameters: in training the network normalises by
     the batch, the gradient passes through its mean and variance, and the running averages are
     reported to the training step (`remjax.statistics`). Elsewhere it normalises by the running
-    averages, which carry no gradient. `nnx.BatchNorm` is told which by `use_running_average` and
+    averages, which carry no gradient. `nnx.BatchNorm` knows which by `use_running_average` and
     `axis_name`, whatever they were.
 
     Args:

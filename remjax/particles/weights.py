@@ -103,7 +103,7 @@ def pareto_k(log_w: Float[Array, "*batch K"]) -> Float[Array, "*batch"]:
     Returns:
         k-hat, dimensionless; +inf where fewer than five tail weights above the cutoff leave nothing
         to fit (K below 21, all weights equal, or the weight all on a few particles; the effective
-        sample size tells these apart). Carries no gradient.
+        sample size separates these). Carries no gradient.
     """
     return jnp.vectorize(_pareto_k, signature="(k)->()")(lax.stop_gradient(log_w))
 

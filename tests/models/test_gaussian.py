@@ -86,7 +86,7 @@ def test_the_density_of_real_data_is_bounded(key):
     """However small the learned scale, it counts as a thousandth of the data's."""
     model = gaussian_data_model(0.3)
     theta = model.init(key)
-    theta["likelihood"] = {"log_scale": jnp.full(6, -1e4)}
+    theta["likelihood"] = {"log_relative_scale": jnp.full(6, -1e4)}
     at_the_mean = model.log_likelihood(theta, model.mean(theta, Z), Z)
     np.testing.assert_allclose(at_the_mean, 6 * scipy.stats.norm(0, 3e-4).logpdf(0), rtol=1e-4)
 
