@@ -38,7 +38,7 @@ BITS = (
     sigmoid_belief_recognition(MEAN, latent_sizes=(2,)),
 )
 COUNTS = (
-    gaussian_model(gaussian_likelihood(MEAN), **WIDTHS),
+    gaussian_model(gaussian_likelihood(MEAN, data_scale=0.5), **WIDTHS),
     gaussian_recognition(MEAN, **WIDTHS),
 )
 # Twice as many particles in a batch as are in flight at a time: it goes in two parts.
