@@ -11,14 +11,16 @@ RUN_DIR ?= runs/digits-$(shell date +%Y%m%d-%H%M%S)
 FLAGS ?=
 # Handed to pytest, for instance: make test TESTS='tests/test_weights.py -x'
 TESTS ?=
+PYTEST = $(BIN)/python -m pytest -q --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test lint format clean
+.PHONY: help install train test test-all lint format clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make train    fit REM v1 to the embedded digits (RUN_DIR=... FLAGS='--epochs=5 ...')"
 	@echo "make test     run the tests (TESTS='tests/test_weights.py -x')"
+	@echo "make test-all what is exhaustive besides: every method on every mesh, slow statistics"
 	@echo "make lint     ruff check, ruff format --check, pyright, import-linter"
 	@echo "make format   let ruff mend what it can"
 	@echo "make install  make $(VENV) and install into it; the targets above do so by themselves"
@@ -43,7 +45,10 @@ train: $(INSTALLED)
 	$(BIN)/python -m experiments.train --method=rem_v1 --dataset=digits --run_dir=$(RUN_DIR) $(FLAGS)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -q --numprocesses=auto --maxprocesses=4 --dist=loadfile $(TESTS)
+	$(PYTEST) $(TESTS)
+
+test-all: test
+	$(PYTEST) -m exhaustive
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check $(SOURCES)

@@ -18,25 +18,20 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments import command_line
-from experiments.comparisons import method_comparison
-from experiments.methods import (
-    COVARIANCES,
-    SCHEDULES,
-    accepts,
-    build_estimator,
-    look_up,
-    particles_scored,
-)
-from experiments.networks import build_networks
-from experiments.tables import markdown
+from experiments.output.tables import markdown
+from experiments.pictures.comparisons import method_comparison
+from experiments.run import command_line
+from experiments.run.choices import COVARIANCES, SCHEDULES, look_up
+from experiments.run.methods import accepts, build_estimator, particles_scored
+from experiments.run.networks import build_networks
 from remjax.data import load
 from remjax.data.binarization import fixed, per_minibatch
-from remjax.evaluation.latents import latent_use
 from remjax.evaluation.importance_sampling import make_log_likelihood
+from remjax.evaluation.latents import latent_use
 from remjax.models.networks import glorot
+from remjax.training.epochs import make_epoch
 from remjax.training.optimizers import adam
-from remjax.training.steps import init_train_state, make_epoch, metric_means
+from remjax.training.steps import init_train_state, metric_means
 
 Cell = dict[str, Any]
 
@@ -76,7 +71,7 @@ def run_cell(name: str, seed: int) -> Cell:
     steps = num_data // FLAGS.batch_size
     schedule = look_up(SCHEDULES, "schedule", FLAGS.schedule)
     optimizer = adam(schedule(1e-3, steps))
-    state = init_train_state(estimator, optimizer, jax.random.key(seed), dataset.train.shape[1])
+    state = init_train_state(estimator, optimizer, jax.random.key(seed), dataset.train)
     epoch = make_epoch(
         estimator,
         optimizer,

@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.ticker import NullLocator
 
-from experiments.pictures import COLOURS, LINES, MARKERS, PathLike, drawing
+from experiments.pictures.drawing import COLOURS, LINES, MARKERS, PathLike, drawing
 
 Row = dict[str, Any]
 

@@ -33,16 +33,18 @@ from benchmarks import networks as shared_networks
 from benchmarks.gradient_pictures import draw, draw_keep
 from benchmarks.machine import machine
 from benchmarks.measure import median
-from experiments import command_line
-from experiments.files import replacing, writing
-from experiments.methods import METHODS, MODELS, accepts, build_estimator, look_up
-from experiments.tables import markdown
+from experiments.output.files import replacing, writing
+from experiments.output.tables import markdown
+from experiments.run import command_line
+from experiments.run.choices import MODELS, look_up
+from experiments.run.methods import METHODS, accepts, build_estimator
 from remjax.data import Dataset, load
 from remjax.data.binarization import fixed, per_minibatch
 from remjax.errors import InputError
 from remjax.methods.wake_sleep import rws
+from remjax.training.epochs import make_epoch
 from remjax.training.optimizers import adam
-from remjax.training.steps import init_train_state, make_epoch
+from remjax.training.steps import init_train_state
 from remjax.types import Batch, Estimator, Model, Params, Recognition
 
 FLAGS = flags.FLAGS
@@ -160,7 +162,7 @@ def states_of(
 ) -> Iterator[tuple[str, Params]]:
     """The parameters at the start, and after training."""
     estimator, optimizer = rws(model, recognition, num_particles=10), adam(1e-3)
-    state = init_train_state(estimator, optimizer, jax.random.key(0), dataset.train.shape[1])
+    state = init_train_state(estimator, optimizer, jax.random.key(0), dataset.train)
     yield "at the start", jax.tree.map(jnp.copy, state.params)
     epoch = make_epoch(
         estimator,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments.files import replacing
+from experiments.output.files import replacing
 
 
 class Program(NamedTuple):

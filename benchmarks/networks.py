@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from experiments.networks import Networks, build_networks, gaussian
+from experiments.run.networks import Networks, build_networks, gaussian
 from remjax.data import Dataset
 from remjax.models.networks import Initialization, glorot
 from remjax.types import Model, Recognition

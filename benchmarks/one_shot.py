@@ -25,7 +25,7 @@ def iwae(model: Model, recognition: Recognition, num_particles: int) -> Objectiv
     """L_K through the reparameterised particles of r (Burda et al. 2015, Eq. 8)."""
 
     def objective(params: Params, key: Key[Array, ""], x: Float[Array, " X"]) -> Float[Array, ""]:
-        r = recognition.distribution(params.eta, x)
+        r = recognition.r(params.eta, x)
         z = jax.vmap(r.rsample)(jax.random.split(key, num_particles))
         log_w = jax.vmap(model.joint(params.theta, x))(z) - jax.vmap(r.log_prob)(z)
         return jax.nn.logsumexp(log_w) - jnp.log(float(num_particles))
@@ -37,7 +37,7 @@ def rws(model: Model, recognition: Recognition, num_particles: int) -> Objective
     """Wake-wake: both networks from the weighted particles of r (Bornschein & Bengio 2015)."""
 
     def objective(params: Params, key: Key[Array, ""], x: Float[Array, " X"]) -> Float[Array, ""]:
-        r = recognition.distribution(params.eta, x)
+        r = recognition.r(params.eta, x)
         z = jax.vmap(r.sample)(jax.random.split(key, num_particles))
         log_joint, log_r = jax.vmap(model.joint(params.theta, x))(z), jax.vmap(r.log_prob)(z)
         weights = lax.stop_gradient(jax.nn.softmax(log_joint - log_r))
@@ -51,7 +51,7 @@ def rem_v1(model: Model, recognition: Recognition, num_particles: int) -> Object
 
     def objective(params: Params, key: Key[Array, ""], x: Float[Array, " X"]) -> Float[Array, ""]:
         key_r, key_s = jax.random.split(key)
-        r = recognition.distribution(params.eta, x)
+        r = recognition.r(params.eta, x)
         z = jax.vmap(r.sample)(jax.random.split(key_r, num_particles))
         log_joint = jax.vmap(model.joint(params.theta, x))(z)
         weights = lax.stop_gradient(jax.nn.softmax(log_joint - jax.vmap(r.log_prob)(z)))

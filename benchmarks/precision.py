@@ -22,17 +22,18 @@ from absl import flags
 from benchmarks import networks as shared_networks
 from benchmarks.machine import machine
 from benchmarks.measure import median, median_ratio
-from experiments import command_line
-from experiments.files import replacing, writing
-from experiments.methods import build_estimator
-from experiments.problem import evenly_spaced, fixed_bits
-from experiments.tables import markdown
+from experiments.output.files import replacing, writing
+from experiments.output.tables import markdown
+from experiments.run import command_line
+from experiments.run.methods import build_estimator
+from experiments.run.problem import evenly_spaced, fixed_bits
 from remjax.data import Dataset, load
 from remjax.data.binarization import per_minibatch
 from remjax.evaluation.importance_sampling import make_log_likelihood
 from remjax.models.networks import glorot, in_bfloat16
+from remjax.training.epochs import make_epoch
 from remjax.training.optimizers import adam
-from remjax.training.steps import init_train_state, make_epoch
+from remjax.training.steps import init_train_state
 from remjax.types import Model, Recognition
 
 FLAGS = flags.FLAGS
@@ -80,9 +81,7 @@ def fit(name: str, seed: int, dataset: Dataset) -> Iterator[Row]:
     states, programs = {}, {}
     for form, (model, recognition) in networks.items():
         estimator = build_estimator(method, model, recognition, options)
-        states[form] = init_train_state(
-            estimator, optimizer, jax.random.key(seed), dataset.train.shape[1]
-        )
+        states[form] = init_train_state(estimator, optimizer, jax.random.key(seed), data)
         epoch = make_epoch(
             estimator,
             optimizer,

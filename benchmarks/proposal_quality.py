@@ -11,18 +11,18 @@ import jax
 import jax.numpy as jnp
 from absl import flags
 
-from experiments import command_line
-from experiments.methods import COVARIANCES
-from experiments.problem import Problem, build
-from experiments.run_directory import reopen
-from experiments.scoring import evaluation_images
-from experiments.settings import Settings
-from experiments.starting import initial_state
-from experiments.tables import markdown
+from experiments.output.tables import markdown
+from experiments.run import command_line
+from experiments.run.choices import COVARIANCES
+from experiments.run.initial_state import initial_state
+from experiments.run.problem import Problem, build
+from experiments.run.run_directory import reopen
+from experiments.run.scoring import evaluation_images
+from experiments.run.settings import Settings
 from remjax.errors import InputError
 from remjax.methods.draws import Draws
-from remjax.particles.matching import Covariance
-from remjax.particles.posterior import Posterior
+from remjax.methods.proposals import from_mixture, from_pooled, from_s
+from remjax.particles.covariances import Covariance
 from remjax.training import checkpoints
 from remjax.types import Params
 
@@ -44,21 +44,23 @@ def quality(problem: Problem, params: Params, x: jax.Array, covariance: Covarian
             problem.model,
             params.theta,
             x,
-            problem.recognition.distribution(params.eta, x),
+            problem.recognition.r(params.eta, x),
             num_particles=FLAGS.num_particles,
-            covariance=covariance,
             chunk_size=FLAGS.num_particles,
             keep=None,
+            matched_powers=covariance.powers,
         )
-        twice = draws.draw(jax.random.fold_in(key, 1), draws.recognition, 2 * FLAGS.num_particles)
-        posteriors: dict[str, Posterior] = {
-            "r, K": draws.r,
+        twice = draws.draw(jax.random.fold_in(key, 1), draws.r, 2 * FLAGS.num_particles)
+        found = {
+            "r, K": draws.from_r(),
             "r, 2K": twice,
-            "s, K": draws.s,
-            "mixture, 2K": draws.mixture,
-            "pooled, 2K": draws.pooled,
+            "s, K": draws.of(from_s(covariance)),
+            "mixture, 2K": draws.of(from_mixture(covariance)),
+            "pooled, 2K": draws.of(from_pooled(covariance)),
         }
-        return {name: (p.log_evidence, p.ess) for name, p in posteriors.items()}
+        return {
+            name: (one.posterior.log_evidence, one.posterior.ess) for name, one in found.items()
+        }
 
     keys = jax.random.split(jax.random.key(0), len(x))
     values = jax.jit(lambda: jax.lax.map(one, (keys, x), batch_size=20))()

@@ -16,14 +16,15 @@ from absl import flags
 
 from benchmarks.machine import machine
 from benchmarks.measure import write_rows
-from experiments import command_line
-from experiments.methods import build_estimator
-from experiments.tables import markdown
+from experiments.output.tables import markdown
+from experiments.run import command_line
+from experiments.run.methods import build_estimator
 from remjax.models.gaussian import gaussian_model, gaussian_recognition
 from remjax.models.likelihoods import bernoulli_likelihood
+from remjax.training.epochs import make_epoch
 from remjax.training.optimizers import adam
 from remjax.training.replicas import replicas_in_flight, stack_replicas, train_replicas
-from remjax.training.steps import init_train_state, make_epoch
+from remjax.training.steps import init_train_state
 
 FLAGS = flags.FLAGS
 DATA_SIZE, NUM_DATA = 784, 1000
@@ -56,7 +57,7 @@ def measure(method: str) -> dict[str, float | str]:
     data = jnp.asarray(rng.uniform(size=(NUM_DATA, DATA_SIZE)) < mean, jnp.float32)
     run = make_epoch(estimator, optimizer, num_data=NUM_DATA, batch_size=FLAGS.batch_size)
     states = [
-        init_train_state(estimator, optimizer, jax.random.key(seed), DATA_SIZE)
+        init_train_state(estimator, optimizer, jax.random.key(seed), data)
         for seed in range(FLAGS.num_replicas)
     ]
     chosen = replicas_in_flight(

@@ -23,9 +23,9 @@ from benchmarks.machine import machine
 from benchmarks.measure import median, write_rows
 from benchmarks.peers import ours
 from benchmarks.peers.work import DATA_SIZE, HIDDEN_SIZE, LATENT_SIZE, Work
-from experiments import command_line
-from experiments.methods import build_estimator, particles_scored
-from experiments.tables import markdown
+from experiments.output.tables import markdown
+from experiments.run import command_line
+from experiments.run.methods import build_estimator, particles_scored
 from remjax.models.gaussian import gaussian_model, gaussian_recognition
 from remjax.models.likelihoods import bernoulli_likelihood
 

@@ -19,10 +19,10 @@ from benchmarks.machine import machine
 from benchmarks.measure import median, write_rows
 from benchmarks.peers import ours
 from benchmarks.peers.work import Work
-from experiments import command_line
-from experiments.methods import METHODS, accepts
-from experiments.pictures import COLOURS, MARKERS, PathLike, drawing
-from experiments.tables import markdown
+from experiments.output.tables import markdown
+from experiments.pictures.drawing import COLOURS, MARKERS, PathLike, drawing
+from experiments.run import command_line
+from experiments.run.methods import METHODS, accepts
 from remjax.errors import InputError
 
 FLAGS = flags.FLAGS

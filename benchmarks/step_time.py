@@ -16,9 +16,9 @@ from absl import flags
 
 from benchmarks import one_shot
 from benchmarks.measure import Program, compile_program, median_ratio, time_interleaved
-from experiments import command_line
-from experiments.methods import accepts, build_estimator
-from experiments.tables import markdown
+from experiments.output.tables import markdown
+from experiments.run import command_line
+from experiments.run.methods import accepts, build_estimator
 from remjax.models.gaussian import gaussian_model, gaussian_recognition
 from remjax.models.likelihoods import bernoulli_likelihood
 from remjax.types import Batch, Model, Params, Recognition

@@ -20,16 +20,17 @@ from absl import flags
 from benchmarks import networks as shared_networks
 from benchmarks.machine import machine
 from benchmarks.measure import write_rows
-from experiments import command_line
-from experiments.methods import build_estimator
-from experiments.pictures import COLOURS, MARKERS, PathLike, drawing
-from experiments.tables import markdown
+from experiments.output.tables import markdown
+from experiments.pictures.drawing import COLOURS, MARKERS, PathLike, drawing
+from experiments.run import command_line
+from experiments.run.methods import build_estimator
 from remjax.data import Dataset, load
 from remjax.data.binarization import fixed, per_minibatch
 from remjax.errors import InputError
 from remjax.evaluation.importance_sampling import Evaluation, make_log_likelihood
+from remjax.training.epochs import make_epoch
 from remjax.training.optimizers import adam
-from remjax.training.steps import init_train_state, make_epoch
+from remjax.training.steps import init_train_state
 from remjax.types import Model, Recognition
 
 FLAGS = flags.FLAGS
@@ -74,9 +75,7 @@ class Fit:
         )
         optimizer = adam(1e-3)
         self.steps_per_epoch = len(dataset.train) // FLAGS.batch_size
-        self.state = init_train_state(
-            estimator, optimizer, jax.random.key(0), dataset.train.shape[1]
-        )
+        self.state = init_train_state(estimator, optimizer, jax.random.key(0), dataset.train)
         epoch = make_epoch(
             estimator,
             optimizer,

@@ -1,4 +1,4 @@
-"""Categorical latents, in one layer and in several: probabilities by enumeration, samples, sizes."""
+"""Categorical latents in one layer and in several: by enumeration, samples, sizes."""
 
 import itertools
 

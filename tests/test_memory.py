@@ -10,9 +10,7 @@ import pytest
 from remjax.distributions import DiagonalGaussian
 from remjax.distributions.mixtures import Balanced
 from remjax.evaluation.importance_sampling import _block, from_recognition
-from remjax.methods.elbo import vae
-from remjax.methods.rem import rem_pooled, rem_v1
-from remjax.methods.score_function import vimco
+from remjax.methods import Particles, make_estimator, rem_pooled, rem_v1, vae, vimco
 from remjax.particles.e_step import e_step
 from remjax.types import Batch
 from tests import linear_gaussian
@@ -54,17 +52,19 @@ def test_memory_of_the_evaluation_is_250_bytes_per_particle():
 
 
 @pytest.mark.parametrize(
-    ("method", "keep"), [(vae, None), (vimco, None), (rem_v1, None), (rem_pooled, 32)]
+    ("method", "keep"),
+    [(vae(), None), (vimco(), None), (rem_v1(), None), (rem_pooled(), 32)],
+    ids=["vae", "vimco", "rem_v1", "rem_pooled"],
 )
 def test_memory_of_the_gradient_does_not_depend_on_k(method, keep, key):
     """But for the number of each chunk (four bytes), which the backward pass of keep=None reads."""
     recognition = linear_gaussian.diagonal_recognition(TRUTH)
     params = TRUTH.params(TRUTH.inclusive_eta)
     batch = Batch(jnp.stack([X, X]), jnp.arange(2))
-    knobs = {"chunk_size": 50} | ({} if keep is None else {"keep": keep})
 
     def gradient(num_particles):
-        estimator = method(MODEL, recognition, num_particles=num_particles, **knobs)
+        particles = Particles(num_particles, keep, chunk_size=50)
+        estimator = make_estimator(MODEL, recognition, method, particles)
 
         def loss(params, key):
             estimate = estimator.estimate(params, (), key, batch)[0]

@@ -21,8 +21,8 @@ from benchmarks.measure import median, median_ratio, write_rows
 from benchmarks.peers.picture import draw
 from benchmarks.peers.processes import workers
 from benchmarks.peers.work import DATA_SIZE, Work
-from experiments import command_line
-from experiments.tables import markdown
+from experiments.output.tables import markdown
+from experiments.run import command_line
 from remjax.errors import InputError
 
 FLAGS = flags.FLAGS

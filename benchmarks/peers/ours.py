@@ -8,7 +8,6 @@ import numpy as np
 
 from benchmarks.peers.work import (
     ADAM_EPSILON,
-    DATA_SIZE,
     HIDDEN_SIZE,
     LATENT_SIZE,
     LEARNING_RATE,
@@ -16,19 +15,20 @@ from benchmarks.peers.work import (
     Work,
     images,
 )
-from experiments.methods import build_estimator
+from experiments.run.methods import build_estimator
 from remjax.methods.batches import rows_in_flight
 from remjax.methods.draws import Draws
 from remjax.models.gaussian import gaussian_model, gaussian_recognition
 from remjax.models.layered import sigmoid_belief_network, sigmoid_belief_recognition
 from remjax.models.likelihoods import bernoulli_likelihood
-from remjax.particles.matching import shrunk, weighted
+from remjax.particles.covariances import weighted
+from remjax.training.epochs import make_epoch
 from remjax.training.optimizers import adam
-from remjax.training.steps import init_train_state, make_epoch, make_train_step
+from remjax.training.steps import init_train_state, make_train_step
 from remjax.types import Batch, Model, Recognition
 
-# These serve latents of bits alone.
-_OF_BITS = ("disarm", "rem_v1_bernoulli", "rem_v2_bernoulli")
+# What serves latents of bits alone.
+_OF_BITS = ("disarm",)
 
 
 def prepare(work: Work) -> Prepared:
@@ -52,13 +52,13 @@ def prepare(work: Work) -> Prepared:
                     model,
                     params.theta,
                     x,
-                    recognition.distribution(params.eta, x),
+                    recognition.r(params.eta, x),
                     num_particles=work.num_particles,
-                    covariance=shrunk(),
                     chunk_size=max(1, rows_in_flight(1, data.shape[1]) // work.batch_size),
                     keep=work.keep,
                 )
-                return draws.r.log_evidence + jnp.sum(draws.r.covariance)
+                posterior = draws.from_r().posterior
+                return posterior.log_evidence + jnp.sum(posterior.covariance)
 
             return jax.vmap(one)(jax.random.split(key, work.batch_size), x)
 
@@ -70,7 +70,7 @@ def prepare(work: Work) -> Prepared:
 
     estimator = build_estimator(work.method, model, recognition, options)
     optimizer = adam(LEARNING_RATE, eps=ADAM_EPSILON)
-    state = init_train_state(estimator, optimizer, jax.random.key(0), DATA_SIZE)
+    state = init_train_state(estimator, optimizer, jax.random.key(0), data)
     if work.steps > 1:
         step = make_epoch(estimator, optimizer, num_data=number, batch_size=work.batch_size)
         arguments = (data, work.steps)

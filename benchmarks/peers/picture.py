@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.pictures import COLOURS, PathLike, drawing
+from experiments.pictures.drawing import COLOURS, PathLike, drawing
 
 
 def draw(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:

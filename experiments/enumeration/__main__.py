@@ -14,17 +14,18 @@ from typing import Any
 
 from absl import flags
 
-from experiments import command_line
-from experiments.enumeration import of_nvil, of_pairs, of_proposals, of_recognition
+from experiments.enumeration import nvil, pairs, proposals, recognition
 from experiments.enumeration.cases import Case, rows
-from experiments.files import replacing
-from experiments.methods import METHODS, look_up
-from experiments.tables import markdown
+from experiments.output.files import replacing
+from experiments.output.tables import markdown
+from experiments.run import command_line
+from experiments.run.choices import look_up
+from experiments.run.methods import METHODS
 from remjax.errors import InputError
 
 FLAGS = flags.FLAGS
 
-CASES = [*of_recognition.cases(), *of_nvil.cases(), *of_proposals.cases(), *of_pairs.cases()]
+CASES = [*recognition.cases(), *nvil.cases(), *proposals.cases(), *pairs.cases()]
 
 
 def define_flags() -> None:

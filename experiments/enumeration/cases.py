@@ -8,10 +8,12 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from experiments.enumeration.belief_network import SigmoidBelief, network
+from experiments.enumeration.tiny_networks import Latents, TinyNetwork, network
 from remjax.types import Params
 
-ONE_LAYER, TWO_LAYERS = (2,), (2, 1)
+ONE_LAYER, TWO_LAYERS = Latents((2,)), Latents((2, 1))
+# Two layers of one variable with three categories.
+CATEGORIES = Latents((1, 1), num_categories=3)
 _COMPILER_OPTIONS = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
@@ -19,7 +21,7 @@ _COMPILER_OPTIONS = {
 
 
 # (network, params, K) -> nats.
-Loss = Callable[[SigmoidBelief, Params, int], Float[Array, ""]]
+Loss = Callable[[TinyNetwork, Params, int], Float[Array, ""]]
 
 
 class Claim(NamedTuple):
@@ -55,15 +57,15 @@ class Case(NamedTuple):
         theta: the claim about the gradient of theta.
         eta: that about the gradient of eta.
         draws: (network, params) -> all draws.
-        layers: the sizes of the layers of the networks that it is tried on.
+        layers: the latents of the networks that it is tried on.
     """
 
     method: str
     num_particles: int
     theta: Claim
     eta: Claim
-    draws: Callable[[SigmoidBelief, Params], Draws]
-    layers: tuple[tuple[int, ...], ...] = (TWO_LAYERS,)
+    draws: Callable[[TinyNetwork, Params], Draws]
+    layers: tuple[Latents, ...] = (TWO_LAYERS,)
 
     @property
     def name(self) -> str:
@@ -72,16 +74,20 @@ class Case(NamedTuple):
 
 
 def rows(case: Case) -> list[dict[str, Any]]:
-    """Of the gradient of theta and that of eta: the claim, and the largest absolute deviation."""
-    expected = [_expected(case, network(sizes)) for sizes in case.layers]
+    """Of the gradient of theta and that of eta: the claim, and the largest absolute deviation.
+
+    Over all networks that the case is tried on.
+    """
+    expected = [_expected(case, network(latents)) for latents in case.layers]
     found = []
     for part in ("theta", "eta"):
         claim: Claim = getattr(case, part)
         deviations = [
             _largest_difference(
-                getattr(ours, part), getattr(_gradient(claim.loss, sizes, case.num_particles), part)
+                getattr(ours, part),
+                getattr(_gradient(claim.loss, latents, case.num_particles), part),
             )
-            for ours, sizes in zip(expected, case.layers, strict=True)
+            for ours, latents in zip(expected, case.layers, strict=True)
         ]
         found.append(
             {
@@ -100,7 +106,7 @@ def _largest_difference(ours: PyTree, claimed: PyTree) -> float:
     return max(jax.tree.leaves(differences))
 
 
-def _expected(case: Case, net: SigmoidBelief) -> Params:
+def _expected(case: Case, net: TinyNetwork) -> Params:
     """sum_t probability_t gradients_t in float64."""
     draws = _run(lambda params: case.draws(net, params), net.params)
     probability = draws.probability.astype(np.float64)
@@ -112,8 +118,8 @@ def _expected(case: Case, net: SigmoidBelief) -> Params:
 
 
 @functools.cache
-def _gradient(loss: Loss, sizes: tuple[int, ...], num_particles: int) -> Params:
-    net = network(sizes)
+def _gradient(loss: Loss, latents: Latents, num_particles: int) -> Params:
+    net = network(latents)
     return _run(jax.grad(lambda params: loss(net, params, num_particles)), net.params)
 
 

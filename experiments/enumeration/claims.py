@@ -5,12 +5,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from experiments.enumeration.belief_network import SigmoidBelief
 from experiments.enumeration.cases import Claim
+from experiments.enumeration.tiny_networks import TinyNetwork
 from remjax.types import Params
 
 
-def _weighted_log_r(net: SigmoidBelief, params: Params, num_particles: int) -> Float[Array, ""]:
+def _weighted_log_r(net: TinyNetwork, params: Params, num_particles: int) -> Float[Array, ""]:
     """-E sum_k weights_k log r(z_k): neither the particles nor their weights move."""
     tuples = net.tuples(num_particles)
     log_r = net.log_r(params.eta)
@@ -24,7 +24,7 @@ def every_image() -> Float[Array, "I X"]:
     return jnp.stack(jnp.meshgrid(*[jnp.arange(2.0)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
-def _sleep(net: SigmoidBelief, params: Params, _: int) -> Float[Array, ""]:
+def _sleep(net: TinyNetwork, params: Params, _: int) -> Float[Array, ""]:
     """-E log r(z | x) over everything that the model dreams."""
     images = every_image()
     log_joint = jax.vmap(lambda x: net.log_joint(params.theta, x))(images)
@@ -32,7 +32,7 @@ def _sleep(net: SigmoidBelief, params: Params, _: int) -> Float[Array, ""]:
     return -jnp.sum(lax.stop_gradient(jnp.exp(log_joint)) * log_r)
 
 
-def _thermodynamic(net: SigmoidBelief, params: Params, num_particles: int) -> Float[Array, ""]:
+def _thermodynamic(net: TinyNetwork, params: Params, num_particles: int) -> Float[Array, ""]:
     """The bound of two partitions, each mean over K particles of an r that stands still."""
     tuples = net.tuples(num_particles)
     log_r, log_joint = net.log_r(params.eta), net.log_joint(params.theta)

@@ -8,12 +8,14 @@ the bits depend on is all that the functions differ in.
 from collections.abc import Callable
 
 import jax
-from jaxtyping import Array, Float, Int, Key
+import jax.numpy as jnp
+from jaxtyping import Array, Int, Key, Shaped
 
 Counter = int | Int[Array, ""]
 
 Binarization = Callable[
-    [Key[Array, ""], Counter, Counter, Int[Array, " B"], Float[Array, "B X"]], Float[Array, "B X"]
+    [Key[Array, ""], Counter, Counter, Int[Array, " B"], Shaped[Array, "B *X"]],
+    Shaped[Array, "B *X"],
 ]
 """(key, epoch, step, index, x) -> bits; `index` holds the places of the batch in the data set."""
 
@@ -23,8 +25,8 @@ def unchanged(
     epoch: Counter,
     step: Counter,
     index: Int[Array, " B"],
-    x: Float[Array, "B X"],
-) -> Float[Array, "B X"]:
+    x: Shaped[Array, "B *X"],
+) -> Shaped[Array, "B *X"]:
     """The pixels as they are: for data that are binary already, or real-valued."""
     del key, epoch, step, index
     return x
@@ -35,8 +37,8 @@ def fixed(
     epoch: Counter,
     step: Counter,
     index: Int[Array, " B"],
-    x: Float[Array, "B X"],
-) -> Float[Array, "B X"]:
+    x: Shaped[Array, "B *X"],
+) -> Shaped[Array, "B *X"]:
     """One draw for good: the bits of datapoint n depend on (key, n) only.
 
     They are the same in every batch and place. As with JAX's default generator; `rbg` keys do not
@@ -51,8 +53,8 @@ def per_epoch(
     epoch: Counter,
     step: Counter,
     index: Int[Array, " B"],
-    x: Float[Array, "B X"],
-) -> Float[Array, "B X"]:
+    x: Shaped[Array, "B *X"],
+) -> Shaped[Array, "B *X"]:
     """A new draw every epoch: the bits of datapoint n depend on (key, epoch, n) only.
 
     Consumes the key: the epochs fold into it.
@@ -66,19 +68,25 @@ def per_minibatch(
     epoch: Counter,
     step: Counter,
     index: Int[Array, " B"],
-    x: Float[Array, "B X"],
-) -> Float[Array, "B X"]:
+    x: Shaped[Array, "B *X"],
+) -> Shaped[Array, "B *X"]:
     """A new draw every step (Burda et al. 2015): the bits depend on (key, step) and the place.
 
     The place is that in the batch. `step` must count on through the epochs. Consumes the key: the
     steps fold into it.
     """
     del epoch, index
-    return jax.random.bernoulli(jax.random.fold_in(key, step), x).astype(x.dtype)
+    return _bits(jax.random.fold_in(key, step), x)
 
 
 def _bits_of_each(
-    key: Key[Array, ""], index: Int[Array, " B"], x: Float[Array, "B X"]
-) -> Float[Array, "B X"]:
+    key: Key[Array, ""], index: Int[Array, " B"], x: Shaped[Array, "B *X"]
+) -> Shaped[Array, "B *X"]:
     keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, index)
-    return jax.vmap(jax.random.bernoulli)(keys, x).astype(x.dtype)
+    return jax.vmap(_bits)(keys, x)
+
+
+def _bits(key: Key[Array, ""], x: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
+    """1 with probability x, of the type of x: bools and integers are bits already, and stay."""
+    probability = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float)
+    return jax.random.bernoulli(key, probability).astype(x.dtype)

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Key, PyTree
 from remjax.distributions.base import Distribution
 from remjax.errors import InputError
 from remjax.particles.weights import effective_sample_size, log_mean_exp
-from remjax.types import Model, Params, Recognition
+from remjax.types import Datapoint, Model, Params, Recognition
 
 # Chains that choose the step sizes of an image, and how fast: in log step size per transition.
 _PILOT_CHAINS = 4
@@ -99,7 +99,7 @@ def _start_and_path(
     model: Model,
     recognition: Recognition | None,
     params: Params,
-    x: Float[Array, " X"],
+    x: Datapoint,
     num_leapfrog: int,
 ) -> tuple[Distribution, _Path]:
     joint = model.joint(params.theta, x)
@@ -154,7 +154,7 @@ def make_forward_chains(
             discrete latents.
     """
 
-    def one(params: Params, key: Key[Array, ""], x: Float[Array, " X"]) -> tuple[Array, ...]:
+    def one(params: Params, key: Key[Array, ""], x: Datapoint) -> tuple[Array, ...]:
         start, path = _start_and_path(model, recognition, params, x, annealing.num_leapfrog)
         key_start, key_moves = jax.random.split(key)
         keys = jax.random.split(key_start, _PILOT_CHAINS + annealing.num_chains)
@@ -196,7 +196,7 @@ def make_reverse_chains(
     def one(
         params: Params,
         key: Key[Array, ""],
-        x: Float[Array, " X"],
+        x: Datapoint,
         z: PyTree[Array],
         step_sizes: Float[Array, " T"],
     ) -> tuple[Array, ...]:

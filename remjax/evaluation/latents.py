@@ -64,18 +64,20 @@ def latent_use(
         num_samples: draws of r for each datapoint, where it has no closed form.
 
     Raises:
-        InputError: for a data set of fewer than two, or fewer than two samples.
+        InputError: for a data set of fewer than two, values that are not finite, fewer than two
+            samples, or a log density that is not one number.
     """
 
     def measure(
-        params: Params, r: Distribution, keys: Key[Array, " K"]
+        params: Params, x: Datapoint, r: Distribution, keys: Key[Array, " K"]
     ) -> tuple[Float[Array, ""], PyTree[Array]]:
-        prior = None if model.prior is None else model.prior(params.theta)
-        divergence = None if prior is None else r.kl_divergence(prior)
+        joint = model.joint(params.theta, x)
+        # Nothing is computed: a model that training refuses is refused here too.
+        jax.eval_shape(lambda key: joint(r.sample(key)), keys[0])
+        divergence = None if joint.prior is None else r.kl_divergence(joint.prior)
         if divergence is None:
             z = jax.vmap(r.sample)(keys)
-            log_prior = jax.vmap(model.log_prior, (None, 0))(params.theta, z)
-            divergence = jnp.mean(jax.vmap(r.log_prob)(z) - log_prior)
+            divergence = jnp.mean(jax.vmap(r.log_prob)(z) - jax.vmap(joint.log_prior)(z))
         return divergence, _half_means(r, keys)
 
     divergences, halves = _over_data(measure, recognition, params, key, x, num_samples)
@@ -103,7 +105,7 @@ def activity(
     Arguments as in `latent_use`; latents that are not used may come out below zero.
     """
     halves = _over_data(
-        lambda _, r, keys: _half_means(r, keys), recognition, params, key, x, num_samples
+        lambda _, __, r, keys: _half_means(r, keys), recognition, params, key, x, num_samples
     )
     return jax.tree.map(_covariance, halves)
 
@@ -143,14 +145,14 @@ def _covariance(halves: Float[np.ndarray, "N 2 D"]) -> Float[np.ndarray, " D"]:
 
 
 def _over_data(
-    measure: Callable[[Params, Distribution, Key[Array, " K"]], PyTree[Array]],
+    measure: Callable[[Params, Datapoint, Distribution, Key[Array, " K"]], PyTree[Array]],
     recognition: Recognition,
     params: Params,
     key: Key[Array, ""],
     x: Images,
     num_samples: int,
 ) -> PyTree[np.ndarray]:
-    """measure(params, r(. | x), keys of the draws) of every datapoint."""
+    """measure(params, x, r(. | x), keys of the draws) of every datapoint."""
     check_rows(np.asarray(x), Support())
     if x.shape[0] < 2:
         raise InputError("the activity of latents is a variance over data: give two datapoints")
@@ -164,7 +166,7 @@ def _over_data(
 
         def one(item: tuple[Key[Array, ""], Datapoint]) -> PyTree[Array]:
             r = recognition.r(params.eta, item[1])
-            return measure(params, r, jax.random.split(item[0], num_samples))
+            return measure(params, item[1], r, jax.random.split(item[0], num_samples))
 
         return lax.map(one, (keys, x), batch_size=block)
 

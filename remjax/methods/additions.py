@@ -62,6 +62,11 @@ class Dreaming(Combine):
         eta_loss = (1.0 - self.share) * awake.eta_loss + self.share * sleep
         return awake._replace(eta_loss=eta_loss), state
 
+    def __str__(self) -> str:
+        """As the tables have it."""
+        of_dreams = "" if self.share == 1.0 else f"{self.share:g} "
+        return f"eta from {of_dreams}dreams"
+
 
 def with_dreams(method: Method, share: float = 1.0, num_dreams: int = 1) -> Method:
     """A method whose eta learns from dreams too, or from them alone.

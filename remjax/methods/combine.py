@@ -64,6 +64,10 @@ class Mean(Combine):
         theta_term, eta_term, metrics = batch_mean(row, params, key, batch, size)
         return Estimate(-theta_term, -eta_term, metrics), state
 
+    def __str__(self) -> str:
+        """As the tables have it."""
+        return "mean"
+
 
 # The log-evidences of the groups of ONE datapoint, nats -> what each group's gradient is worth.
 GroupShares = Callable[[Float[Array, " G"]], Float[Array, " G"]]
@@ -125,6 +129,12 @@ class Groups(Combine):
         terms = row(params, key, copies)
         terms = jax.tree.map(lambda leaf: leaf.reshape(groups, -1), terms)
         return over_groups(terms, self.theta_shares, self.eta_shares), state
+
+    def __str__(self) -> str:
+        """As the tables have it."""
+        both = self.theta_shares, self.eta_shares
+        shares = ", ".join(function.__name__.partition("_")[0] for function in both)
+        return f"{self.num_groups} groups: {shares}"
 
 
 def over_groups(terms: Terms, theta_shares: GroupShares, eta_shares: GroupShares) -> Estimate:

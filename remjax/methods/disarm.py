@@ -131,7 +131,7 @@ class FromAntithetic:
 
     def __str__(self) -> str:
         """As the tables have it."""
-        return "r, in antithetic pairs"
+        return "r in pairs"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +162,7 @@ class AntitheticDifference(Objective):
 
     def __str__(self) -> str:
         """As a formula."""
-        return "1/K log w (z - z') sigmoid(|phi|) (phi, the log odds of r)"
+        return "1/K log w (z - z') sigmoid(abs phi) phi"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,6 +190,10 @@ class EachLayer(Combine):
         # Each layer's gradient is whole: their sum, where groups would have the mean.
         terms = terms._replace(eta=num_layers * terms.eta)
         return over_groups(terms, equal_shares, equal_shares), state
+
+    def __str__(self) -> str:
+        """As the tables have it."""
+        return "sum over the layers"
 
 
 def _count_layers(row: Row, params: Params, batch: Batch) -> int:

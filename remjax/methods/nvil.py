@@ -132,7 +132,7 @@ class SignalSums(Objective):
 
     def __str__(self) -> str:
         """As a formula."""
-        return "1/K (log w - C(x) - c) / max(1, sqrt(v)) (log r(z | x))"
+        return "1/K (log w - C - c) / max(1, sqrt v) log r(z)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,6 +182,10 @@ class Centred(Combine):
             eta_loss=-jnp.mean(jnp.sum(_ascended(sums, guessed, centre, scale), axis=1)),
             metrics=jax.tree.map(jnp.mean, terms.metrics),
         ), new
+
+    def __str__(self) -> str:
+        """As the tables have it."""
+        return "eta centred over the batch"
 
     def _network(self, data_size: int, num_signals: int) -> Baseline:
         return (self.baseline or no_baseline)(data_size, num_signals)

@@ -80,7 +80,7 @@ class ExclusiveKLAnalytic(Objective):
 
     def __str__(self) -> str:
         """As a formula."""
-        return "1/K (log p(x | z) along z(eta)) - KL(r, prior)"
+        return "1/K log p(x | z(eta)) - KL(r, prior)"
 
 
 expected_complete_log_likelihood = Sum(Normalized(), log_joint)

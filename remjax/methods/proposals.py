@@ -76,7 +76,7 @@ class FromMixture(Matching):
 
     def __str__(self) -> str:
         """As the tables have it."""
-        return "r and s, weighted as draws of 1/2 r + 1/2 s"
+        return "r and s together"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,33 +90,44 @@ class FromPooled(Matching):
 
     def __str__(self) -> str:
         """As the tables have it."""
-        return "r, and 1/2 r + 1/2 s"
+        return "r, r and s together"
 
 
 @dataclasses.dataclass(frozen=True)
 class FromDefensive:
-    """r and the prior.
+    """r or s, and the prior.
 
     Attributes:
         defence: the share of the prior.
+        covariance: how s is matched; None takes r itself.
     """
 
     defence: float
+    covariance: Covariance | None
+
+    @property
+    def powers(self) -> tuple[float, ...]:
+        """The powers of the weights of r's particles whose moments it needs."""
+        return () if self.covariance is None else self.covariance.powers
 
     def __call__(self, draws: Draws) -> Scored:
-        """K particles of (1 - defence) r + defence p(z).
+        """K particles of (1 - defence) r + defence p(z), or of s in the place of r.
 
         Raises:
             InputError: for a model without `Model.prior`.
         """
         if draws.joint.prior is None:
             raise InputError("the defensive proposal draws from the prior: give Model.prior")
-        mixture = Mixture(draws.r, draws.joint.prior, jnp.asarray(self.defence))
-        return draws.draw(draws.key, mixture, draws.num_particles)
+        key, part = draws.key, draws.r
+        if self.covariance is not None:
+            key, part = draws.key_s, draws.matched(self.covariance)
+        mixture = Mixture(part, draws.joint.prior, jnp.asarray(self.defence))
+        return draws.draw(key, mixture, draws.num_particles)
 
     def __str__(self) -> str:
         """As the tables have it."""
-        return f"{1.0 - self.defence:g} r + {self.defence:g} p(z)"
+        part = "r" if self.covariance is None else "s"
+        return f"{1.0 - self.defence:g} {part} + {self.defence:g} p(z)"
 
 
 from_r = FromR()
@@ -153,8 +164,8 @@ def from_pooled(covariance: Covariance | None = None) -> FromPooled:
     return FromPooled(shrunk() if covariance is None else covariance)
 
 
-def from_defensive(defence: float = 0.2) -> FromDefensive:
-    """Proposal: the mixture (1 - defence) r + defence p(z) (Le et al. 2019).
+def from_defensive(defence: float = 0.2, covariance: Covariance | None = None) -> FromDefensive:
+    """Proposal: the mixture (1 - defence) r + defence p(z) (Le et al. 2019), or of s with p(z).
 
     No weight exceeds p(x | z) / defence, however far r has withdrawn from a part of the posterior,
     and particles of the prior find that part again (Hesterberg 1995). In the paper the second part
@@ -162,10 +173,11 @@ def from_defensive(defence: float = 0.2) -> FromDefensive:
 
     Args:
         defence: the share of the prior, above 0 and below 1; 0.2 in the paper.
+        covariance: how s is matched, which then takes the place of r.
 
     Raises:
         InputError: for another share; at the first estimate, for a model without `Model.prior`.
     """
     if not 0.0 < defence < 1.0:
         raise InputError(f"defence is {defence}: give the share of the prior, above 0 and below 1")
-    return FromDefensive(defence)
+    return FromDefensive(defence, covariance)

@@ -27,7 +27,7 @@ def rem_v1(covariance: Covariance | None = None) -> Method:
     is of the kind of r: a Gaussian, or for bits independent bits.
 
     Args:
-        covariance: of s(z), shrunk_with_mean by default.
+        covariance: of s(z); by default shrunk_with_mean, and shrunk where r is in the mixture.
     """
     return rem(from_r, from_s(covariance))
 
@@ -38,8 +38,8 @@ def rem_v2(covariance: Covariance | None = None, hyperproposal: Proposal | None 
     Algorithm 2 and the text take s for eta, Tables 1 and 2 say r: give `from_r` for that reading.
 
     Args:
-        covariance: of s(z), shrunk_with_mean by default.
-        hyperproposal: where the particles of eta come from, s by default.
+        covariance: of s(z); by default shrunk_with_mean, and shrunk where r is in the mixture.
+        hyperproposal: where the particles of eta come from, by default where those of theta do.
     """
     s = from_s(covariance)
     return rem(s, s if hyperproposal is None else hyperproposal)
@@ -53,7 +53,7 @@ def rem_mixture(covariance: Covariance | None = None) -> Method:
     Veach & Guibas 1995), and serve both.
 
     Args:
-        covariance: of s(z), shrunk by default, for r is in the mixture.
+        covariance: of s(z); by default shrunk_with_mean, and shrunk where r is in the mixture.
     """
     both = from_mixture(covariance)
     return rem(both, both)
@@ -71,7 +71,7 @@ def rem_pooled(covariance: Covariance | None = None) -> Method:
     1995).
 
     Args:
-        covariance: of s(z), shrunk by default, for r is in the mixture.
+        covariance: of s(z); by default shrunk_with_mean, and shrunk where r is in the mixture.
     """
     pooled = from_pooled(covariance)
     return rem(pooled, pooled)

@@ -110,8 +110,9 @@ class Row(NamedTuple):
 
         # By their place in the data set: how a batch is cut over devices changes no particle.
         keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch.index)
-        if batch_size == 1:
+        if batch_size == 1 and not self._has_statistics(params, key, batch):
             # Without an axis of length one, the gradient of a layer is one product of matrices.
+            # Batch statistics need the axis: other devices may have the rest of the batch.
             one = jax.tree.map(lambda leaf: leaf[0], (keys, batch.x, batch.memory))
             return jax.tree.map(lambda leaf: leaf[None], of_datapoint(*one))
         over_batch = jax.vmap(of_datapoint, axis_name=statistics.DATAPOINTS)

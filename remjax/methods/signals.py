@@ -55,7 +55,7 @@ class AboveTheOthers(_Compared):
 
     def __str__(self) -> str:
         """As a formula."""
-        return "1/K (log w - mean log w of the others)"
+        return "1/K (log w - mean of others)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +105,8 @@ class AboveTheBoundOfTheOthers(_Compared):
 
     def __str__(self) -> str:
         """As a formula."""
-        return f"(L - L_-k - {1.0 - self.gamma:g} (w + log(1 - 1/K)))"
+        own = f" - {1.0 - self.gamma:g} (w + log(1 - 1/K))" if self.gamma < 1.0 else ""
+        return f"(L - L_-k{own})"
 
 
 # (beta_j, beta_{j+1} - beta_j) of every step of a path.
@@ -151,4 +152,5 @@ class PathToPosterior(_Compared):
 
     def __str__(self) -> str:
         """As a formula."""
-        return f"({'weight' if self.of_theta else 'signal'} of the path from r to p)"
+        e = "(1 + b e)" if self.of_theta else "((1 - b) e - 1)"
+        return f"sum_b w^b {e}"

@@ -89,21 +89,22 @@ def log_joint(joint: Joint, _r: Distribution, particle: Particle) -> Scalar:
 
 
 def log_r(_joint: Joint, r: Distribution, particle: Particle) -> Scalar:
-    """log r(z | x)."""
+    """log r(z)."""
     return r.log_prob(particle.z)
 
 
 def log_w_along_draw(joint: Joint, r: Distribution, particle: Particle) -> Scalar:
-    """log p(x, z) - log r(z | x) along z(eta).
+    """log w(z(eta)).
 
-    Pathwise: z = z(eta) moves with r, and the particles must come from r itself.
+    log p(x, z) - log r(z | x), pathwise: z = z(eta) moves with r, and the particles must come from
+    r itself.
     """
     z = particle.z_along(r)
     return joint(z) - r.log_prob(z)
 
 
 def log_w_along_path(joint: Joint, r: Distribution, particle: Particle) -> Scalar:
-    """log p(x, z) - log r(z | x) along z(eta), r fixed.
+    """log w(z(eta)), r fixed.
 
     The total derivative of log w(z(eta)) in eta has a part through z and a part, minus the score of
     r, at fixed z. This is the first: the parameters of r are frozen inside log r. With an exact
@@ -159,7 +160,7 @@ class Sum(Objective):
 
     def __str__(self) -> str:
         """The summand as a formula."""
-        return f"{self.weight} ({formula(self.term)})"
+        return f"{self.weight} {formula(self.term)}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,4 +250,4 @@ class Blend(Objective):
 
     def __str__(self) -> str:
         """As a formula."""
-        return f"{self.share:g} {self.first} + {1.0 - self.share:g} {self.second}"
+        return f"{self.share:g} ({self.first}) + {1.0 - self.share:g} ({self.second})"

@@ -150,7 +150,8 @@ def pure(
 
     Returns:
         (init, bind): init(key) gives the parameters and statistics, a plain dictionary of arrays;
-        bind(params) gives the module with these in place, to be called within the same function.
+        bind(params) gives the module with these in place, to be called within the same function,
+        and the same vmap.
 
     Raises:
         InputError: for a module with any other state, such as that of dropout.

@@ -43,6 +43,9 @@ _NEVER = 2**31 - 1
 class TrainState(NamedTuple):
     """Everything a run needs to go on.
 
+    A step uses up the state that it is given, arrays of your own that you put into it by `_replace`
+    among them: put copies there (`jax.tree.map(jnp.copy, params)`) where you want to keep them.
+
     Attributes:
         params: theta, eta (and a baseline's).
         opt_state: optax's state, with the count of skipped updates.

@@ -9,10 +9,12 @@ import pytest
 
 from benchmarks import one_shot
 from remjax.methods.importance_weighted import iwae
+from remjax.methods.method import make_estimator
 from remjax.methods.proposals import from_r
 from remjax.methods.rem import rem, rem_v1
+from remjax.methods.row import Particles
 from remjax.methods.wake_sleep import rws
-from remjax.particles.matching import weighted
+from remjax.particles.covariances import weighted
 from tests import linear_gaussian
 from tests.gradients import gradients_of
 
@@ -33,21 +35,21 @@ def plain(method):
 
 
 @pytest.mark.parametrize(
-    ("method", "options", "form"),
+    ("method", "keep", "form"),
     [
-        (iwae, {}, one_shot.iwae),
-        (iwae, {"keep": 2}, one_shot.iwae),
-        (rws, {}, one_shot.rws),
-        (rws, {"keep": 2}, one_shot.rws),
+        (iwae, None, one_shot.iwae),
+        (iwae, 2, one_shot.iwae),
+        (rws(), None, one_shot.rws),
+        (rws(), 2, one_shot.rws),
         # REM with s replaced by r is reweighted wake-sleep.
-        (rem, {"proposal": from_r, "hyperproposal": from_r}, one_shot.rws),
-        (rem_v1, {"covariance": weighted()}, one_shot.rem_v1),
+        (rem(from_r, from_r), None, one_shot.rws),
+        (rem_v1(weighted()), None, one_shot.rem_v1),
     ],
     ids=["iwae", "iwae keep", "rws", "rws keep", "rem of r and r", "rem_v1"],
 )
-def test_mean_gradient_is_that_of_the_plain_form(method, options, form):
+def test_mean_gradient_is_that_of_the_plain_form(method, keep, form):
     """Six particles, 4,000 keys of each; five standard errors of the difference."""
-    estimator = method(MODEL, RECOGNITION, num_particles=6, **options)
+    estimator = make_estimator(MODEL, RECOGNITION, method, Particles(6, keep=keep))
     ours = gradients_of(estimator)(PARAMS, X, jax.random.split(jax.random.key(2), NUM_KEYS))
     for row, other in zip(jax.tree.leaves(ours), jax.tree.leaves(plain(form)), strict=True):
         error = np.sqrt((row.var(axis=0) + np.var(other, axis=0)) / NUM_KEYS)

@@ -15,10 +15,11 @@ import jax
 import pytest
 from absl import flags
 
-from experiments import command_line, train
-from experiments.problem import build
-from experiments.settings import Settings
-from experiments.starting import initial_state
+from experiments import train
+from experiments.run import command_line
+from experiments.run.initial_state import initial_state
+from experiments.run.problem import build
+from experiments.run.settings import Settings
 from remjax.training import checkpoints
 
 # The smallest run that has every part of a real one: 4 updates in each of 3 epochs.
@@ -97,7 +98,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 _KILLS_ITSELF = """
     import importlib, os, signal, sys
-    from experiments import command_line, train
+    from experiments import train
+    from experiments.run import command_line
 
     module, name, last = sys.argv.pop(1).split(":")
     module = importlib.import_module(module)

@@ -29,7 +29,7 @@ def same_noise(recognition, keys):
     """The network, of diagonal Gaussians, with the particles that these keys name."""
 
     def distribution(eta, x):
-        law = recognition.distribution(eta, x)
-        return SameNoise(law.loc, law.scale, keys)
+        r = recognition.r(eta, x)
+        return SameNoise(r.loc, r.scale, keys)
 
     return Recognition(recognition.init, distribution)

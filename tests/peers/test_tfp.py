@@ -10,9 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.enumeration.belief_network import X, gradient_of, network
+from experiments.enumeration.cases import ONE_LAYER
+from experiments.enumeration.tiny_networks import X, gradient_of, network
 from remjax.methods.importance_weighted import iwae
-from remjax.methods.score_function import vimco
+from remjax.methods.method import make_estimator
+from remjax.methods.row import Particles
+from remjax.methods.score_functions import vimco
 from remjax.types import Batch, Params
 from tests import linear_gaussian
 from tests.peers.same_noise import same_noise
@@ -47,7 +50,7 @@ def assert_close(ours, theirs):
 
 
 def test_vimco():
-    net = network((2,))
+    net = network(ONE_LAYER)
     numbers = jnp.array([0, 3, 3, 1, 2])
     (particles,) = net.at(numbers)
 
@@ -63,7 +66,9 @@ def test_vimco():
         )
 
     value, theirs = jax.value_and_grad(bound)(net.params)
-    estimator = vimco(net.model, net.assigning((particles,)), num_particles=NUM_PARTICLES)
+    estimator = make_estimator(
+        net.model, net.assigning((particles,)), vimco(), Particles(NUM_PARTICLES)
+    )
     assert_close(gradient_of(estimator, net.params), jax.tree.map(jnp.negative, theirs))
     np.testing.assert_allclose(log_evidence(estimator, net.params, X), value, rtol=1e-5)
 
@@ -88,7 +93,7 @@ def test_iwae():
         )
 
     value, theirs = jax.value_and_grad(loss)(params)
-    estimator = iwae(model, recognition, num_particles=NUM_PARTICLES)
+    estimator = make_estimator(model, recognition, iwae, Particles(NUM_PARTICLES))
     assert_close(gradient_of(estimator, params, x=x), theirs)
     np.testing.assert_allclose(-log_evidence(estimator, params, x), value, rtol=1e-5)
 

@@ -1,0 +1,1 @@
+"""What every command writes: files that are whole or absent, and tables."""

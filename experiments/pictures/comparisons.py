@@ -1,0 +1,79 @@
+"""Pictures that compare methods, as PNG files: the figures and tables of a paper."""
+
+import math
+from collections.abc import Mapping
+
+from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
+
+from experiments.pictures.drawing import COLOURS, MARKERS, PathLike, drawing
+
+
+def method_comparison(
+    path: PathLike,
+    results: Mapping[str, Mapping[str, tuple[float, float]]],
+    *,
+    label: str = "test log-likelihood (nats per image)",
+    title: str | None = None,
+) -> None:
+    """A figure of each method on each data set, one panel per data set, with error bars.
+
+    Points and not bars, because log-likelihoods have no zero for a bar to stand on.
+
+    Args:
+      path: The file to write.
+      results: Data set -> method -> (mean, standard error); a bar is two standard errors each way.
+        A method may lack on some data sets, or have diverged there (not finite).
+      label: What is measured, with its unit.
+      title: Stands above the panels.
+    """
+    methods = list(dict.fromkeys(method for row in results.values() for method in row))
+    width = max(5.8, 1.2 + 3.4 * len(results))  # at least that of the label
+    with drawing(path, width, 1.5 + 0.42 * len(methods)) as figure:
+        panels = figure.subplots(1, len(results), sharey=True, squeeze=False)[0]
+        for axes, (dataset, row) in zip(panels, results.items(), strict=True):
+            for place, method in enumerate(methods):
+                mean, stderr = row.get(method, (math.nan, math.nan))
+                if not math.isfinite(mean):
+                    continue
+                colour = COLOURS[place % len(COLOURS)]
+                axes.errorbar(mean, place, xerr=2 * stderr, fmt="o", color=colour, capsize=4)
+                text = f"{mean:.2f}".replace("-", "\N{MINUS SIGN}")
+                axes.annotate(text, (mean, place), (0, 7), textcoords="offset points", ha="center")
+            axes.set(title=dataset, ylim=(len(methods) - 0.5, -0.7))
+            axes.set_yticks(range(len(methods)), methods)
+            axes.margins(x=0.15)
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
+            axes.grid(visible=False, axis="x")
+        figure.supxlabel(f"{label}; bars: \N{PLUS-MINUS SIGN}2 standard errors", fontsize="medium")
+        if title:
+            figure.suptitle(title, x=0.01, ha="left")
+
+
+def kl_against_particles(
+    path: PathLike,
+    curves: Mapping[str, Mapping[int, float]],
+    *,
+    label: str = "KL(r || prior) (nats per image)",
+    title: str | None = None,
+) -> None:
+    """A line per method over the number of particles K it was trained with.
+
+    Args:
+      path: The file to write.
+      curves: Method -> K -> value.
+      label: What is measured, with its unit.
+      title: Stands above the panel.
+    """
+    with drawing(path, 6.5, 4.4) as figure:
+        axes = figure.subplots()
+        for place, (method, points) in enumerate(curves.items()):
+            xs = sorted(points)
+            ys = [points[x] for x in xs]
+            place %= len(COLOURS)
+            axes.plot(xs, ys, color=COLOURS[place], marker=MARKERS[place], label=method)
+        axes.set_xscale("log")
+        axes.set_xticks(sorted({x for points in curves.values() for x in points}))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.set(xlabel="particles in training, K", ylabel=label, title=title)
+        figure.legend(loc="outside right upper")

@@ -1,0 +1,151 @@
+"""Pictures of one run: images, learning curves, effective sample size."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+
+from experiments.pictures.drawing import COLOURS, DPI, MARKERS, PathLike, drawing, tiled
+
+Metrics = Sequence[Mapping[str, Any]]
+
+
+def image_grid(
+    path: PathLike, images: np.ndarray, *, columns: int | None = None, title: str | None = None
+) -> None:
+    """Images side by side, row by row.
+
+    Args:
+      path: The file to write.
+      images: `[N, H, W]`, brightness from 0 (black) to 1 (white); what lies outside is cut.
+      columns: Images per row; as many as rows by default.
+      title: Stands above the images.
+    """
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    canvas = tiled(np.asarray(images), columns)
+    scale = min(12, max(1, round(900 / canvas.shape[1])))  # whole: all pixels are equally large
+    width, height = (scale * size / DPI for size in canvas.shape[::-1])
+    strip = 0.4 if title else 0.0
+    letter = 0.09  # inches
+    full_width, full_height = max(width, letter * len(title or "")), height + strip
+    with drawing(path, full_width, full_height, layout=None) as figure:
+        axes = figure.add_axes((0, 0, width / full_width, height / full_height))
+        axes.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+        if title:
+            figure.text(0.05 / full_width, 1 - 0.2 / full_height, title, va="center")
+
+
+def reconstructions(
+    path: PathLike, originals: np.ndarray, means: np.ndarray, *, title: str | None = None
+) -> None:
+    """Images, each above what the model makes of it.
+
+    Args:
+      path: The file to write.
+      originals: `[N, H, W]`, brightness from 0 to 1.
+      means: `[N, H, W]`, the mean of the likelihood at a latent of the posterior of each.
+      title: Stands above the images.
+    """
+    number, _, width = originals.shape
+    pairs = np.concatenate([originals, np.full((number, 1, width), 0.5), means], axis=1)
+    image_grid(path, pairs, columns=min(10, len(pairs)), title=title)
+
+
+def learning_curves(path: PathLike, metrics: Metrics, *, title: str | None = None) -> None:
+    """The log-evidence of training, and of the test images, over epochs and over time.
+
+    Args:
+      path: The file to write.
+      metrics: One mapping per epoch: `epoch`; `seconds`, the training time since the start of the
+        run; `log_evidence`, and `test_log_likelihood` in any of them, in nats per image.
+      title: Stands above the panels.
+    """
+    with drawing(path, 10, 4.2) as figure:
+        left, right = figure.subplots(1, 2, sharey=True)
+        latest = max((row["seconds"] or 0 for row in metrics), default=0)
+        unit, seconds = ("minutes", 60) if latest < 7200 else ("hours", 3600)
+        if latest < 120:
+            unit, seconds = "seconds", 1
+        for axes, key, divisor in ((left, "epoch", 1), (right, "seconds", seconds)):
+            _line(axes, metrics, key, "log_evidence", 0, "training", divisor)
+            _line(axes, metrics, key, "test_log_likelihood", 1, "test", divisor)
+            _begin_at_zero(axes)
+        _zoom_on_the_end(left, metrics)
+        left.xaxis.set_major_locator(MaxNLocator(integer=True))
+        left.set(xlabel="epoch", ylabel="log-evidence (nats per image)")
+        right.set_xlabel(f"training time ({unit})")
+        if metrics:
+            right.legend(loc="best")
+        if title:
+            figure.suptitle(title, x=0.01, ha="left")
+
+
+def ess_over_time(
+    path: PathLike, metrics: Metrics, *, num_particles: int | None = None, title: str | None = None
+) -> None:
+    """The effective sample size of training over epochs, on a logarithmic scale from 1 to K.
+
+    Args:
+      path: The file to write.
+      metrics: One mapping per epoch, with `epoch` and `ess` (a number of particles).
+      num_particles: K, the most that it can be; drawn as a line.
+      title: Stands above the panel.
+    """
+    with drawing(path, 6.5, 4.2) as figure:
+        axes = figure.subplots()
+        _line(axes, metrics, "epoch", "ess", 0, "ESS")
+        axes.set_yscale("log")
+        if num_particles:
+            axes.axhline(num_particles, color="0.4", linestyle="--", linewidth=1)
+            axes.annotate(
+                f"K = {num_particles}",
+                (1, num_particles),
+                xycoords=("axes fraction", "data"),
+                xytext=(0, -4),
+                textcoords="offset points",
+                ha="right",
+                va="top",
+            )
+        axes.set_ylim(bottom=1, top=1.15 * num_particles if num_particles else None)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        _begin_at_zero(axes)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlabel="epoch", ylabel="effective sample size (particles)", title=title)
+
+
+def _begin_at_zero(axes: Axes) -> None:
+    """Lets the x-axis begin at zero and end a little beyond the last point."""
+    # The margin of autoscaling is a part of the points' own range, which may be a hair.
+    last = axes.dataLim.x1
+    axes.set_xlim(0, 1.05 * last if math.isfinite(last) and last > 0 else None)
+
+
+def _zoom_on_the_end(axes: Axes, metrics: Metrics) -> None:
+    """Fits the panel to all but the first quarter of a long run, whose climb would flatten it."""
+    late = metrics[len(metrics) // 4 :] if len(metrics) >= 8 else []
+    values = [row.get(name) for row in late for name in ("log_evidence", "test_log_likelihood")]
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if known and max(known) > min(known):
+        margin = 0.08 * (max(known) - min(known))
+        bottom = min(known) - margin
+        axes.set_ylim(bottom, max(known) + margin)
+        below = sum(1 for row in metrics if (row.get("log_evidence") or bottom) < bottom)
+        if below:
+            text = f"epochs below the picture: {below}"
+            axes.annotate(text, (0.98, 0.02), xycoords="axes fraction", ha="right", color="0.4")
+
+
+def _line(
+    axes: Axes, metrics: Metrics, x: str, y: str, style: int, label: str, divisor: float = 1
+) -> None:
+    """Draws one metric against another over the epochs that have both."""
+    points = [(row[x] / divisor, row[y]) for row in metrics if row.get(y) is not None]
+    if points:
+        marker = MARKERS[style] if len(points) <= 20 else None
+        axes.plot(*zip(*points, strict=True), color=COLOURS[style], marker=marker, label=label)

@@ -1,0 +1,133 @@
+"""The tables from a flag's value to a function, of everything but the methods.
+
+The library has no registry and no mode strings; a command line needs names, and they stand here.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import optax
+
+from experiments.run.networks import (
+    Networks,
+    categorical,
+    gaussian,
+    sigmoid_belief,
+    uncertain_gaussian,
+)
+from experiments.run.presets import (
+    Activity,
+    averaged,
+    iwae_release,
+    rounded_burda_schedule,
+    unweighted_with_ridge,
+)
+from remjax.data import Dataset
+from remjax.data.binarization import Binarization, fixed, per_epoch, per_minibatch, unchanged
+from remjax.data.orders import Order, as_stored, shuffled
+from remjax.errors import InputError
+from remjax.evaluation.importance_sampling import EvaluationProposal, from_recognition, two_stage
+from remjax.methods.nvil import Signals, local_signals, whole_signal
+from remjax.methods.proposals import Proposal, from_mixture, from_pooled, from_r, from_s
+from remjax.methods.signals import StandIn, arithmetic_mean, geometric_mean
+from remjax.models.networks import Initialization, fan_in_uniform, glorot
+from remjax.particles.covariances import (
+    Covariance,
+    shrunk,
+    shrunk_with_mean,
+    tempered,
+    unweighted,
+    weighted,
+)
+from remjax.training.optimizers import burda_schedule
+
+V = TypeVar("V")
+
+MODELS: Mapping[str, Networks] = {
+    "gaussian": gaussian,
+    "sigmoid_belief": sigmoid_belief,
+    "categorical": categorical,
+    "uncertain_gaussian": uncertain_gaussian,
+}
+
+COVARIANCES: Mapping[str, Callable[[], Covariance]] = {
+    "shrunk": shrunk,
+    "shrunk_with_mean": shrunk_with_mean,
+    "tempered": tempered,
+    "weighted": weighted,
+    "unweighted": unweighted,
+    "unweighted_with_ridge": unweighted_with_ridge,
+}
+
+# How s is matched -> the proposal; the covariance is that of --covariance, or None.
+PROPOSALS: Mapping[str, Callable[[Covariance | None], Proposal]] = {
+    "r": lambda _: from_r,
+    "s": from_s,
+    "mixture": from_mixture,
+    "pooled": from_pooled,
+}
+
+SIGNALS: Mapping[str, Signals] = {
+    "local": local_signals,
+    "whole": whole_signal,
+}
+
+STAND_INS: Mapping[str, StandIn] = {
+    "geometric_mean": geometric_mean,
+    "arithmetic_mean": arithmetic_mean,
+}
+
+BINARIZATIONS: Mapping[str, Binarization] = {
+    "fixed": fixed,
+    "per_epoch": per_epoch,
+    "per_minibatch": per_minibatch,
+}
+
+ORDERS: Mapping[str, Order] = {
+    "shuffled": shuffled,
+    "as_stored": as_stored,
+}
+
+SCHEDULES: Mapping[str, Callable[[float, int], optax.Schedule]] = {
+    "burda": burda_schedule,
+    "burda_rounded": rounded_burda_schedule,
+    "constant": lambda learning_rate, _: optax.constant_schedule(learning_rate),
+}
+
+EVALUATION_PROPOSALS: Mapping[str, EvaluationProposal] = {
+    "recognition": from_recognition,
+    "two_stage": two_stage,
+}
+
+ACTIVITIES: Mapping[str, Activity] = {
+    "averaged": averaged,
+    "iwae_release": iwae_release,
+}
+
+INITIALIZATIONS: Mapping[str, Initialization] = {
+    "glorot": glorot,
+    "fan_in_uniform": fan_in_uniform,
+}
+
+
+def look_up(table: Mapping[str, V], flag: str, name: str) -> V:
+    """The entry of that name.
+
+    Raises:
+        InputError: naming the flag and the valid names nearest to the one given.
+    """
+    if name in table:
+        return table[name]
+    nearest = difflib.get_close_matches(name, table, n=3, cutoff=0.4)
+    names = ", ".join(nearest or table)
+    if nearest and len(nearest) < len(table):
+        names += f" (the nearest of {len(table)})"
+    raise InputError(f"--{flag}={name} is not known: use one of {names}")
+
+
+def choose_binarization(dataset: Dataset, name: str) -> Binarization:
+    """The named binarisation, or none for data that is binary or real-valued already."""
+    if dataset.binary or dataset.real_valued:
+        return unchanged
+    return look_up(BINARIZATIONS, "binarization", name)

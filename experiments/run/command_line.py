@@ -1,0 +1,66 @@
+"""How every command starts, and how it fails: one clear line on standard error, exit code 2."""
+
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import jax
+from absl import app, flags, logging
+from jax.errors import JaxRuntimeError
+
+from remjax.errors import InputError
+
+
+def run(main: Callable[[], None]) -> None:
+    """Parse the flags and run `main`; an error that a user can mend becomes one line.
+
+    Exit codes: 0 done (or stopped by a signal, with everything saved), 1 another host is lost, 2
+    the command cannot be carried out, 130 interrupted by Ctrl-C.
+    """
+    logging.set_verbosity(logging.WARNING)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a log file follows the run
+
+    def parse(argv: Sequence[str]) -> list[str]:
+        try:
+            rest = flags.FLAGS(argv)
+        except flags.Error as error:
+            _fail(f"{error}; --help explains every flag".replace("\n", " "))
+        if len(rest) > 1:
+            _fail(f"{rest[1]!r} is no flag: write --flag=value")
+        return rest
+
+    def guarded(_: Sequence[str]) -> None:
+        try:
+            main()
+        except InputError as error:
+            _fail(str(error))
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+        except (JaxRuntimeError, ValueError, MemoryError) as error:
+            reason = str(error).partition("\n")[0]
+            if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+                _fail(
+                    f"not enough memory ({reason}): lower the sizes of the networks, "
+                    "--batch_size, --chunk_size, --num_replicas or --eval_num_particles"
+                )
+            if isinstance(error, JaxRuntimeError) and jax.process_count() > 1:
+                _leave(f"lost touch with another host ({reason}): go on with --resume on all")
+            raise
+
+    app.run(guarded, flags_parser=parse)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _leave(message: str) -> NoReturn:
+    """End at once: the ordinary end of a host waits for all the others, and one is gone."""
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(1)

@@ -1,0 +1,250 @@
+"""Where released codes differ from their papers, for comparison with their numbers only.
+
+Read off the code of Dieng & Paisley 2019: an unweighted covariance with an absolute ridge, a
+pathwise leak of v1's theta loss into the encoder, a constant learning rate with Adam in its
+epsilon-hat form, an evaluation in two stages, and a test set that is part of the training set. Of
+Burda et al. 2015: activity measured at one draw, on 500 training images; Adam with a slower first
+moment and second moments that start at one; fewer training images in a fixed order; rounded rates.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Key, PyTree
+
+from remjax.data import Dataset
+from remjax.distributions import Distribution
+from remjax.errors import InputError
+from remjax.evaluation.importance_sampling import Images
+from remjax.evaluation.latents import LatentUse
+from remjax.methods.combine import Combine, Mean
+from remjax.methods.method import Method
+from remjax.methods.objectives import expected_complete_log_likelihood
+from remjax.methods.proposals import from_r
+from remjax.methods.rem import rem_v1
+from remjax.methods.row import Choices, Row
+from remjax.methods.sums import Normalized, Sum
+from remjax.particles.covariances import (
+    Covariance,
+    MeanAndCovariance,
+    MeanVariance,
+    unweighted,
+)
+from remjax.particles.moments import Moments
+from remjax.particles.posterior import Particle
+from remjax.types import Batch, Estimate, Joint, Params, Recognition
+
+
+def unweighted_with_ridge() -> Covariance:
+    """The plain scatter around the weighted mean plus 1e-6 I."""
+    return Covariance(unweighted().powers, _unweighted_with_ridge)
+
+
+def _unweighted_with_ridge(
+    moments: Moments, proposal: MeanVariance, num_particles: int
+) -> MeanAndCovariance:
+    mean, sigma = unweighted().match(moments, proposal, num_particles)
+    return mean, sigma + 1e-6 * jnp.eye(mean.shape[0])
+
+
+def log_joint_along_draw(joint: Joint, r: Distribution, particle: Particle) -> Float[Array, ""]:
+    """log p(x, z(eta))."""
+    return joint(particle.z_along(r))
+
+
+_LEAK = Choices(
+    expected_complete_log_likelihood, from_r, Sum(Normalized(), log_joint_along_draw), from_r
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Leaking(Combine):
+    """The mean, and in eta's loss theta's besides, differentiated through the particles of r."""
+
+    def estimate(
+        self, row: Row, params: Params, state: Any, key: Key[Array, ""], batch: Batch
+    ) -> tuple[Estimate, Any]:
+        """The losses; no state."""
+        # The same key draws the same particles of r for both.
+        estimate, _ = Mean().estimate(row, params, state, key, batch)
+        leaked, _ = Mean().estimate(row._replace(method=_LEAK), params, state, key, batch)
+        return estimate._replace(eta_loss=estimate.eta_loss + leaked.eta_loss), state
+
+    def __str__(self) -> str:
+        """As the tables have it."""
+        return "eta by theta's loss too"
+
+
+def rem_v1_leaky(covariance: Covariance | None = None) -> Method:
+    """REM v1 whose theta loss leaks into the encoder, which halves the variance that r learns.
+
+    Args:
+        covariance: of s(z); by default shrunk_with_mean, and shrunk where r is in the mixture.
+    """
+    return dataclasses.replace(rem_v1(covariance), combine=Leaking())
+
+
+def published_split(dataset: Dataset) -> Dataset:
+    """Train and test as published."""
+    return dataset
+
+
+def release_split(dataset: Dataset) -> Dataset:
+    """Train on train + valid and test on valid, as the release's loader of fixed MNIST does.
+
+    Every image that is scored has been trained on.
+    """
+    if len(dataset.valid) == 0:
+        raise InputError(
+            f"--split=rem_release needs a validation part, which {dataset.name} has not: "
+            "use --dataset=binarized_mnist or --split=published"
+        )
+    return dataset._replace(
+        train=np.concatenate([dataset.train, dataset.valid]),
+        test=dataset.valid,
+        source=f"{dataset.source}; trained on train + valid, tested on valid as in REM's release",
+    )
+
+
+# Images that the release of IWAE puts aside for validation.
+SPLITS_OF_IWAE: Mapping[str, int] = {"mnist": 400, "omniglot": 1345, "binarized_mnist": 0}
+
+
+def iwae_release_split(dataset: Dataset) -> Dataset:
+    """Train on 59,600 images of MNIST or 23,000 of OMNIGLOT, as the release of IWAE does.
+
+    The last 400 images of MNIST are put aside, and the last 1,345 of OMNIGLOT after a permutation
+    with seed 123. Fixed MNIST is used as published: its validation part is apart already.
+    """
+    aside = SPLITS_OF_IWAE.get(dataset.name)
+    if aside is None:
+        raise InputError(
+            f"--split=iwae_release knows mnist, omniglot and binarized_mnist, not {dataset.name}: "
+            "use --split=published"
+        )
+    if aside == 0:
+        return dataset
+    train = dataset.train
+    if dataset.name == "omniglot":
+        train = train[np.random.RandomState(123).permutation(len(train))]
+    return dataset._replace(
+        train=train[:-aside],
+        valid=train[-aside:],
+        source=f"{dataset.source}; trained on {len(train) - aside} as in IWAE's release",
+    )
+
+
+def rounded_burda_schedule(learning_rate: float, steps_per_epoch: int) -> optax.Schedule:
+    """`burda_schedule` with each rate rounded to two digits, as in the release of IWAE.
+
+    At 0.001: 0.001, 0.00072, 0.00052, 0.00037, 0.00027, 0.00019, 0.00014, 0.0001.
+    """
+    rates = [float(f"{learning_rate * 10.0 ** (-i / 7.0):.1e}") for i in range(8)]
+    ends = [steps_per_epoch * (3**i - 1) // 2 for i in range(1, 8)]
+    return optax.join_schedules([optax.constant_schedule(rate) for rate in rates], ends)
+
+
+# (use, recognition, params, key, the first 500 training images) -> the use, its activity measured
+# in a way of its own.
+Activity = Callable[[LatentUse, Recognition, Params, Key[Array, ""], Images], LatentUse]
+
+
+def averaged(use: LatentUse, *_: object) -> LatentUse:
+    """Activity as the library measures it, over all test images, without the noise of draws."""
+    return use
+
+
+def iwae_release(
+    use: LatentUse, recognition: Recognition, params: Params, key: Key[Array, ""], train: Images
+) -> LatentUse:
+    """Activity as the release of IWAE measures it: on training images, one draw of each layer.
+
+    The mean of a higher layer is taken at one draw of the layer before it, whose noise counts as
+    activity.
+    """
+    x = jnp.asarray(train)
+
+    @jax.jit
+    def means(eta: PyTree) -> PyTree:
+        keys = jax.random.split(key, len(x))
+        return jax.vmap(lambda x, key: recognition.r(eta, x).estimated_mean(key))(x, keys)
+
+    layers = jax.tree.map(lambda layer: np.var(np.asarray(layer), axis=0), means(params.eta))
+    return use._replace(activity=layers)
+
+
+SPLITS: Mapping[str, Callable[[Dataset], Dataset]] = {
+    "published": published_split,
+    "rem_release": release_split,
+    "iwae_release": iwae_release_split,
+}
+
+_IWAE: Mapping[str, Any] = {
+    "learning_rate": 1e-3,
+    # The paper's data bias is that of the output alone.
+    "centred_input": False,
+    # 1e-4 for a loss summed over the batch of 20.
+    "adam_epsilon": 5e-6,
+    "initialization": "glorot",
+    "batch_size": 20,
+    "latent_size": "50",
+    "hidden_size": "200",
+    "eval_proposal": "recognition",
+    "eval_num_particles": 5000,
+    "eval_size": 0,
+}
+
+# Settings of a whole experiment; what a preset does not name keeps its default.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "rem_paper": {
+        "learning_rate": 1e-3,
+        "schedule": "burda",
+        "adam_epsilon": 5e-6,
+        "initialization": "fan_in_uniform",
+        "batch_size": 20,
+        "latent_size": "20",
+        "hidden_size": "200",
+        # The paper's weighted covariance alone fails where the ESS is below the dimension.
+        "covariance": "shrunk_with_mean",
+        "eval_proposal": "recognition",
+    },
+    "rem_release": {
+        "learning_rate": 1e-3,
+        "schedule": "constant",
+        "adam_epsilon": 5e-6,
+        "epsilon_hat": True,
+        "initialization": "fan_in_uniform",
+        "mean_output": False,
+        "centred_input": False,
+        "batch_size": 20,
+        "latent_size": "20",
+        "hidden_size": "200",
+        "covariance": "unweighted_with_ridge",
+        "eval_proposal": "two_stage",
+        "eval_num_particles": 1000,
+    },
+    "review": {"batch_size": 100},
+    "iwae_paper": _IWAE | {"schedule": "burda"},
+    "iwae_release": _IWAE
+    | {
+        "schedule": "burda_rounded",
+        "epsilon_hat": True,
+        "adam_b1": 0.99,
+        # One for the sum over the 20 images of a batch: the square of 1/20 for their mean.
+        "adam_initial_nu": 1.0 / 400.0,
+        "order": "as_stored",
+        "split": "iwae_release",
+        "eval_activity": "iwae_release",
+    },
+}
+
+
+def form_of(method: str, preset: str | None) -> str:
+    """The form of a method that a preset runs: the release's v1 is the leaky one."""
+    leaky = preset == "rem_release" and method == "rem_v1"
+    return "rem_v1_leaky" if leaky else method

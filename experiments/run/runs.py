@@ -1,0 +1,101 @@
+"""A run from its settings to its result: train, evaluate, draw."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from tqdm import tqdm
+
+from experiments.run.fitting import Stopped, fit
+from experiments.run.hosts import gather, on_first
+from experiments.run.initial_state import each_replica
+from experiments.run.problem import Problem, build
+from experiments.run.progress import Bars, progress_bar
+from experiments.run.run_directory import RunDirectory
+from experiments.run.run_pictures import draw_run
+from experiments.run.scoring import make_evaluate, over_replicas, score
+from experiments.run.settings import Settings
+from experiments.run.stopping import StopRequest
+from remjax.errors import InputError
+
+
+def run_to_result(
+    settings: Settings,
+    run: RunDirectory | None,
+    stop: StopRequest,
+    write_line: Callable[[str], None] = tqdm.write,
+    bars: Bars = progress_bar,
+) -> dict[str, Any]:
+    """Train, evaluate, draw and write result.json; a run that has a result is left as it is.
+
+    Args:
+        settings: of the run.
+        run: its directory; None on every host but the first.
+        stop: any host may ask for it.
+        write_line: prints the line about each epoch.
+        bars: makes the bars over the updates and over the images that are evaluated.
+
+    Returns:
+        The result; empty on every host but the first.
+
+    Raises:
+        Stopped: someone asked for it; what is done so far is saved.
+    """
+    result = run.result() if run is not None else {}
+    if gather(bool(result))[0, 0]:
+        return result
+    problem = build(settings)
+    on_first(lambda: _require_same_data(run, problem))
+
+    def check() -> None:
+        if gather(bool(stop)).any():
+            raise Stopped
+
+    evaluate = make_evaluate(problem, settings)
+    state = fit(problem, settings, run, stop, evaluate, write_line, bars)
+    check()
+    # On a device of this host alone, for what the first host does by itself.
+    params = [
+        jax.tree.map(jnp.asarray, jax.device_get(one.params))
+        for one in each_replica(state, settings)
+    ]
+    if run is not None:
+        write_line(f"evaluating test and training images with K = {settings.eval_num_particles:,}")
+    each = [score(problem, settings, evaluate, one, check, bars) for one in params]
+    if run is None:
+        return {}
+    draw_run(problem, settings, params[0], run)
+    run.update_result(_result(settings, problem, run, each))
+    return run.result()
+
+
+def _result(
+    settings: Settings, problem: Problem, run: RunDirectory, each: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What result.json holds of a run, from the figures of each seed."""
+    figures = each[0]
+    if len(each) > 1:
+        seeds = [{"seed": settings.seed + number} for number in range(len(each))]
+        replicas = [seed | one for seed, one in zip(seeds, each, strict=True)]
+        figures = over_replicas(each) | {"replicas": replicas}
+    metrics = run.metrics()
+    if not metrics:
+        raise InputError(f"{run.path}/metrics.jsonl is gone: restore the file, or train again")
+    last = metrics[-1]
+    names = ("method", "dataset", "epochs", "num_particles", "seed", "num_replicas")
+    return (
+        {name: getattr(settings, name) for name in names}
+        | {"source": problem.dataset.source}
+        | figures
+        | {
+            "skipped_updates": last["skipped_updates"],
+            "seconds": last["seconds"],
+            "steps_per_second": last["step"] / last["seconds"],
+        }
+    )
+
+
+def _require_same_data(run: RunDirectory | None, problem: Problem) -> None:
+    if run is not None:
+        run.require_data(problem.dataset.source, problem.data_checksum)

@@ -1,0 +1,89 @@
+"""Pictures are written whole, for ordinary and for scant input, and leave matplotlib as it was."""
+
+import math
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import _pylab_helpers
+from PIL import Image
+
+from experiments.pictures import one_run
+from remjax.errors import InputError
+
+IMAGES = np.random.default_rng(0).random((7, 8, 6))
+METRICS = [
+    {
+        "epoch": epoch,
+        "seconds": 400.0 * epoch,
+        "log_evidence": -90.0 - 100.0 / epoch,
+        "ess": 3.0 + 1.0 / epoch,
+        "test_log_likelihood": -95.0 if epoch % 2 else None,
+    }
+    for epoch in range(1, 25)
+]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "picture.png"
+
+
+@pytest.fixture(autouse=True)
+def _no_global_state():
+    before = dict(matplotlib.rcParams)
+    yield
+    assert dict(matplotlib.rcParams) == before
+    assert not _pylab_helpers.Gcf.figs  # no figure belongs to pyplot
+
+
+def _pixels(path):
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("L")) / 255
+    assert pixels.min() < 0.5 < pixels.max()
+    return pixels
+
+
+def test_grid_shows_every_pixel_of_every_image(path):
+    one_run.image_grid(path, IMAGES, columns=4)
+    pixels = _pixels(path)
+    scale = 12
+    assert pixels.shape == (scale * (2 * 9 + 1), scale * (4 * 7 + 1))
+    for number, image in enumerate(IMAGES):
+        top, left = scale * (1 + 9 * (number // 4)), scale * (1 + 7 * (number % 4))
+        shown = pixels[top : top + 8 * scale, left : left + 6 * scale]
+        # The centres of the magnified pixels; 8 bits each.
+        np.testing.assert_allclose(shown[6::scale, 6::scale], image, atol=0.01)
+
+
+def test_grid_cuts_brightness_and_takes_one_image_with_a_title(path):
+    one_run.image_grid(path, np.array([[[-3.0, 2.0]]]), title="A title wider than the image")
+    assert _pixels(path).shape[1] > 300
+
+
+def test_reconstructions_put_each_mean_below_its_image(path):
+    one_run.reconstructions(path, np.zeros((12, 8, 8)), np.full((12, 8, 8), 0.8))
+    pixels = _pixels(path)
+    assert (np.abs(pixels - 0.8) < 0.01).sum() == 12 * (8 * 10) ** 2
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 3, 24])
+def test_curves(path, epochs):
+    metrics = METRICS[:epochs]
+    one_run.learning_curves(path, metrics, title="rem_v1 on digits")
+    assert _pixels(path).shape == (630, 1500)
+    one_run.ess_over_time(path, metrics, num_particles=50)
+    one_run.ess_over_time(path, metrics)
+    assert _pixels(path).shape == (630, 975)
+
+
+def test_curves_leave_out_what_is_not_there(path):
+    holes = [{"epoch": 1, "seconds": 1.0, "ess": None, "log_evidence": math.nan}] * 9
+    one_run.learning_curves(path, holes)
+    one_run.ess_over_time(path, holes)
+
+
+def test_place_that_cannot_be_written_is_one_line(tmp_path):
+    with pytest.raises(InputError, match=r"cannot write .*picture.png: No such file or directory"):
+        one_run.image_grid(tmp_path / "missing" / "picture.png", IMAGES)

@@ -1,0 +1,125 @@
+"""Names of the command line find their functions, and only options that mean something pass."""
+
+import dataclasses
+import inspect
+
+import numpy as np
+import pytest
+
+from experiments.run import choices, method_options, methods
+from experiments.run.method_options import MethodOptions
+from experiments.run.networks import build_networks, gaussian, sigmoid_belief
+from remjax.data import Dataset
+from remjax.data.binarization import per_epoch, unchanged
+from remjax.errors import InputError
+from remjax.methods.method import Method
+from remjax.methods.signals import arithmetic_mean
+from remjax.models.networks import glorot
+
+
+def _dataset(*, binary=False, real_valued=False):
+    images = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
+    return Dataset("x", images, images, images, (2, 2), binary, real_valued, "")
+
+
+def test_message_has_the_nearest_names():
+    assert choices.look_up({"vae": 1}, "method", "vae") == 1
+    with pytest.raises(InputError, match=r"--method=rm_v1 is not known: use one of rem_v1, rem_v2"):
+        choices.look_up(methods.METHODS, "method", "rm_v1")
+    with pytest.raises(InputError, match=r"use one of burda, burda_rounded, constant$"):
+        choices.look_up(choices.SCHEDULES, "schedule", "zzz")
+
+
+def test_options_that_a_method_has():
+    for method in methods.METHODS:
+        assert methods.accepts(method, "num_particles")
+        assert method_options.applies("latent_size", method)
+        assert method_options.applies("covariance", method) == method.startswith("rem")
+
+
+def test_every_option_is_that_of_some_method_and_says_so():
+    for field in dataclasses.fields(MethodOptions):
+        having = [name for name in methods.METHODS if methods.accepts(name, field.name)]
+        assert having
+        for_some = field.metadata["meaning"].endswith(f"; for {', '.join(having)}")
+        assert for_some == (field.name != "chunk_size")
+
+
+def test_every_public_method_of_the_library_has_a_name():
+    """Values, and functions that need no argument; the release's form stands beside them."""
+    assert {"iwae", "vae", "rem_v1", "wake_sleep", "disarm"} <= methods.METHODS.keys()
+    assert not {"rem", "with_dreams", "make_estimator"} & methods.METHODS.keys()
+    for name in methods.METHODS:
+        assert isinstance(methods.default_of(name), Method)
+        assert str(methods.default_of(name).objective)
+
+
+def test_help_has_the_default_and_the_names_of_a_table():
+    knobs = methods.knobs()
+    assert knobs["alpha"].meaning.endswith("(default 0.5); for vr")
+    assert "geometric_mean, arithmetic_mean (default geometric_mean)" in knobs["stand_in"].meaning
+    assert "(default off)" in knobs["lagged"].meaning
+    assert knobs["covariance"].methods == tuple(
+        name for name in methods.METHODS if name.startswith("rem")
+    )
+
+
+def test_every_keyword_of_a_method_is_an_option():
+    """But for the parts that are no number and no name."""
+    for name, method in methods.METHODS.items():
+        if not isinstance(method, Method):
+            keywords = set(inspect.signature(method).parameters) - {"baseline"}  # --baseline_size
+            assert keywords <= method_options.NAMES, name
+
+
+def test_options_reach_the_estimators_as_they_take_them():
+    given = MethodOptions(alpha=0.25, lagged=False, stand_in="arithmetic_mean")
+    assert given.for_estimator() == {
+        "alpha": 0.25,
+        "lagged": False,
+        "stand_in": arithmetic_mean,
+    }
+    with pytest.raises(InputError, match=r"--signals=all is not known: use one of local"):
+        MethodOptions(signals="all")
+
+
+@pytest.mark.parametrize(
+    ("method", "layers", "scored"),
+    [
+        ("vae", (3,), 10),
+        ("miwae", (3,), 10),
+        ("rem_v1", (3,), 20),
+        ("rem_v2", (3, 2), 20),
+        ("rem_mixture", (3,), 20),
+        ("rem_pooled", (3,), 20),
+        ("rem_v1_leaky", (3,), 20),
+        ("rws_defensive", (3,), 20),
+        ("nvil", (3, 2), 10),
+        ("wake_sleep", (3,), 10),
+        ("disarm", (3,), 10),
+        ("disarm", (3, 2), 20),
+    ],
+)
+def test_particles_scored_per_datapoint(method, layers, scored):
+    """K = 10 for each set of particles, and for each layer of DisARM; known ones not again."""
+    of_bits = method in ("disarm", "nvil")
+    model, recognition = build_networks(
+        _dataset(),
+        sigmoid_belief if of_bits else gaussian,
+        latent_sizes=layers,
+        hidden_sizes=((2,),) * len(layers),
+        initialization=glorot,
+    )
+    estimator = methods.build_estimator(method, model, recognition, {"num_particles": 10})
+    assert methods.particles_scored(estimator, 4) == scored
+
+
+def test_option_that_a_method_lacks_is_named():
+    with pytest.raises(InputError, match="--keep does nothing for --method=vae: leave it out"):
+        methods.build_estimator("vae", None, None, {"num_particles": 3, "keep": 2})
+
+
+def test_binarization_is_for_grey_pixels_only():
+    assert choices.choose_binarization(_dataset(), "per_epoch") is per_epoch
+    assert choices.choose_binarization(_dataset(binary=True), "per_epoch") is unchanged
+    assert choices.choose_binarization(_dataset(real_valued=True), "per_epoch") is unchanged
