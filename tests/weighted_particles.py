@@ -1,9 +1,12 @@
 """Moments of weighted particles, by NumPy in float64 and by the library."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from remjax.particles.moments import particle_moments
+
+compiled_moments = jax.jit(particle_moments, static_argnums=3)
 
 
 def oracle(log_w, particles, power):
@@ -20,4 +23,4 @@ def oracle(log_w, particles, power):
 def moments_of(log_w, particles, powers, exists=None):
     exists = np.ones(len(log_w)) if exists is None else exists
     arrays = (jnp.asarray(a, jnp.float32) for a in (log_w, particles, exists))
-    return particle_moments(*arrays, powers)
+    return compiled_moments(*arrays, powers)

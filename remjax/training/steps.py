@@ -98,7 +98,7 @@ def init_train_state(
     memory = init_rows(estimator.memory, jax.random.fold_in(key_init, 1), num_data)
     place = jnp.zeros((1,), int)
     rows = () if estimator.memory is None else gather(estimator.memory, memory, place)
-    batch = Batch(jnp.zeros((1, *form), data.dtype), place, rows)
+    batch = Batch(jnp.zeros((1, *form), jax.dtypes.canonicalize_dtype(data.dtype)), place, rows)
     metrics = jax.eval_shape(
         lambda: estimator.estimate(params, estimator_state, key_init, batch)[0].metrics
     )

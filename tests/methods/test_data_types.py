@@ -38,7 +38,7 @@ BITS = (
     sigmoid_belief_recognition(MEAN, latent_sizes=(2,)),
 )
 COUNTS = (
-    gaussian_model(gaussian_likelihood(MEAN), **WIDTHS),
+    gaussian_model(gaussian_likelihood(MEAN, data_scale=0.5), **WIDTHS),
     gaussian_recognition(MEAN, **WIDTHS),
 )
 # Twice as many particles in a batch as are in flight at a time: it goes in two parts.
@@ -65,21 +65,21 @@ def gradients(estimator):
 
 
 @pytest.mark.parametrize(
-    ("networks", "method", "particles"),
+    ("networks", "method", "particles", "types"),
     [
-        (REAL, vae(), Particles(3)),
-        (REAL, iwae, IN_PARTS),
-        (COUNTS, iwae, IN_PARTS),
-        (BITS, nvil(), Particles(3)),
-        (BITS, rem_v1(), IN_PARTS),
+        (REAL, vae(), Particles(3), [jnp.uint8]),
+        (REAL, iwae, IN_PARTS, [bool, jnp.uint8, jnp.int32]),
+        (COUNTS, iwae, IN_PARTS, [jnp.int32]),
+        (BITS, nvil(), Particles(3), [bool]),
+        (BITS, rem_v1(), IN_PARTS, [bool]),
     ],
     ids=["vae", "iwae in parts", "gaussian in parts", "nvil", "rem_v1 in parts"],
 )
-def test_bits_and_whole_numbers_give_what_floats_give(networks, method, particles):
+def test_bits_and_whole_numbers_give_what_floats_give(networks, method, particles, types):
     run, _ = gradients(make_estimator(*networks, method, particles))
     bits = RNG.uniform(size=(LARGE, SIZE)) < 0.4
     expected = run(jnp.asarray(bits, jnp.float32))
-    for dtype in (bool, jnp.uint8, jnp.int32):
+    for dtype in types:
         values = run(jnp.asarray(bits, dtype))
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), values, expected
@@ -153,7 +153,7 @@ def test_double_precision_leaves_the_parameters_their_type(networks, method):
     with jax.enable_x64(True):
         estimator = make_estimator(*networks, method, IN_PARTS)
         run, params = gradients(estimator)
-        losses, gradient = run(x)
+        losses, gradient = jax.eval_shape(run, x)
         assert all(loss.dtype == jnp.float64 for loss in losses)
         pairs = zip(jax.tree.leaves(gradient), jax.tree.leaves(params), strict=True)
         assert all(leaf.dtype == of.dtype for leaf, of in pairs)
@@ -164,3 +164,16 @@ def test_double_precision_leaves_the_parameters_their_type(networks, method):
         assert [leaf.dtype for leaf in jax.tree.leaves(state)] == types
         assert state.skipped_updates == 0
         assert all(np.isfinite(value) for value in metrics.values())
+
+
+def test_double_precision_on_the_host_begins_as_single_does():
+    """Most data are float64 when they come: no warning, and the same state."""
+    data = RNG.uniform(size=(3, SIZE))
+    estimator = make_estimator(*REAL, vae(), Particles(1))
+    optimizer, key = optax.adam(1e-2), jax.random.key(0)
+    wide, narrow = (
+        init_train_state(estimator, optimizer, key, data.astype(dtype))
+        for dtype in (np.float64, np.float32)
+    )
+    jax.tree.map(np.testing.assert_array_equal, wide.params, narrow.params)
+    assert jax.tree.map(jnp.shape, wide) == jax.tree.map(jnp.shape, narrow)

@@ -92,7 +92,10 @@ def particles_of(posterior, count=K):
     return jax.vmap(lambda k: R.particle(posterior.key, k)[0])(jnp.arange(count))
 
 
-@pytest.mark.parametrize("chunk_size", [1, 3, 7, K, 2 * K])
+@pytest.mark.parametrize(
+    "chunk_size",
+    [3, K, *(pytest.param(size, marks=pytest.mark.exhaustive) for size in (1, 7, 2 * K))],
+)
 def test_summary_sums_and_gradients_do_not_depend_on_chunks(chunk_size, key):
     posterior, totals, gradient = streamed(key, None, chunk_size)
     z = particles_of(posterior)
@@ -113,7 +116,7 @@ def test_summary_sums_and_gradients_do_not_depend_on_chunks(chunk_size, key):
     )
 
 
-@pytest.mark.parametrize("keep", [1, 3])
+@pytest.mark.parametrize("keep", [pytest.param(1, marks=pytest.mark.exhaustive), 3])
 def test_kept_particles_stand_for_all_without_bias(keep):
     """4,000 keys, the same particles with and without `keep`; five standard errors of the pairs."""
 
@@ -148,8 +151,8 @@ def test_nothing_is_kept_apart_when_all_take_part(key):
 
 def test_log_weights_are_those_of_the_e_step(key):
     joint = MODEL.joint(TRUTH.theta, X)
-    log_w = log_weights(key, joint, R, K, chunk_size=3)
-    posterior = streamed(key, None, 7)[0]
+    log_w = jax.jit(lambda key: log_weights(key, joint, R, K, chunk_size=3))(key)
+    posterior = streamed(key, None, 3)[0]
     np.testing.assert_allclose(log_w, exact_log_w(particles_of(posterior)), rtol=1e-5, atol=1e-5)
 
 
@@ -190,15 +193,19 @@ def test_each_particle_is_told_from_the_others(spread, key):
 @pytest.mark.parametrize("count", [1, 3])
 def test_impossible_others(count, key):
     """None possible, or no others at all: -inf and no NaN on the way."""
-    with jax.debug_nans(True):
+
+    @jax.jit
+    def others(key):
         posterior = e_step(key, lambda z: -jnp.inf + 0.0 * z[0], R, count, chunk_size=2)
         particle = Particle(jnp.zeros(2), key, jnp.zeros(()), jnp.array(-jnp.inf), count)
-        assert posterior.log_total_of_others(particle) == -jnp.inf
-    alone = e_step(key, lambda z: z[0], R, 1)
-    particle = particle._replace(log_w=alone.log_evidence)
-    assert alone.log_total_of_others(particle) == -jnp.inf
-    with pytest.raises(InputError, match=r"under the power 0\.3"):
-        alone.tempered(particle, 0.3)
+        alone = e_step(key, lambda z: z[0], R, 1)
+        one = particle._replace(log_w=alone.log_evidence)
+        with pytest.raises(InputError, match=r"under the power 0\.3"):
+            alone.tempered(one, 0.3)
+        return posterior.log_total_of_others(particle), alone.log_total_of_others(one)
+
+    with jax.debug_nans(True):
+        assert others(key) == (-jnp.inf, -jnp.inf)
 
 
 def test_scores_recorded_for_r_serve_the_mixture(key):
@@ -276,7 +283,7 @@ def test_impossible_particles(keep, wall, key):
 
 
 def test_nan_is_not_hidden(key):
-    posterior = e_step(key, lambda z: z[0] * jnp.nan, R, K)
+    posterior = jax.jit(lambda key: e_step(key, lambda z: z[0] * jnp.nan, R, K))(key)
     for value in (posterior.log_evidence, posterior.ess, posterior.mean, posterior.covariance):
         assert np.all(np.isnan(value))
 
@@ -305,4 +312,4 @@ def test_balanced_chunks(count, chunk):
 
 def test_log_joint_that_is_no_number(key):
     with pytest.raises(InputError, match=r"has the shape \(2,\): it is one number"):
-        e_step(key, lambda z: z, R, 5)
+        jax.eval_shape(lambda key: e_step(key, lambda z: z, R, 5), key)

@@ -6,31 +6,28 @@ import numpy as np
 import pytest
 import scipy.special
 
-from remjax.particles.moments import (
-    merge_moments,
-    no_moments,
-    weighted_covariance,
-    weighted_mean,
-)
+from remjax.particles import moments
+from remjax.particles.moments import no_moments, weighted_covariance, weighted_mean
 from tests.weighted_particles import moments_of, oracle
 
 POWERS = (1.0, 0.5, 0.0)
 RNG = np.random.default_rng(0)
+merge_moments = jax.jit(moments.merge_moments)
 
 
-def assert_moments(moments, log_w, particles, powers=POWERS):
+def assert_moments(ours, log_w, particles, powers=POWERS):
     for row, power in enumerate(powers):
         log_total, ess, mean, covariance = oracle(log_w, particles, power)
-        np.testing.assert_allclose(moments.log_total[row], log_total, rtol=1e-6, atol=1e-6)
-        np.testing.assert_allclose(moments.ess[row], ess, rtol=1e-5)
+        np.testing.assert_allclose(ours.log_total[row], log_total, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(ours.ess[row], ess, rtol=1e-5)
         ascending = np.sort(np.zeros_like(log_w) if power == 0.0 else power * log_w)
-        log_rest = moments.largest[row] + moments.log_rest[row]
+        log_rest = ours.largest[row] + ours.log_rest[row]
         expected = scipy.special.logsumexp(ascending[:-1])
         np.testing.assert_allclose(log_rest, expected, rtol=1e-6, atol=1e-6)
         rounding = 1e-6 * np.abs(particles).max()
-        np.testing.assert_allclose(moments.mean[row], mean, atol=rounding)
+        np.testing.assert_allclose(ours.mean[row], mean, atol=rounding)
         # The spread is that of the particles; rounding of a mean far from zero enters squared.
-        np.testing.assert_allclose(moments.covariance[row], covariance, atol=1e-5 + 2 * rounding)
+        np.testing.assert_allclose(ours.covariance[row], covariance, atol=1e-5 + 2 * rounding)
 
 
 @pytest.mark.parametrize(("offset", "nats"), [(0.0, 0.0), (1000.0, -80.0), (0.0, -5000.0)])
