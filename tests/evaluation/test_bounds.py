@@ -112,5 +112,5 @@ def test_errors(key):
     model = sigmoid_belief_network(bernoulli_likelihood(np.full(6, 0.5)), latent_sizes=(2,))
     recognition = sigmoid_belief_recognition(np.full(6, 0.5), latent_sizes=(2,))
     bits = Params(model.init(key), recognition.init(key))
-    with pytest.raises(InputError, match="these are bits: leave out"):
+    with pytest.raises(InputError, match="these are discrete: score the model by log_likelihood"):
         make_annealed_log_likelihood(model, recognition, SHORT)(bits, key, jnp.ones((2, 6)))

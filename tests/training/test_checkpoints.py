@@ -186,10 +186,10 @@ _SAVING = """
     import jax, jax.numpy as jnp
     from remjax.training import checkpoints
     steps = itertools.count((checkpoints.latest_step(sys.argv[1]) or 0) + 1)
-    print("ready", flush=True)
     for step in steps:
         tree = {str(i): jnp.full((50, 50), step) for i in range(8)} | {"key": jax.random.key(step)}
         checkpoints.save(sys.argv[1], step, tree)
+        print("saved", flush=True)
 """
 
 
@@ -199,12 +199,12 @@ def test_kill_at_any_moment_leaves_whole_checkpoints(tmp_path):
     for _ in range(3):
         with _started(_SAVING, str(tmp_path)) as process:
             assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
+            assert process.stdout.readline() == "saved\n"
             time.sleep(moments.uniform(0.2, 0.8))
             process.kill()
         step = checkpoints.latest_step(tmp_path)
         assert step is not None
-        assert step >= seen
+        assert step > seen
         seen = step
         for name in [entry for entry in os.listdir(tmp_path) if entry != "unfinished"]:
             template = {str(i): jnp.zeros((50, 50), int) for i in range(8)}
@@ -249,13 +249,16 @@ def test_five_megabytes_take_well_under_a_second(tmp_path):
     tree = {str(i): jnp.full((250, 250), float(i)) for i in range(20)}
     checkpoints.save(tmp_path, 0, tree)
     checkpoints.restore(tmp_path, tree)
-    start = time.perf_counter()
-    checkpoints.save(tmp_path, 1, tree)
-    middle = time.perf_counter()
-    checkpoints.restore(tmp_path, tree)
-    end = time.perf_counter()
-    assert middle - start < 1  # 0.15 s on two cores
-    assert end - middle < 1  # 0.1 s
+    saving, restoring = [], []
+    for step in range(1, 6):  # the best of five, for other work may hold one up
+        start = time.perf_counter()
+        checkpoints.save(tmp_path, step, tree)
+        middle = time.perf_counter()
+        checkpoints.restore(tmp_path, tree)
+        saving.append(middle - start)
+        restoring.append(time.perf_counter() - middle)
+    assert min(saving) < 1  # 0.15 s on two cores
+    assert min(restoring) < 1  # 0.1 s
 
 
 def _started(script: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
