@@ -36,6 +36,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from remjax.distributions import gaussian_log_likelihood
 from remjax.evaluation import (
     Annealing,
     latent_use,
@@ -78,10 +79,10 @@ from remjax.methods import (
     with_dreams,
 )
 from remjax.models import (
+    Likelihood,
     bernoulli_likelihood,
     deep_gaussian_model,
     deep_gaussian_recognition,
-    gaussian_likelihood,
     gaussian_model,
     gaussian_recognition,
     sigmoid_belief_network,
@@ -111,6 +112,23 @@ OF_BITS, OF_LAYERS_OF_BITS = "sigmoid belief", "deep sigmoid belief"
 UNCERTAIN = "uncertain gaussian"
 
 
+def absolute_gaussian_likelihood() -> Likelihood:
+    """Gaussians whose mean and scale are those of x itself, as before: now they are relative."""
+
+    def log_scale(own: PyTree) -> jax.Array:
+        return jnp.maximum(own["log_scale"], np.log(1e-3).astype(np.float32))
+
+    return Likelihood(
+        init={"log_scale": jnp.log(SCALE)},
+        output_bias=jnp.asarray(MEAN),
+        log_prob=lambda own, mean, x: gaussian_log_likelihood(mean, log_scale(own), x),
+        mean=lambda _, mean: mean,
+        sample=lambda own, mean, key: (
+            mean + jnp.exp(log_scale(own)) * jax.random.normal(key, mean.shape)
+        ),
+    )
+
+
 def networks() -> dict[str, tuple[Model, Recognition]]:
     """The model and the recognition network of every kind."""
     one = {"latent_size": 3, "hidden_sizes": (5,)}
@@ -119,7 +137,7 @@ def networks() -> dict[str, tuple[Model, Recognition]]:
     return {
         GAUSSIAN: (gaussian_model(likelihood, **one), gaussian_recognition(MEAN, **one)),
         REAL_DATA: (
-            gaussian_model(gaussian_likelihood(MEAN, SCALE), **one),
+            gaussian_model(absolute_gaussian_likelihood(), **one),
             gaussian_recognition(MEAN, **one),
         ),
         DEEP: (deep_gaussian_model(likelihood, **two), deep_gaussian_recognition(MEAN, **two)),
@@ -291,8 +309,8 @@ def evaluation(kind: str) -> PyTree:
         found["two_stage"] = log_likelihood(proposal=two_stage)
     if kind in (GAUSSIAN, REAL_DATA, DEEP):
         annealing = Annealing(num_steps=10, num_chains=2)
-        for start, law in {"recognition": recognition, "prior": None}.items():
-            evaluate = make_annealed_log_likelihood(model, law, annealing)
+        for start, begin in {"recognition": recognition, "prior": None}.items():
+            evaluate = make_annealed_log_likelihood(model, begin, annealing)
             found[f"annealed from {start}"] = evaluate(params, KEY_ESTIMATE, x)
     return found
 
@@ -344,11 +362,11 @@ def record(out: Path, only: str) -> Arrays:
         arrays |= named(case, compute())
         print(f"{time.perf_counter() - began:7.1f} s  {number:4d}  {case}", flush=True)
     np.savez(out, **arrays)
-    print(f"{out}: {told(arrays)}")
+    print(f"{out}: {counted(arrays)}")
     return arrays
 
 
-def told(arrays: Arrays) -> str:
+def counted(arrays: Arrays) -> str:
     """How many cases and arrays there are."""
     return f"{len(cases_of(arrays))} cases, {len(arrays)} arrays"
 
@@ -387,16 +405,16 @@ def compare(before: Arrays, after: Arrays, tolerance: float) -> bool:
         largest, what = worst[case]
         mark = " **above**" if largest > tolerance else ""
         print(f"| {case} | {counts[case]} | {largest:.1e}{mark} | {what} |")
-    print(f"\nbefore: {told(before)}; after: {told(after)}")
-    missing = tell_others("missing", before, after)
-    tell_others("extra", after, before)
+    print(f"\nbefore: {counted(before)}; after: {counted(after)}")
+    missing = print_others("missing", before, after)
+    print_others("extra", after, before)
     above = [case for case, (largest, _) in worst.items() if largest > tolerance]
     largest = max((largest for largest, _ in worst.values()), default=0.0)
     print(f"largest deviation {largest:.1e}; {len(above)} cases above {tolerance:.0e}")
     return not above and not missing
 
 
-def tell_others(word: str, arrays: Arrays, others: Arrays) -> int:
+def print_others(word: str, arrays: Arrays, others: Arrays) -> int:
     """Print the cases that the others lack, whole or in part; the number of their arrays."""
     lacking = [name for name in arrays if name not in others]
     present = cases_of(others)

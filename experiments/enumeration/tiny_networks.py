@@ -1,8 +1,8 @@
 """Networks of latents so few that everything can be summed over, and what is then exact.
 
 A configuration is a value of all latents; a draw of K particles is a tuple of configurations. An
-`Assigned` distribution gives the particles that are assigned to it, so that an estimator, unchanged, can
-be run on every tuple in turn and its expected gradient is a finite sum.
+`Assigned` distribution gives the particles that are assigned to it, so that an estimator,
+unchanged, can be run on every tuple in turn and its expected gradient is a finite sum.
 """
 
 import dataclasses
