@@ -41,6 +41,8 @@ from experiments.run.methods import METHODS, accepts, build_estimator
 from remjax.data import Dataset, load
 from remjax.data.binarization import fixed, per_minibatch
 from remjax.errors import InputError
+from remjax.methods.method import make_estimator
+from remjax.methods.row import Particles
 from remjax.methods.wake_sleep import rws
 from remjax.training.epochs import make_epoch
 from remjax.training.optimizers import adam
@@ -161,7 +163,8 @@ def states_of(
     model: Model, recognition: Recognition, dataset: Dataset
 ) -> Iterator[tuple[str, Params]]:
     """The parameters at the start, and after training."""
-    estimator, optimizer = rws(model, recognition, num_particles=10), adam(1e-3)
+    estimator = make_estimator(model, recognition, rws(), Particles(10))
+    optimizer = adam(1e-3)
     state = init_train_state(estimator, optimizer, jax.random.key(0), dataset.train)
     yield "at the start", jax.tree.map(jnp.copy, state.params)
     epoch = make_epoch(

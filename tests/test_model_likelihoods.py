@@ -89,7 +89,9 @@ def test_the_floors_follow_the_columns():
     mean, scale = TABLE.mean(axis=0), TABLE.std(axis=0)
     likelihood = models.gaussian_likelihood(mean, scale)
     floor = 1e-3 * np.append(scale[:4], np.median(scale[:4]))
-    value = likelihood.log_prob({"log_relative_scale": jnp.full(5, -1e4)}, jnp.zeros(5), jnp.float32(mean))
+    value = likelihood.log_prob(
+        {"log_relative_scale": jnp.full(5, -1e4)}, jnp.zeros(5), jnp.float32(mean)
+    )
     np.testing.assert_allclose(value, scipy.stats.norm(0, floor).logpdf(0).sum(), rtol=1e-4)
 
 

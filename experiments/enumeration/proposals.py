@@ -1,7 +1,7 @@
 """Methods whose eta learns from other particles than those of r: every tuple of both."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ from remjax.methods.method import make_estimator
 from remjax.methods.proposals import Proposal, from_defensive, from_r, from_s
 from remjax.methods.rem import rem
 from remjax.methods.row import Particles
-from remjax.particles.covariances import shrunk_with_mean, weighted
+from remjax.particles.covariances import Covariance, shrunk_with_mean, weighted
 from remjax.types import Params
 
 _DEFENCE = 0.2
@@ -56,7 +56,7 @@ def cases() -> list[Case]:
     ]
 
 
-class _AssigningDraws:
+class _AssigningDraws(ParticlesOf):
     """The E-steps of a datapoint, of which all but those of r are given their particles."""
 
     def __init__(self, draws: ParticlesOf, assigned: Configurations) -> None:
@@ -64,6 +64,14 @@ class _AssigningDraws:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._draws, name)
+
+    def from_r(self) -> Scored:
+        """Those of r are its own."""
+        return self._draws.from_r()
+
+    def matched(self, covariance: Covariance) -> Distribution:
+        """That of the particles of r."""
+        return self._draws.matched(covariance)
 
     def draw(
         self, key: Key[Array, ""], proposal: Distribution, num_particles: int, **options: Any
@@ -81,7 +89,7 @@ class _Assigning:
 
     def __call__(self, draws: ParticlesOf) -> Scored:
         """The E-step on the assigned particles."""
-        return self._proposal(cast(ParticlesOf, _AssigningDraws(draws, self._assigned)))
+        return self._proposal(_AssigningDraws(draws, self._assigned))
 
 
 def _case(

@@ -10,6 +10,7 @@ from experiments.run.problem import Problem
 from experiments.run.progress import progress_bar
 from experiments.run.scoring import evaluation_images
 from experiments.run.settings import Settings
+from remjax.errors import InputError
 from remjax.evaluation.annealing import Annealing
 from remjax.evaluation.bounds import make_annealed_log_likelihood, make_sandwich
 from remjax.types import Params
@@ -48,7 +49,10 @@ def annealed_figures(
             check()
 
         evaluate = make_annealed_log_likelihood(*parts)
-        bound = evaluate(params, jax.random.key(_KEY_CHAINS), images, progress)
+        try:
+            bound = evaluate(params, jax.random.key(_KEY_CHAINS), images, progress)
+        except InputError as error:
+            raise InputError(f"--ais_steps does nothing here: {error}") from error
         figures = {
             "ais_log_likelihood": bound.mean,
             "ais_log_likelihood_stderr": bound.stderr,

@@ -51,7 +51,7 @@ CASES = [
     (["--host_index=1"], "--host_index and --coordinator are for several: give --num_hosts too"),
     (["--num_hosts=2", "--host_index=2"], "--host_index=2 cannot be: give a number from 0 to 1"),
     (["--method=remv1"], "--method=remv1 is not known: use one of rem_v1, rem_v2"),
-    (["--method=xyz"], "--method=xyz is not known: use one of vae, iwae, dreg"),
+    (["--method=xyz"], "--method=xyz is not known: use one of disarm, vae, ciwae"),
     (["--dataset=mnsit"], "--dataset=mnsit is not known: use one of mnist"),
     (["--preset=rem"], "--preset=rem is not known: use one of rem_paper, review, rem_release"),
     (["--covariance=shrink"], "--covariance=shrink is not known: use one of shrunk"),
@@ -124,7 +124,7 @@ CASES = [
     (["--method=nvil", "--decay=1"], "decay is 1.0: give a number from 0, and below 1"),
     (
         ["--method=rem_v2", "--hyperproposal=bernoulli"],
-        "from_bernoulli matches bits and the latents",
+        "--hyperproposal=bernoulli is not known: use one of r, s, mixture, pooled",
     ),
     (["--train_size=5000"], "--train_size=5000 is more than the 1500 images: lower it"),
     (["--batch_size=201"], "--batch_size=201 is more than the 200 training images of digits"),
