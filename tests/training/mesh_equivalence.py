@@ -36,6 +36,7 @@ from remjax.sharding import make_mesh, mean_over, replicate
 from remjax.training import adam, each_part, init_train_state, make_epoch, make_train_step
 from remjax.types import Batch, Estimate, Estimator, Model, Params, Recognition
 from tests import linear_gaussian
+from tests.every_method import every_method
 from tests.training import normalised, running_moments
 
 TRUTH = linear_gaussian.example()
@@ -49,30 +50,6 @@ PAIRS = Particles(10, chunk_size=2)
 
 MESHES = {"data:8": (8, 1), "data:4,particles:2": (4, 2), "particles:8": (1, 8)}
 
-# Those of real latents, their groups a divisor of the particles.
-METHODS = {
-    "vae": methods.vae(),
-    "vae analytic": methods.vae(analytic_kl=True),
-    "iwae": methods.iwae,
-    "dreg": methods.dreg,
-    "stl": methods.stl,
-    "vr": methods.vr(),
-    "miwae": methods.miwae(num_groups=3),
-    "piwae": methods.piwae(num_groups=3),
-    "ciwae": methods.ciwae(),
-    "rws": methods.rws(),
-    "rws dreams": methods.rws(dream_share=0.5),
-    "rws_defensive": methods.rws_defensive(),
-    "rws_dreg": methods.rws_dreg,
-    "wake_sleep": methods.wake_sleep,
-    "rem_v1": methods.rem_v1(),
-    "rem_v2": methods.rem_v2(),
-    "rem_mixture": methods.rem_mixture(),
-    "rem_pooled": methods.rem_pooled(),
-    "nvil": methods.nvil(),
-    "ovis": methods.ovis(gamma=0.5),
-    "tvo": methods.tvo(),
-}
 # Those that are tried on two layers of bits.
 OF_BITS = {
     "reinforce of bits": methods.reinforce,
@@ -82,6 +59,19 @@ OF_BITS = {
     "nvil of bits": methods.nvil(),
     "rem_v1 of bits": methods.rem_v1(),
     "rem_v2 of bits": methods.rem_v2(),
+}
+# All others, of real latents; the groups are a divisor of the particles.
+METHODS = {
+    name: method for name, method in every_method().items() if f"{name} of bits" not in OF_BITS
+} | {
+    "vae analytic": methods.vae(analytic_kl=True),
+    "miwae": methods.miwae(num_groups=3),
+    "piwae": methods.piwae(num_groups=3),
+    "rws dreams": methods.rws(dream_share=0.5),
+    "rem_v1": methods.rem_v1(),
+    "rem_v2": methods.rem_v2(),
+    "nvil": methods.nvil(),
+    "ovis": methods.ovis(gamma=0.5),
 }
 EVERY = METHODS | OF_BITS
 # One of each family, on a mesh with both axes, and whether it keeps. NVIL's is `check_state`.

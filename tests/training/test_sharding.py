@@ -10,9 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from remjax import methods
 from remjax.errors import InputError
-from remjax.methods import Method
 from remjax.sharding import check_divides, make_mesh
 from remjax.training import init_train_state, make_train_step
 from remjax.types import Batch, Estimate, Estimator, Params
@@ -56,18 +54,6 @@ def test_a_method_of_each_family_on_eight_devices(names):
 def test_every_method_on_every_mesh(names):
     modes = sum(1 + EVERY[name].keeps for name in names)
     assert len(lines_of("everything", *names)) == modes * len(MESHES)
-
-
-def test_no_method_is_forgotten():
-    """Every value and every function of knobs that gives one; `rem` is in those named after it."""
-    public = {name: getattr(methods, name) for name in methods.__all__}
-    made = {
-        name
-        for name, value in public.items()
-        if isinstance(value, Method)
-        or getattr(value, "__annotations__", {}).get("return") is Method
-    }
-    assert made - {"rem", "with_dreams"} == {name.split()[0] for name in EVERY}
 
 
 @pytest.mark.parametrize(
