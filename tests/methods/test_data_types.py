@@ -144,7 +144,7 @@ def test_token_numbers_train(method, particles):
 
 @pytest.mark.parametrize(
     ("networks", "method"),
-    [(REAL, iwae), (BITS, rem_v1())],
+    [(REAL, iwae), pytest.param(BITS, rem_v1(), marks=pytest.mark.exhaustive)],
     ids=["iwae", "rem_v1 of bits"],
 )
 def test_double_precision_leaves_the_parameters_their_type(networks, method):
