@@ -2,10 +2,12 @@
 
 import dataclasses
 import inspect
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from experiments import methods as table
 from experiments.run import choices, method_options, methods
 from experiments.run.method_options import MethodOptions
 from experiments.run.networks import build_networks, gaussian, sigmoid_belief
@@ -123,3 +125,14 @@ def test_binarization_is_for_grey_pixels_only():
     assert choices.choose_binarization(_dataset(), "per_epoch") is per_epoch
     assert choices.choose_binarization(_dataset(binary=True), "per_epoch") is unchanged
     assert choices.choose_binarization(_dataset(real_valued=True), "per_epoch") is unchanged
+
+
+def test_the_page_of_methods_has_rows_of_the_table():
+    """As the command prints them, but for the width of the columns."""
+    page = (Path(__file__).parents[3] / "docs" / "methods.md").read_text(encoding="utf-8")
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()]
+    shown = [cells for cells in lines if cells and cells[0] in methods.METHODS]
+    assert len(shown) >= 8
+    for cells in shown:
+        (row,) = table.rows([cells[0]])
+        assert cells == list(row.values())
