@@ -46,6 +46,7 @@ from remjax.methods.proposals import from_pooled as from_pooled
 from remjax.methods.proposals import from_r as from_r
 from remjax.methods.proposals import from_s as from_s
 from remjax.methods.rem import rem as rem
+from remjax.methods.rem import rem_defensive as rem_defensive
 from remjax.methods.rem import rem_mixture as rem_mixture
 from remjax.methods.rem import rem_pooled as rem_pooled
 from remjax.methods.rem import rem_v1 as rem_v1

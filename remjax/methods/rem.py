@@ -2,8 +2,15 @@
 
 from remjax.methods.method import Method
 from remjax.methods.objectives import expected_complete_log_likelihood, inclusive_kl
-from remjax.methods.proposals import Proposal, from_mixture, from_pooled, from_r, from_s
-from remjax.particles.covariances import Covariance
+from remjax.methods.proposals import (
+    Proposal,
+    from_defensive,
+    from_mixture,
+    from_pooled,
+    from_r,
+    from_s,
+)
+from remjax.particles.covariances import Covariance, shrunk_with_mean
 
 
 def rem(proposal: Proposal, hyperproposal: Proposal) -> Method:
@@ -75,3 +82,21 @@ def rem_pooled(covariance: Covariance | None = None) -> Method:
     """
     pooled = from_pooled(covariance)
     return rem(pooled, pooled)
+
+
+def rem_defensive(covariance: Covariance | None = None, defence: float = 0.2) -> Method:
+    """`rem_v1` whose eta learns from (1 - defence) s + defence p(z).
+
+    Where the few particles that have weight are far from a part of the posterior, so is s, and eta
+    forgets that part; particles of the prior find it again, and no weight exceeds p(x | z) /
+    defence (Hesterberg 1995; Le et al. 2019 do so for r, `rws_defensive`).
+
+    Args:
+        covariance: of s(z); by default shrunk_with_mean, and shrunk where r is in the mixture.
+        defence: share of the prior in eta's proposal, above 0 and below 1.
+
+    Raises:
+        InputError: for another share.
+    """
+    matched = shrunk_with_mean() if covariance is None else covariance
+    return rem(from_r, from_defensive(defence, matched))
