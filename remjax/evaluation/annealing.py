@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from blackjax.mcmc import hmc
 from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key, PyTree
@@ -81,6 +80,8 @@ class _Path(NamedTuple):
         step_size: Float[Array, ""],
     ) -> tuple[Float[Array, "C D"], Float[Array, " C"]]:
         """An HMC transition of each chain that leaves f_b as it is -> (z, acceptance)."""
+        # Its import computes something, and before that a host must have joined the others.
+        from blackjax.mcmc import hmc
 
         def log_density(z: Float[Array, " D"]) -> Float[Array, ""]:
             return (1.0 - temperature) * self.log_start(z) + temperature * self.log_joint(z)
