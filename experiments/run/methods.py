@@ -146,16 +146,17 @@ def _is(hint: Any, kind: Any) -> bool:
 
 
 def _knob(argument: str, names: tuple[str, ...]) -> Knob:
-    method = METHODS[names[0]]
-    assert not isinstance(method, Method)
-    hint = typing.get_type_hints(method)[argument]
+    texts: dict[str, list[str]] = {}
+    for name in names:
+        texts.setdefault(_text(argument, name), []).append(name)
+    meaning = next(iter(texts))
+    if len(texts) > 1:
+        meaning = "; ".join(f"{text} ({', '.join(having)})" for text, having in texts.items())
+    hint = _hint(argument, names[0])
     table = next((table for kind, table in _NAMED if _is(hint, kind)), None)
-    documented = docstring_parser.parse(inspect.getdoc(method) or "").params
-    text = next(one.description or "" for one in documented if one.arg_name == argument)
-    meaning = " ".join(text.split()).partition(". ")[0].rstrip(".")
     if table is not None:
         meaning += f": {', '.join(table)}"
-    default = _parameters(method)[argument].default
+    default = _parameters(METHODS[names[0]])[argument].default
     if default is not None:
         meaning += f" (default {_shown(default, table)})"
     return Knob(
@@ -164,6 +165,17 @@ def _knob(argument: str, names: tuple[str, ...]) -> Knob:
         meaning=f"{meaning}; for {', '.join(names)}",
         methods=names,
     )
+
+
+def _hint(argument: str, name: str) -> Any:
+    return typing.get_type_hints(METHODS[name])[argument]
+
+
+def _text(argument: str, name: str) -> str:
+    """The first sentence of what the docstring of a method says of an argument."""
+    documented = docstring_parser.parse(inspect.getdoc(METHODS[name]) or "").params
+    text = next(one.description or "" for one in documented if one.arg_name == argument)
+    return " ".join(text.split()).partition(". ")[0].rstrip(".")
 
 
 def _shown(default: Any, table: Mapping[str, Any] | None) -> str:

@@ -84,7 +84,7 @@ def rem_v1_leaky(covariance: Covariance | None = None) -> Method:
     """REM v1 whose theta loss leaks into the encoder, which halves the variance that r learns.
 
     Args:
-        covariance: of s(z); by default shrunk_with_mean, and shrunk where r is in the mixture.
+        covariance: of s(z), by default shrunk_with_mean.
     """
     return dataclasses.replace(rem_v1(covariance), combine=Leaking())
 
@@ -209,7 +209,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "batch_size": 20,
         "latent_size": "20",
         "hidden_size": "200",
-        # The paper's weighted covariance alone fails where the ESS is below the dimension.
+        # Whatever the default is: the paper's weighted one fails where the ESS is below D.
         "covariance": "shrunk_with_mean",
         "eval_proposal": "recognition",
     },

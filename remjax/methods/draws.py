@@ -12,13 +12,13 @@ from jaxtyping import Array, Key, PyTree
 from remjax.distributions.base import Distribution
 from remjax.distributions.mixtures import Stratified
 from remjax.particles.covariances import Covariance, MeanVariance
-from remjax.particles.e_step import e_step
+from remjax.particles.e_step import LogJoint, e_step
 from remjax.particles.matching import match
 from remjax.particles.posterior import Posterior
 from remjax.types import Datapoint, Joint, Model
 
-# Scores of r's particles that the mixture uses again: above this many, memory would grow with K, so
-# they are scored a second time.
+# Up to so many particles of r the scores are recorded, for a mixture to use again. Of more, they
+# would be the one thing in memory that grows with K, and the particles are scored a second time.
 _LONGEST_RECORD = 16_384
 
 
@@ -29,11 +29,13 @@ class Scored(NamedTuple):
 
     Attributes:
         posterior: the E-step.
-        frozen: log p_theta(x, z) without the gradient of theta.
-        moving: the same with it.
+        scoring: the density that it scored with; particles that are drawn again are scored by it.
+        frozen: log p_theta(x, z) without the gradient of theta, for what eta ascends.
+        moving: the same with it, for what theta ascends.
     """
 
     posterior: Posterior
+    scoring: LogJoint
     frozen: Joint
     moving: Joint
 
@@ -106,20 +108,31 @@ class Draws:
         key: Key[Array, ""],
         proposal: Distribution,
         num_particles: int,
+        scoring: Callable[[Joint], LogJoint] = lambda joint: joint,
         **options: Any,
     ) -> Scored:
-        """An E-step from any distribution, with these settings and options of `e_step`."""
+        """An E-step from any distribution, with these settings and options of `e_step`.
+
+        Args:
+            key: names the particles.
+            proposal: what they are drawn from.
+            num_particles: how many.
+            scoring: log p(x, .) and its parts -> what scores the particles, where that is not
+                log p(x, z) itself: a tempered likelihood, say. The objectives see log p(x, z).
+            options: of `e_step`.
+        """
         known = options.get("known")
         self.num_scored += num_particles - (0 if known is None else known.shape[0])
         theta, x = self._inputs
-        # Of theta and x two E-steps would make the same arrays, each as large as the logits. The
-        # compiler does not fuse what is shared but writes it out; so the next has its own inputs.
+        # Two E-steps with the same theta and x have intermediate arrays in common, as large as the
+        # logits, which the compiler then writes out and does not fuse. So each has its own inputs.
         self._inputs = lax.optimization_barrier(self._inputs)
         frozen = self._model.joint(lax.stop_gradient(theta), x)
         options = {"powers": self._powers, **self._options, **options}
-        posterior = e_step(key, frozen, proposal, num_particles, **options)
+        score = scoring(frozen)
+        posterior = e_step(key, score, proposal, num_particles, **options)
         posterior = dataclasses.replace(posterior, foreign=proposal is not self.r)
-        return Scored(posterior, frozen, self._model.joint(theta, x))
+        return Scored(posterior, score, frozen, self._model.joint(theta, x))
 
     def from_r(self) -> Scored:
         """K particles of the recognition network."""

@@ -61,8 +61,8 @@ class FromS(Matching):
         return draws.draw(draws.key_s, draws.matched(self.covariance), draws.num_particles)
 
     def __str__(self) -> str:
-        """As the tables have it."""
-        return "s"
+        """As the tables have it; with the covariance where it is not the default."""
+        return "s" if self == from_s() else f"s, {self.covariance}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +150,7 @@ def from_mixture(covariance: Covariance | None = None) -> FromMixture:
     """Proposal: r and s together, all weighted as draws of their even mixture.
 
     Args:
-        covariance: how s is matched; default `covariances.shrunk()`, for r is in the mixture.
+        covariance: how s is matched; default `covariances.shrunk()`, because r is beside s.
     """
     return FromMixture(shrunk() if covariance is None else covariance)
 
@@ -159,7 +159,7 @@ def from_pooled(covariance: Covariance | None = None) -> FromPooled:
     """Proposal: r, then the even mixture of r and s, each particle weighted by what drew it.
 
     Args:
-        covariance: how s is matched; default `covariances.shrunk()`, for r is in the mixture.
+        covariance: how s is matched; default `covariances.shrunk()`, because r is beside s.
     """
     return FromPooled(shrunk() if covariance is None else covariance)
 

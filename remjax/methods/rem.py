@@ -34,7 +34,7 @@ def rem_v1(covariance: Covariance | None = None) -> Method:
     is of the kind of r: a Gaussian, or for bits independent bits.
 
     Args:
-        covariance: of s(z); by default shrunk_with_mean, and shrunk where r is in the mixture.
+        covariance: of s(z), by default shrunk_with_mean.
     """
     return rem(from_r, from_s(covariance))
 
@@ -45,7 +45,7 @@ def rem_v2(covariance: Covariance | None = None, hyperproposal: Proposal | None 
     Algorithm 2 and the text take s for eta, Tables 1 and 2 say r: give `from_r` for that reading.
 
     Args:
-        covariance: of s(z); by default shrunk_with_mean, and shrunk where r is in the mixture.
+        covariance: of s(z), by default shrunk_with_mean.
         hyperproposal: where the particles of eta come from, by default where those of theta do.
     """
     s = from_s(covariance)
@@ -60,7 +60,7 @@ def rem_mixture(covariance: Covariance | None = None) -> Method:
     Veach & Guibas 1995), and serve both.
 
     Args:
-        covariance: of s(z); by default shrunk_with_mean, and shrunk where r is in the mixture.
+        covariance: of s(z), by default shrunk, because r is beside s.
     """
     both = from_mixture(covariance)
     return rem(both, both)
@@ -78,7 +78,7 @@ def rem_pooled(covariance: Covariance | None = None) -> Method:
     1995).
 
     Args:
-        covariance: of s(z); by default shrunk_with_mean, and shrunk where r is in the mixture.
+        covariance: of s(z), by default shrunk, because r is beside s.
     """
     pooled = from_pooled(covariance)
     return rem(pooled, pooled)
@@ -92,7 +92,7 @@ def rem_defensive(covariance: Covariance | None = None, defence: float = 0.2) ->
     defence (Hesterberg 1995; Le et al. 2019 do so for r, `rws_defensive`).
 
     Args:
-        covariance: of s(z); by default shrunk_with_mean, and shrunk where r is in the mixture.
+        covariance: of s(z), by default shrunk_with_mean.
         defence: share of the prior in eta's proposal, above 0 and below 1.
 
     Raises:

@@ -201,5 +201,5 @@ def _summed(scored: Scored, ascents: tuple[Ascent, ...]) -> tuple[PyTree, ...]:
     def together(particle: Particle) -> dict[int, PyTree]:
         return {place: summand(particle) for place, summand in summands.items()}
 
-    sums = particle_sum(scored.posterior, scored.frozen, together) if summands else {}
+    sums = particle_sum(scored.posterior, scored.scoring, together) if summands else {}
     return tuple(sums.get(place, ascent) for place, ascent in enumerate(ascents))

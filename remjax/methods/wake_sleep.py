@@ -18,8 +18,8 @@ def rws(hyperproposal: Proposal = from_r, dream_share: float = 0.0) -> Method:
     with s replaced by r.
 
     Args:
-        hyperproposal: where the particles of eta come from, by default where those of theta do;
-            `from_defensive(0.2)` is that of Le et al.
+        hyperproposal: where the particles of eta come from, by default where those of theta do.
+            Le et al. have `from_defensive(0.2)`.
         dream_share: share of the model's own samples in eta's loss, from 0 (wake-q) to 1 (sleep-q).
             One dream per datapoint.
 

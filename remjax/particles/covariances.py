@@ -1,12 +1,13 @@
-"""How the covariance of s(z) is made of weighted particles, and the mean that goes with it.
+"""How the covariance of s(z) is regularised, and the mean that goes with it.
 
-s is the distribution of the kind of r that matches the particles of r. The covariance decides
-whether REM works: when the effective sample size is below the dimension the weighted moments know
-little of the posterior. So it is a named choice, a `Covariance`: the powers of the weights whose
-moments it needs, and the function that makes a mean and a covariance of them. It is a value: two
-that are made alike are equal. Of bits and categories the mean alone matters.
+s is the distribution of the kind of r that matches the weighted particles of r. The covariance
+decides whether REM works: when the effective sample size is below the dimension the weighted
+moments know little of the posterior. So it is a named choice, a `Covariance`: the powers of the
+weights whose moments it needs, and the function that makes a mean and a covariance of them. It is a
+value: two that are made alike are equal. Of bits and categories the mean alone matters.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ MeanAndCovariance = tuple[Float[Array, " D"], Float[Array, "D D"]]
 
 
 class MeanVariance(NamedTuple):
-    """What a covariance may take of the proposal: the moments of each coordinate of z.
+    """The moments of r itself, of each coordinate of z: what a covariance may lean on.
 
     Attributes:
         mean: of each coordinate.
@@ -35,7 +36,8 @@ class Covariance(NamedTuple):
 
     Attributes:
         powers: the powers of the weights whose moments are needed; the first is 1.
-        match: (moments under those powers, those of the proposal, K) -> mean, covariance.
+        match: (moments of the particles, a row for each power; moments of r; K) -> a mean and a
+            covariance.
     """
 
     powers: tuple[float, ...]
@@ -43,7 +45,7 @@ class Covariance(NamedTuple):
 
     def __str__(self) -> str:
         """Its name."""
-        return self.match.__name__.removeprefix("_")
+        return getattr(self.match, "__name__", str(self.match)).removeprefix("_")
 
 
 def weighted() -> Covariance:
@@ -54,31 +56,38 @@ def weighted() -> Covariance:
 def unweighted() -> Covariance:
     """The plain scatter around the weighted mean, times K / (K - 1), as the authors' code has it.
 
-    It copies the spread of the proposal and not of the posterior: its expectation is Cov(r) +
+    It copies the spread of r and not of the posterior: its expectation is Cov(r) +
     (mean_r - mu)(mean_r - mu)^T.
     """
     return Covariance((1.0, 0.0), _unweighted)
 
 
-def shrunk() -> Covariance:
-    """The weighted covariance shrunk toward the proposal's: (1 - g) Sigma + g diag(variance_r).
+def shrunk(strength: float = 1.0) -> Covariance:
+    """The weighted covariance shrunk toward that of r: (1 - g) Sigma + g diag(variance_r).
 
-    With g = D / (ESS + D), around the weighted mean. For an s beside r (`rem_pooled`,
-    `rem_mixture`): where few particles have weight it searches around the heaviest of them. Alone
-    it is too wide there, because r, fitted to particles as far apart as its own around one of them,
-    grows: `rem_v1` diverges at K = 5 and D = 20. See `shrunk_with_mean`.
+    With g = c D / (ESS + c D), around the weighted mean mu. For an s beside r (`rem_pooled`,
+    `rem_mixture`): where few particles have weight, it searches around the heaviest of them. Alone
+    it is too wide there: its particles spread as far as those of r do, but around one particle of
+    r; an r that is fitted to them is wider still, and grows from step to step (`rem_v1` diverges at
+    K = 5 and D = 20). See `shrunk_with_mean`.
+
+    Args:
+        strength: c, as if c D particles of r were added; 0 is `weighted`.
     """
-    return Covariance((1.0,), _shrunk)
+    return Covariance((1.0,), Shrinkage(strength, with_mean=False))
 
 
-def shrunk_with_mean() -> Covariance:
-    """The weighted mean and covariance both shrunk toward the proposal's, by g = D / (ESS + D).
+def shrunk_with_mean(strength: float = 1.0) -> Covariance:
+    """The weighted mean and covariance both shrunk toward those of r, by g = c D / (ESS + c D).
 
     mean = (1 - g) mu + g mean_r, covariance = (1 - g) Sigma + g diag(variance_r) + g (1 - g) d d^T
     with d = mu - mean_r: the moments of the mixture (1 - g) N(mu, Sigma) + g r. An r that is fitted
     to it does not grow, however few particles have weight.
+
+    Args:
+        strength: c, as if c D particles of r were added; 0 is `weighted`.
     """
-    return Covariance((1.0,), _shrunk_with_mean)
+    return Covariance((1.0,), Shrinkage(strength, with_mean=True))
 
 
 def tempered(
@@ -94,41 +103,49 @@ def tempered(
     return Covariance(powers, _tempered)
 
 
-def _weighted(moments: Moments, _proposal: MeanVariance, _num_particles: int) -> MeanAndCovariance:
+@dataclasses.dataclass(frozen=True)
+class Shrinkage:
+    """What `shrunk` and `shrunk_with_mean` match by.
+
+    g goes to one as the effective sample size falls below the dimension, where the weighted
+    covariance is singular, and to zero as the particles come to know the posterior.
+
+    Attributes:
+        strength: c.
+        with_mean: whether the mean is shrunk too.
+    """
+
+    strength: float
+    with_mean: bool
+
+    def __call__(
+        self, moments: Moments, of_r: MeanVariance, _num_particles: int
+    ) -> MeanAndCovariance:
+        """The mean and the covariance."""
+        mean, added = moments.mean[0], self.strength * moments.mean.shape[-1]
+        g = added / (moments.ess[0] + added)
+        within = (1.0 - g) * moments.covariance[0] + g * jnp.diag(of_r.variance)
+        if not self.with_mean:
+            return mean, within
+        shift = of_r.mean - mean
+        return mean + g * shift, within + g * (1.0 - g) * jnp.outer(shift, shift)
+
+    def __str__(self) -> str:
+        """Its name, and the strength where it is not 1."""
+        name = "shrunk_with_mean" if self.with_mean else "shrunk"
+        return name if self.strength == 1.0 else f"{name}({self.strength:g})"
+
+
+def _weighted(moments: Moments, _of_r: MeanVariance, _num_particles: int) -> MeanAndCovariance:
     return moments.mean[0], moments.covariance[0]
 
 
-def _unweighted(moments: Moments, _proposal: MeanVariance, num_particles: int) -> MeanAndCovariance:
+def _unweighted(moments: Moments, _of_r: MeanVariance, num_particles: int) -> MeanAndCovariance:
     shift = moments.mean[1] - moments.mean[0]
     scatter = moments.covariance[1] + jnp.outer(shift, shift)
     return moments.mean[0], scatter * (num_particles / max(num_particles - 1, 1))
 
 
-def _shrinkage(moments: Moments) -> Float[Array, ""]:
-    """The intensity g = D / (ESS + D), as if D particles of the proposal were added.
-
-    It goes to one as the effective sample size falls below the dimension, where the weighted
-    covariance is singular, and to zero as the particles come to know the posterior.
-    """
-    dimension = moments.mean.shape[-1]
-    return dimension / (moments.ess[0] + dimension)
-
-
-def _shrunk(moments: Moments, proposal: MeanVariance, _num_particles: int) -> MeanAndCovariance:
-    share = _shrinkage(moments)
-    covariance = (1.0 - share) * moments.covariance[0] + share * jnp.diag(proposal.variance)
-    return moments.mean[0], covariance
-
-
-def _shrunk_with_mean(
-    moments: Moments, proposal: MeanVariance, num_particles: int
-) -> MeanAndCovariance:
-    share = _shrinkage(moments)
-    mean, within = _shrunk(moments, proposal, num_particles)
-    shift = proposal.mean - mean
-    return mean + share * shift, within + share * (1.0 - share) * jnp.outer(shift, shift)
-
-
-def _tempered(moments: Moments, proposal: MeanVariance, _num_particles: int) -> MeanAndCovariance:
-    enough = (moments.ess >= 2.0 * proposal.mean.shape[0]).at[-1].set(True)
+def _tempered(moments: Moments, of_r: MeanVariance, _num_particles: int) -> MeanAndCovariance:
+    enough = (moments.ess >= 2.0 * of_r.mean.shape[0]).at[-1].set(True)
     return moments.mean[0], moments.covariance[jnp.argmax(enough)]

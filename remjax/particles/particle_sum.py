@@ -25,7 +25,8 @@ def particle_sum(
 
     Args:
         posterior: of ONE datapoint.
-        log_joint: the function that the E-step scored with; only its values are used, for weights.
+        log_joint: the very function that the E-step scored with; particles that are drawn again are
+            weighted by its values.
         summand: a particle -> a scalar or a pytree of scalars. Carries the gradients of whatever
             it closes over.
 

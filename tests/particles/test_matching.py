@@ -221,3 +221,23 @@ def test_a_kind_that_is_not_known_by_its_moments_is_refused():
     moments = moments_of(np.zeros(3), np.ones((3, 2)), (1.0,))
     with pytest.raises(InputError, match=r"of the kind Unmatched .* choose a proposal without s"):
         match(Unmatched(), moments, MeanVariance(jnp.zeros(2), jnp.ones(2)), 3, weighted())
+
+
+def test_strength_of_shrinkage_is_a_number_of_particles_of_r():
+    """g = c D / (ESS + c D); c = 0 is the weighted covariance, and equal strengths are equal."""
+    particles, log_w = jax.random.normal(jax.random.key(0), (9, 2)), jnp.linspace(0.0, 2.0, 9)
+    moments = particle_moments(log_w, particles, jnp.ones(9), (1.0,))
+    of_r = MeanVariance(jnp.array([0.5, -1.0]), jnp.array([4.0, 9.0]))
+    g = 6.0 / (float(moments.ess[0]) + 6.0)
+    mean, covariance = shrunk_with_mean(strength=3.0).match(moments, of_r, 9)
+    shift = of_r.mean - moments.mean[0]
+    np.testing.assert_allclose(mean, moments.mean[0] + g * shift, rtol=1e-5)
+    expected = (1 - g) * moments.covariance[0] + g * jnp.diag(of_r.variance)
+    np.testing.assert_allclose(
+        covariance, expected + g * (1 - g) * jnp.outer(shift, shift), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        shrunk(0.0).match(moments, of_r, 9)[1], weighted().match(moments, of_r, 9)[1], rtol=1e-6
+    )
+    assert shrunk(3.0) == shrunk(3.0) != shrunk()
+    assert (str(shrunk(3.0)), str(shrunk_with_mean())) == ("shrunk(3)", "shrunk_with_mean")
