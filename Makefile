@@ -9,7 +9,7 @@ SOURCES := $(wildcard remjax experiments benchmarks tests)
 # Every `make train` is a run of its own. To continue one: make train RUN_DIR=runs/NAME FLAGS=--resume
 RUN_DIR ?= runs/digits-$(shell date +%Y%m%d-%H%M%S)
 FLAGS ?=
-# Handed to pytest, for instance: make test TESTS='tests/test_weights.py -x'
+# Handed to pytest, for instance: make test TESTS='tests/particles/test_weights.py -x'
 TESTS ?=
 PYTEST = $(BIN)/python -m pytest -q --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
@@ -19,7 +19,7 @@ PYTEST = $(BIN)/python -m pytest -q --numprocesses=auto --maxprocesses=4 --dist=
 
 help:
 	@echo "make train    fit REM v1 to the embedded digits (RUN_DIR=... FLAGS='--epochs=5 ...')"
-	@echo "make test     run the tests (TESTS='tests/test_weights.py -x')"
+	@echo "make test     run the tests (TESTS='tests/particles/test_weights.py -x')"
 	@echo "make test-all what is exhaustive besides: every method on every mesh, slow statistics"
 	@echo "make lint     ruff check, ruff format --check, pyright, import-linter"
 	@echo "make format   let ruff mend what it can"
