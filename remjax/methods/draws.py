@@ -11,6 +11,7 @@ from jaxtyping import Array, Key, PyTree
 
 from remjax.distributions.base import Distribution
 from remjax.distributions.mixtures import Stratified
+from remjax.errors import InputError
 from remjax.particles.covariances import Covariance, MeanVariance
 from remjax.particles.e_step import LogJoint, e_step
 from remjax.particles.matching import match
@@ -100,7 +101,14 @@ class Draws:
     def of(self, proposal: Callable[["Draws"], Scored]) -> Scored:
         """The E-step of a proposal; equal proposals have the same."""
         if proposal not in self._of_proposals:
-            self._of_proposals[proposal] = proposal(self)
+            scored = proposal(self)
+            if not isinstance(scored, Scored):
+                name = getattr(proposal, "__name__", repr(proposal))
+                raise InputError(
+                    f"the proposal {name} returns a {type(scored).__name__} and no E-step: call "
+                    f"it, as {name}(), or return what draws.draw returns"
+                )
+            self._of_proposals[proposal] = scored
         return self._of_proposals[proposal]
 
     def draw(

@@ -16,7 +16,7 @@ from remjax.methods.objectives import (
     path_derivative,
 )
 from remjax.methods.proposals import from_r
-from remjax.methods.sums import Blend, Scalar, Sum, Tempered, log_joint, log_w_along_draw
+from remjax.methods.sums import Blend, Number, Sum, Tempered, log_joint, log_w_along_draw
 
 iwae = Method(expected_complete_log_likelihood, from_r, importance_weighted_bound, from_r)
 """The importance-weighted autoencoder (Burda, Grosse & Salakhutdinov 2015, Eq. 14).
@@ -26,7 +26,7 @@ the one-sample form of Section 3.1: K forward passes, one backward pass.
 """
 
 
-def square(weight: Scalar) -> Scalar:
+def square(weight: Number) -> Number:
     """w^2."""
     return weight * weight
 

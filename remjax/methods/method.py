@@ -9,6 +9,7 @@ from jaxtyping import Array, Key, PyTree
 from remjax.errors import InputError
 from remjax.methods.combine import Combine, Mean
 from remjax.methods.row import Choices, Particles, Row
+from remjax.methods.sums import Objective
 from remjax.types import Batch, Estimate, Estimator, Model, Params, Recognition
 
 _MEAN = Mean()
@@ -25,6 +26,13 @@ class Method(Choices):
     """
 
     combine: Combine = _MEAN
+
+    def __str__(self) -> str:
+        """The row of the table, in words."""
+        return (
+            f"theta ascends {self.objective} over {self.proposal}, eta {self.hyperobjective} over "
+            f"{self.hyperproposal}; combined: {self.combine}"
+        )
 
 
 def make_estimator(
@@ -50,19 +58,7 @@ def make_estimator(
         InputError: for particles that the method cannot do with; at the first estimate, for latents
             of a kind that it does not serve.
     """
-    if not isinstance(method, Method):
-        name = getattr(method, "__name__", type(method).__name__)
-        raise InputError(f"method is {name}, which is no Method: call it, as {name}()")
-    if particles.num_particles < method.fewest:
-        raise InputError(
-            "this method compares each particle with the others: give "
-            f"num_particles={method.fewest} or more"
-        )
-    if particles.keep is not None and not method.keeps:
-        raise InputError(
-            f"keep is {particles.keep}: particles that are chosen by their weights stand for sums "
-            "under the weights, and this method averages over all of them alike: leave keep out"
-        )
+    _check(method, particles)
     method.combine.check(particles)
     row = Row(model, recognition, method, particles)
 
@@ -85,3 +81,38 @@ def make_estimator(
         support=model.support,
         observe=row.observe,
     )
+
+
+def _check(method: Any, particles: Any) -> None:
+    """Raise InputError for what is no method, cannot learn, or cannot do with the particles."""
+    if not isinstance(method, Method):
+        name = getattr(method, "__name__", None)
+        mend = f"call it, as {name}()" if name else "give a value such as remjax.methods.iwae"
+        raise InputError(f"method is {name or repr(method)}, which is no Method: {mend}")
+    if not isinstance(particles, Particles):
+        raise InputError(f"particles is {particles!r}: give remjax.Particles(50), say")
+    for name, part in (("objective", "theta"), ("hyperobjective", "eta")):
+        objective = getattr(method, name)
+        if not isinstance(objective, Objective):
+            shown = getattr(objective, "__name__", repr(objective))
+            raise InputError(
+                f"the {name} is {shown}, which is no Objective: give a value such as "
+                "methods.inclusive_kl or methods.Sum(weight, term), or call the function that "
+                "makes one"
+            )
+        if part not in objective.moves:
+            raise InputError(
+                f"the {name}, {objective}, does not depend on {part}, which would never move: "
+                "give another, or change the two about"
+            )
+    if particles.num_particles < method.fewest:
+        raise InputError(
+            "this method compares each particle with the others: give "
+            f"num_particles={method.fewest} or more"
+        )
+    if particles.keep is not None and not method.keeps:
+        raise InputError(
+            f"keep is {particles.keep}: particles that are chosen by their weights stand for sums "
+            f"under the weights alone, and here theta ascends {method.objective} and eta "
+            f"{method.hyperobjective}: leave keep out"
+        )

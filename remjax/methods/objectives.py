@@ -11,6 +11,7 @@ from remjax.errors import InputError
 from remjax.methods.sums import (
     Ascent,
     Normalized,
+    Number,
     Objective,
     Scalar,
     Sum,
@@ -39,6 +40,11 @@ class InclusiveKL(Objective):
     def keeps(self) -> bool:
         """They do: whoever has no weight adds nothing."""
         return True
+
+    @property
+    def moves(self) -> tuple[str, ...]:
+        """As log r(z)."""
+        return ("eta",)
 
     def __call__(self, posterior: Posterior, joint: Joint, r: Distribution) -> Ascent:
         """In closed form where there is one, else the summand of one particle."""
@@ -105,7 +111,7 @@ exclusive_kl_analytic = ExclusiveKLAnalytic()
 """1/K sum_k log p(x | z_k(eta)) - KL(r || prior), the divergence in closed form (Eq. 1)."""
 
 
-def path_derivative(function: Callable[[Scalar], Scalar] = identity) -> Sum:
+def path_derivative(function: Callable[[Number], Number] = identity) -> Sum:
     """sum_k function(w_k) log w(z_k(eta)), eta moving z_k alone and not log r itself.
 
     Args:

@@ -8,18 +8,23 @@ log p(x, z), log r(z | x), or log p - log r along the draw. Most methods differ 
 
 import abc
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
 from remjax.distributions.base import Distribution
+from remjax.errors import InputError
 from remjax.particles.posterior import Particle, Posterior
 from remjax.types import Joint
 
 Scalar = Float[Array, ""]
+# A weight that is traced, or a NumPy number: whether it vanishes at 0 is asked without JAX.
+Number = Scalar | np.floating
 # A summand gives a scalar; those whose sums are put together over the batch give a pytree of them.
 Summand = Callable[[Particle], PyTree[Scalar]]
 Ascent = Summand | Scalar
@@ -39,6 +44,11 @@ class Objective(abc.ABC):
         They do in a sum under the normalised weights, and not in an average over all alike.
         """
         return False
+
+    @property
+    def moves(self) -> tuple[str, ...]:
+        """Of theta and eta those that it depends on: it can serve as their objective."""
+        return ("theta", "eta")
 
     @property
     def fewest(self) -> int:
@@ -139,6 +149,11 @@ class Sum(Objective):
         return getattr(self.weight, "keeps", False)
 
     @property
+    def moves(self) -> tuple[str, ...]:
+        """log p(x, z) depends on theta alone, log r(z) on eta alone; others on both."""
+        return {log_joint: ("theta",), log_r: ("eta",)}.get(self.term, ("theta", "eta"))
+
+    @property
     def fewest(self) -> int:
         """As its weight."""
         return getattr(self.weight, "fewest", 1)
@@ -176,7 +191,7 @@ class Uniform(Weight):
         return "1/K"
 
 
-def identity(weight: Scalar) -> Scalar:
+def identity(weight: Number) -> Number:
     """w."""
     return weight
 
@@ -189,16 +204,16 @@ class Normalized(Weight):
         function: of the weight; its docstring is its formula.
     """
 
-    function: Callable[[Scalar], Scalar] = identity
+    function: Callable[[Number], Number] = identity
 
     @property
     def keeps(self) -> bool:
-        """They do: whoever has no weight adds nothing."""
-        return True
+        """They do where whoever has no weight adds nothing: function(0) is 0."""
+        return bool(self.function(np.float32(0.0)) == 0.0)
 
     def __call__(self, _posterior: Posterior, particle: Particle) -> Scalar:
         """function(w_k)."""
-        return self.function(particle.weight)
+        return jnp.asarray(self.function(particle.weight))
 
     def __str__(self) -> str:
         """As a formula."""
@@ -214,6 +229,11 @@ class Tempered(Weight):
     """
 
     power: float
+
+    def __post_init__(self) -> None:
+        """Refuse a power that is not finite."""
+        if not math.isfinite(self.power):
+            raise InputError(f"power is {self.power}: give a finite number")
 
     @property
     def powers(self) -> tuple[float, ...]:

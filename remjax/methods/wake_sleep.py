@@ -7,7 +7,7 @@ from remjax.methods.objectives import expected_complete_log_likelihood, path_der
 from remjax.methods.proposals import Proposal, from_defensive, from_r
 from remjax.methods.rem import rem
 from remjax.methods.score_functions import reinforce
-from remjax.methods.sums import Scalar
+from remjax.methods.sums import Number
 
 
 def rws(hyperproposal: Proposal = from_r, dream_share: float = 0.0) -> Method:
@@ -47,7 +47,7 @@ def rws_defensive(defence: float = 0.2) -> Method:
     return rws(from_defensive(defence))
 
 
-def times_complement(weight: Scalar) -> Scalar:
+def times_complement(weight: Number) -> Number:
     """w (1 - w)."""
     return weight * (1.0 - weight)
 

@@ -203,23 +203,86 @@ def test_one_particle_says_nothing_so_s_is_r(networks):
 
 # What is refused
 
-KEEP = {
-    *("iwae", "dreg", "stl", "rws_dreg", "rem", "rem_v1", "rem_v2", "rem_mixture", "rem_pooled"),
-    *("rws", "rws_defensive", "miwae", "piwae"),
-}
+KEEP = {"iwae", "dreg", "rws_dreg", "rem_v1", "rem_pooled", "rws", "miwae"}
+AVERAGE = {"vae", "vr", "ciwae", "nvil", "vimco", "disarm", "wake_sleep"}
 
 
 @pytest.mark.parametrize("name", BASIC)
 def test_keep_serves_sums_under_the_weights_alone(name):
     method = BASIC[name]
-    assert method.keeps == (name in KEEP)
+    assert method.keeps == (name in KEEP) or name not in KEEP | AVERAGE
     particles = Particles(10, keep=2)
-    if name in KEEP:
+    if method.keeps:
         make_estimator(*REAL, method, particles)
         return
     with pytest.raises(InputError, match=r"^keep is 2: .* leave keep out$") as refused:
         make_estimator(*REAL, method, particles)
     assert "\n" not in str(refused.value)
+
+
+def test_keep_serves_no_function_that_counts_particles_without_weight():
+    assert Normalized(lambda weight: weight**0.5).keeps
+    assert not Normalized(lambda weight: 0.0 * weight + 1.0).keeps
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        (
+            {"objective": methods.inclusive_kl},
+            r"^the objective, w log r\(z\), does not depend on theta, which would never move: ",
+        ),
+        (
+            {"hyperobjective": methods.evidence_lower_bound},
+            r"^the hyperobjective, 1/K log p\(x, z\), does not depend on eta, which would never ",
+        ),
+    ],
+)
+def test_objectives_that_cannot_serve_are_refused(choices, message):
+    method = dataclasses.replace(methods.iwae, **choices)
+    with pytest.raises(InputError, match=message):
+        inspect.unwrap(make_estimator)(*REAL, method, Particles(3))
+
+
+@pytest.mark.parametrize(
+    ("method", "particles", "message"),
+    [
+        ("iwae", Particles(3), r"^method is 'iwae', which is no Method: give a value such as "),
+        (None, Particles(3), r"^method is None, which is no Method: give a value such as "),
+        (methods.iwae, 20, r"^particles is 20: give remjax\.Particles\(50\), say$"),
+    ],
+)
+def test_what_is_no_method_and_no_particles_is_named(method, particles, message):
+    with pytest.raises(InputError, match=message):
+        inspect.unwrap(make_estimator)(*REAL, method, particles)
+
+
+def test_a_proposal_that_was_not_called_is_named():
+    # Without the run-time checks of these tests, which would be first.
+    method = dataclasses.replace(methods.rws(), hyperproposal=inspect.unwrap(from_s))
+    estimator = make_estimator(*REAL, method, Particles(3))
+    with pytest.raises(InputError, match=r"^the proposal from_s returns a FromS .* from_s\(\), "):
+        jax.eval_shape(lambda: estimate(estimator, estimator.init(jax.random.key(0))[0]))
+
+
+def test_powers_are_finite():
+    with pytest.raises(InputError, match=r"^power is nan: give a finite number$"):
+        methods.Tempered(float("nan"))
+
+
+def test_particles_may_be_scored_by_another_density():
+    """Scored by the prior alone, particles of the prior weigh alike."""
+
+    def from_prior(draws):
+        return draws.draw(
+            draws.key, draws.joint.prior, draws.num_particles, scoring=lambda joint: joint.log_prior
+        )
+
+    em = methods.expected_complete_log_likelihood
+    method = Method(em, from_prior, methods.inclusive_kl, from_prior)
+    (found,) = estimates(method)
+    np.testing.assert_allclose(found.metrics["ess"], 6.0, rtol=1e-5)
+    np.testing.assert_allclose(found.metrics["log_evidence"], 0.0, atol=1e-5)
 
 
 def test_more_kept_than_a_group_has_is_refused_before_anything_compiles():
