@@ -257,11 +257,15 @@ def test_what_is_no_method_and_no_particles_is_named(method, particles, message)
         inspect.unwrap(make_estimator)(*REAL, method, particles)
 
 
-def test_a_proposal_that_was_not_called_is_named():
-    # Without the run-time checks of these tests, which would be first.
-    method = dataclasses.replace(methods.rws(), hyperproposal=inspect.unwrap(from_s))
+def test_a_proposal_that_returns_no_e_step_is_named():
+    """As one that was not called."""
+
+    def from_nothing(_draws):
+        return from_r
+
+    method = dataclasses.replace(methods.rws(), hyperproposal=from_nothing)
     estimator = make_estimator(*REAL, method, Particles(3))
-    with pytest.raises(InputError, match=r"^the proposal from_s returns a FromS .* from_s\(\), "):
+    with pytest.raises(InputError, match=r"^the proposal from_nothing returns a FromR and no E-st"):
         jax.eval_shape(lambda: estimate(estimator, estimator.init(jax.random.key(0))[0]))
 
 
