@@ -18,6 +18,9 @@ from benchmarks.peers import __main__ as peers
 from benchmarks.peers.processes import workers
 from benchmarks.peers.work import Work
 
+# Each compiles what it measures, and some start processes.
+pytestmark = pytest.mark.exhaustive
+
 _SCALING = (
     "--methods=rws,disarm",
     "--particles=64,128",

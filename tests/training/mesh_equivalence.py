@@ -76,12 +76,9 @@ METHODS = {
 EVERY = METHODS | OF_BITS
 # One of each family, on a mesh with both axes, and whether it keeps. NVIL's is `check_state`.
 REPRESENTATIVES = {
-    "vae": False,
     "iwae": True,
-    "miwae": False,
     "rws dreams": False,
     "rem_pooled": True,
-    "vimco of bits": False,
     "disarm of bits": False,
 }
 

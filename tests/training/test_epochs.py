@@ -226,12 +226,12 @@ def trained_on_bits(method, bits, dtype):
     ("method", "bits", "dtype"),
     [
         ("rem_v1", binarization.unchanged, "bool"),
-        ("rem_v1", binarization.unchanged, "uint8"),
-        ("rem_v1", binarization.unchanged, "int32"),
-        ("rem_v1", binarization.fixed, "uint8"),
-        ("rem_v1", binarization.per_epoch, "int32"),
+        pytest.param("rem_v1", binarization.unchanged, "uint8", marks=pytest.mark.exhaustive),
+        pytest.param("rem_v1", binarization.unchanged, "int32", marks=pytest.mark.exhaustive),
+        pytest.param("rem_v1", binarization.fixed, "uint8", marks=pytest.mark.exhaustive),
+        pytest.param("rem_v1", binarization.per_epoch, "int32", marks=pytest.mark.exhaustive),
         ("rem_v1", binarization.per_minibatch, "bool"),
-        ("nvil", binarization.unchanged, "bool"),
+        pytest.param("nvil", binarization.unchanged, "bool", marks=pytest.mark.exhaustive),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )

@@ -114,6 +114,7 @@ def _rows(path):
     return [dict(zip(columns, row, strict=True)) for row in cells], notes
 
 
+@pytest.mark.exhaustive
 def test_report_has_every_cell(swept):
     path, printed = swept
     for name in ("active_latents", "activity", "orderings", "posteriors", "samples", "table"):
@@ -143,6 +144,7 @@ def test_report_has_every_cell(swept):
     assert (path / "table.md").read_text() in printed
 
 
+@pytest.mark.exhaustive
 def test_continued_run_begins_where_the_other_ended(swept):
     path, _ = swept
     first = _result(path, "digits-1-vae-k1")
@@ -157,6 +159,7 @@ def _files(path):
     return {file: file.stat().st_mtime_ns for file in path.rglob("*") if file.is_file()}
 
 
+@pytest.mark.exhaustive
 def test_finished_cells_are_left_as_they_are(swept, run_binary):
     path, printed = swept
     before = _files(path / "cells")
@@ -165,6 +168,7 @@ def test_finished_cells_are_left_as_they_are(swept, run_binary):
     assert _files(path / "cells") == before
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("binary", [rem, review])
 def test_folder_of_another_sweep_is_refused(swept, run_binary, binary):
     path, _ = swept

@@ -77,6 +77,7 @@ def swept(run_binary, tmp_path_factory):
     return path, done.stdout
 
 
+@pytest.mark.exhaustive
 def test_report_has_every_cell(swept):
     path, printed = swept
     for name in ("figure_4", "figure_5", "figure_11_fair_bits", "table", "orderings"):
@@ -103,6 +104,7 @@ def test_report_has_every_cell(swept):
     assert text in printed
 
 
+@pytest.mark.exhaustive
 def test_curves_are_those_of_the_test_images(swept):
     path, _ = swept
     (folder,) = (path / "cells").glob("figure_4*")

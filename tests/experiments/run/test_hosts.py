@@ -74,6 +74,7 @@ def _records(path):
     return [json.loads(line) for line in [*lines, (path / "result.json").read_text()]]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.timeout(900)  # four processes, each of which compiles
 def test_two_hosts_are_one_run_also_after_one_was_killed(
     both_hosts, kills_itself, tmp_path, finished

@@ -30,6 +30,7 @@ def _run(command, *flags):
     )
 
 
+@pytest.mark.exhaustive
 @pytest.mark.timeout(900)  # three processes, each of which compiles
 def test_replicas_go_on_on_another_mesh(kills_itself, tiny, tmp_path, finished):
     flags = [*tiny, f"--run_dir={tmp_path}", "--num_replicas=2", "--resume"]
