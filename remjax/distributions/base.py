@@ -84,7 +84,9 @@ class Distribution(abc.ABC):
         """The distribution that also depends on what is remembered of its datapoint.
 
         By default itself. A distribution whose particles go on from where they were (Markov chains,
-        running moments) takes them from here; `types.Memory` says how a memory is made and kept.
+        running moments) takes them from here; `types.Memory` says how a memory is made and kept. If
+        its particles are then not the draws of `rsample`, its `rsample` should raise an InputError:
+        a gradient through such a draw would be that of other particles.
         """
         del memory
         return self
