@@ -248,6 +248,6 @@ def _require_equal(
             )
             raise InputError(
                 f"{path} holds a run with {before}, which cannot go on with {now}: "
-                f"give {before} again, or choose another --run_dir, which --init_from={path} starts "
-                "from this run once it is finished"
+                f"give {before} again, or choose another --run_dir, which --init_from={path} "
+                "starts from this run once it is finished"
             )
