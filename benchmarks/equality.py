@@ -36,6 +36,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from experiments.run.presets import rem_v1_leaky
 from remjax.distributions import gaussian_log_likelihood
 from remjax.evaluation import (
     Annealing,
@@ -211,6 +212,7 @@ FOR_REALS: Table = {
     "rem_mixture shrunk_with_mean": (rem_mixture(shrunk_with_mean()), SIX),
     "rem_pooled": (rem_pooled(), SIX),
     "rem_pooled K=7 chunk_size=4": (rem_pooled(), IN_CHUNKS),
+    "rem_v1_leaky": (rem_v1_leaky(), SIX),
 }
 FOR_ONE_LAYER: Table = {"vae analytic_kl": (vae(analytic_kl=True), SIX)}
 # Bits had forms of REM of their own, which matched the weighted means, or shrunk ones.
