@@ -25,30 +25,36 @@ FULL = FullGaussian(array(LOC), array(FACTOR))
 OTHER = DiagonalGaussian(array(LOC + 3.0), array(SCALE / 2))
 BALANCED = Balanced(DIAGONAL, OTHER)
 STRATIFIED = Stratified(DIAGONAL, OTHER)
-SIMPLE = pytest.mark.parametrize("law", [DIAGONAL, FULL], ids=["diagonal", "full"])
-EVERY = pytest.mark.parametrize("law", [DIAGONAL, FULL, BALANCED], ids=["diagonal", "full", "both"])
+SIMPLE = pytest.mark.parametrize("distribution", [DIAGONAL, FULL], ids=["diagonal", "full"])
+EVERY = pytest.mark.parametrize(
+    "distribution", [DIAGONAL, FULL, BALANCED], ids=["diagonal", "full", "both"]
+)
 
 
-def draws(law, size, seed=0):
+def draws(distribution, size, seed=0):
     """Draws of a stream, in float64."""
     key = jax.random.key(seed)
-    stream = jax.jit(jax.vmap(lambda index: law.particle(key, index)[0]))(jnp.arange(size))
+    stream = jax.jit(jax.vmap(lambda index: distribution.particle(key, index)[0]))(jnp.arange(size))
     return np.asarray(stream, np.float64)
 
 
 @pytest.mark.parametrize(
-    ("law", "expected"),
+    ("distribution", "expected"),
     [
         (DIAGONAL, scipy.stats.multivariate_normal(LOC, np.diag(SCALE**2))),
         (FULL, scipy.stats.multivariate_normal(LOC, COVARIANCE)),
     ],
     ids=["diagonal", "full"],
 )
-def test_log_prob_mean_and_variance(law, expected):
+def test_log_prob_mean_and_variance(distribution, expected):
     z = LOC + 3 * RNG.normal(size=(20, 3))
-    np.testing.assert_allclose(jax.vmap(law.log_prob)(array(z)), expected.logpdf(z), rtol=1e-5)
-    np.testing.assert_allclose(law.mean, expected.mean, rtol=1e-6)
-    np.testing.assert_allclose(law.variance, np.diagonal(expected.cov_object.covariance), rtol=1e-5)
+    np.testing.assert_allclose(
+        jax.vmap(distribution.log_prob)(array(z)), expected.logpdf(z), rtol=1e-5
+    )
+    np.testing.assert_allclose(distribution.mean, expected.mean, rtol=1e-6)
+    np.testing.assert_allclose(
+        distribution.variance, np.diagonal(expected.cov_object.covariance), rtol=1e-5
+    )
 
 
 def test_log_prob_of_the_mixture():
@@ -57,18 +63,20 @@ def test_log_prob_of_the_mixture():
     z = LOC + 3 * RNG.normal(size=(20, 3))
     expected = np.logaddexp(first.logpdf(z), second.logpdf(z)) - np.log(2)
     np.testing.assert_allclose(jax.vmap(BALANCED.log_prob)(array(z)), expected, rtol=1e-5)
-    # Far from one law, the other alone decides; far from both, no NaN.
+    # Far from one distribution, the other alone decides; far from both, no NaN.
     assert np.isfinite(BALANCED.log_prob(array([100.0, 100.0, 100.0])))
 
 
 @EVERY
-def test_moments_of_draws(law):
+def test_moments_of_draws(distribution):
     """40,000 draws of the stream; five standard errors (of a variance: from the fourth moment)."""
-    z = draws(law, 40_000)
+    z = draws(distribution, 40_000)
     error = z.std(axis=0) / 200
-    assert np.all(np.abs(z.mean(axis=0) - law.mean) < 5 * error)
-    square = (z - np.asarray(law.mean)) ** 2
-    assert np.all(np.abs(square.mean(axis=0) - law.variance) < 5 * square.std(axis=0) / 200)
+    assert np.all(np.abs(z.mean(axis=0) - distribution.mean) < 5 * error)
+    square = (z - np.asarray(distribution.mean)) ** 2
+    assert np.all(
+        np.abs(square.mean(axis=0) - distribution.variance) < 5 * square.std(axis=0) / 200
+    )
 
 
 def test_full_draws_have_the_covariance():
@@ -80,36 +88,38 @@ def test_full_draws_have_the_covariance():
 
 
 @EVERY
-def test_sample_has_no_gradient_and_rsample_has(law, key):
-    np.testing.assert_array_equal(law.sample(key), law.rsample(key))
-    held = jax.grad(lambda law: jnp.sum(law.sample(key)))(law)
+def test_sample_has_no_gradient_and_rsample_has(distribution, key):
+    np.testing.assert_array_equal(distribution.sample(key), distribution.rsample(key))
+    held = jax.grad(lambda distribution: jnp.sum(distribution.sample(key)))(distribution)
     assert all(np.all(leaf == 0) for leaf in jax.tree.leaves(held))
-    stream = jax.grad(lambda law: jnp.sum(law.particle(key, jnp.zeros((), int))[0]))(law)
+    stream = jax.grad(
+        lambda distribution: jnp.sum(distribution.particle(key, jnp.zeros((), int))[0])
+    )(distribution)
     assert all(np.all(leaf == 0) for leaf in jax.tree.leaves(stream))
-    free = jax.grad(lambda law: jnp.sum(law.rsample(key)))(law)
+    free = jax.grad(lambda distribution: jnp.sum(distribution.rsample(key)))(distribution)
     assert any(np.any(leaf != 0) for leaf in jax.tree.leaves(free))
 
 
 def test_pathwise_gradients_are_the_noise(key):
-    gradient = jax.grad(lambda law: jnp.sum(law.rsample(key)))(DIAGONAL)
+    gradient = jax.grad(lambda distribution: jnp.sum(distribution.rsample(key)))(DIAGONAL)
     noise = (DIAGONAL.rsample(key) - DIAGONAL.loc) / DIAGONAL.scale
     np.testing.assert_allclose(gradient.loc, np.ones(3))
     np.testing.assert_allclose(gradient.scale, noise, rtol=1e-4, atol=1e-5)
-    gradient = jax.grad(lambda law: jnp.sum(law.rsample(key)))(FULL)
+    gradient = jax.grad(lambda distribution: jnp.sum(distribution.rsample(key)))(FULL)
     noise = np.linalg.solve(FACTOR, FULL.rsample(key) - LOC)
     np.testing.assert_allclose(gradient.scale_tril, np.tile(noise, (3, 1)), rtol=1e-4, atol=1e-5)
 
 
 @SIMPLE
-def test_a_particle_is_what_its_key_draws(law, key):
-    drawn = law.particle(key, jnp.asarray(5))
-    np.testing.assert_array_equal(drawn.z, law.rsample(drawn.noise))
-    np.testing.assert_allclose(drawn.z, draws(law, 8)[5], rtol=1e-6)
-    np.testing.assert_allclose(drawn.log_q, law.log_prob(drawn.z), rtol=1e-6)
+def test_a_particle_is_what_its_key_draws(distribution, key):
+    drawn = distribution.particle(key, jnp.asarray(5))
+    np.testing.assert_array_equal(drawn.z, distribution.rsample(drawn.noise))
+    np.testing.assert_allclose(drawn.z, draws(distribution, 8)[5], rtol=1e-6)
+    np.testing.assert_allclose(drawn.log_q, distribution.log_prob(drawn.z), rtol=1e-6)
 
 
 def test_strata_of_the_mixture():
-    """Even particles are those of the first law; odd ones are independent draws of the second.
+    """Even particles are those of the first one; odd ones are independent draws of the second.
 
     20,000 pairs: correlations and standardised means below five standard errors.
     """
@@ -127,20 +137,20 @@ def test_strata_of_the_mixture():
 def test_what_the_particles_of_a_mixture_are_weighted_by(key):
     for index in range(4):
         own = STRATIFIED.particle(key, jnp.asarray(index))
-        law = DIAGONAL if index % 2 == 0 else OTHER
-        np.testing.assert_allclose(own.log_q, law.log_prob(own.z), rtol=1e-6)
+        distribution = DIAGONAL if index % 2 == 0 else OTHER
+        np.testing.assert_allclose(own.log_q, distribution.log_prob(own.z), rtol=1e-6)
         balanced = BALANCED.particle(key, jnp.asarray(index))
         np.testing.assert_allclose(balanced.log_q, BALANCED.log_prob(own.z), rtol=1e-6)
 
 
 @SIMPLE
-def test_expected_log_prob_is_closed_under_moments(law):
+def test_expected_log_prob_is_closed_under_moments(distribution):
     """Exact for any weighted particles, by their own mean and covariance."""
     z, weights = LOC + 2 * RNG.normal(size=(50, 3)), RNG.dirichlet(np.ones(50))
     mean = weights @ z
     covariance = (z - mean).T @ np.diag(weights) @ (z - mean)
-    expected = weights @ np.asarray(jax.vmap(law.log_prob)(array(z)), np.float64)
-    value = law.expected_log_prob(array(mean), array(covariance))
+    expected = weights @ np.asarray(jax.vmap(distribution.log_prob)(array(z)), np.float64)
+    value = distribution.expected_log_prob(array(mean), array(covariance))
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     assert BALANCED.expected_log_prob(array(mean), array(covariance)) is None
 

@@ -56,8 +56,8 @@ def test_densities_against_scipy(top_down):
     layers = [RNG.normal(size=scale.shape) for scale in SCALES]
     expected = exact_terms(layers)
     in_place = slice(None, None, -1) if top_down else slice(None)
-    z, law = tuple(array(layer) for layer in layers[in_place]), chain(top_down)
-    terms, total = jax.jit(lambda z: (law.layer_log_probs(z), law.log_prob(z)))(z)
+    z, distribution = tuple(array(layer) for layer in layers[in_place]), chain(top_down)
+    terms, total = jax.jit(lambda z: (distribution.layer_log_probs(z), distribution.log_prob(z)))(z)
     np.testing.assert_allclose(terms, expected[in_place], rtol=1e-5)
     np.testing.assert_allclose(total, sum(expected), rtol=1e-5)
 
@@ -71,15 +71,15 @@ def test_the_layer_nearest_the_data_is_the_first_of_the_tuple(top_down, key):
 
 @ORDERS
 def test_sample_has_no_gradient_and_rsample_that_of_every_layer(top_down, key):
-    law = chain(top_down)
+    distribution = chain(top_down)
 
-    def total(law, draw):
-        z = draw(law, key)
+    def total(distribution, draw):
+        z = draw(distribution, key)
         return ravel_pytree(z)[0].sum(), z
 
     with_gradient = jax.jit(jax.grad(total, has_aux=True), static_argnums=1)
-    held, z = with_gradient(law, Layers.sample)
-    free, same_z = with_gradient(law, Layers.rsample)
+    held, z = with_gradient(distribution, Layers.sample)
+    free, same_z = with_gradient(distribution, Layers.rsample)
     jax.tree.map(np.testing.assert_array_equal, z, same_z)
     assert all(np.all(leaf == 0) for leaf in jax.tree.leaves(held))
     assert all(np.all(leaf != 0) for leaf in jax.tree.leaves(free))
@@ -87,7 +87,9 @@ def test_sample_has_no_gradient_and_rsample_that_of_every_layer(top_down, key):
 
 def test_gradient_of_rsample_runs_through_the_layers(key):
     """The mean of z_3 is V W loc: its gradient in loc is V W, whatever the noise."""
-    gradient = jax.grad(lambda law: jnp.sum(law.rsample(key)[2]))(chain()).first.loc
+    gradient = jax.grad(lambda distribution: jnp.sum(distribution.rsample(key)[2]))(
+        chain()
+    ).first.loc
     np.testing.assert_allclose(gradient, (WEIGHTS[1] @ WEIGHTS[0])[0], rtol=1e-5)
 
 
@@ -114,9 +116,9 @@ def test_vmapped_and_jitted_equal_one_at_a_time(key):
     def of(loc):
         return Layers(DiagonalGaussian(loc, array(SCALES[0])), chain().conditionals)
 
-    def drawn(law, key):
-        z = law.rsample(key)
-        return *z, law.log_prob(z)
+    def drawn(distribution, key):
+        z = distribution.rsample(key)
+        return *z, distribution.log_prob(z)
 
     together = jax.jit(jax.vmap(drawn))(jax.jit(jax.vmap(of))(locs), keys)
     alone = jax.jit(drawn)
@@ -126,27 +128,33 @@ def test_vmapped_and_jitted_equal_one_at_a_time(key):
 
 
 def test_one_layer_keeps_its_closed_forms():
-    law, other = chain(length=1), Layers(DiagonalGaussian(jnp.zeros(3), jnp.ones(3)), ())
-    flat = law.first
-    np.testing.assert_array_equal(law.mean, flat.mean)
-    np.testing.assert_array_equal(law.variance, flat.variance)
-    np.testing.assert_array_equal(law.kl_divergence(other), flat.kl_divergence(other.first))
+    distribution, other = chain(length=1), Layers(DiagonalGaussian(jnp.zeros(3), jnp.ones(3)), ())
+    flat = distribution.first
+    np.testing.assert_array_equal(distribution.mean, flat.mean)
+    np.testing.assert_array_equal(distribution.variance, flat.variance)
+    np.testing.assert_array_equal(
+        distribution.kl_divergence(other), flat.kl_divergence(other.first)
+    )
     moments = array(RNG.normal(size=3)), jnp.eye(3)
-    np.testing.assert_array_equal(law.expected_log_prob(*moments), flat.expected_log_prob(*moments))
+    np.testing.assert_array_equal(
+        distribution.expected_log_prob(*moments), flat.expected_log_prob(*moments)
+    )
     several = chain()
     assert several.mean is several.variance is None
-    assert several.kl_divergence(several) is law.kl_divergence(several) is None
+    assert several.kl_divergence(several) is distribution.kl_divergence(several) is None
     assert several.expected_log_prob(array(np.zeros(6)), jnp.eye(6)) is None
 
 
 def test_bits_are_drawn_and_scored_and_not_reparameterised(key):
-    law = Layers(Bernoulli(jnp.zeros(2)), (Partial(lambda shift, z: Bernoulli(z + shift), 0.5),))
-    z = law.sample(key)
+    distribution = Layers(
+        Bernoulli(jnp.zeros(2)), (Partial(lambda shift, z: Bernoulli(z + shift), 0.5),)
+    )
+    z = distribution.sample(key)
     logits = np.asarray(z[0]) + 0.5
     second = scipy.stats.bernoulli(1 / (1 + np.exp(-logits))).logpmf(np.asarray(z[1])).sum()
-    np.testing.assert_allclose(law.log_prob(z), 2 * np.log(0.5) + second, rtol=1e-5)
+    np.testing.assert_allclose(distribution.log_prob(z), 2 * np.log(0.5) + second, rtol=1e-5)
     with pytest.raises(InputError, match="no reparameterised draw"):
-        law.rsample(key)
+        distribution.rsample(key)
 
 
 def joint(z):
@@ -191,14 +199,14 @@ def test_s_matches_all_layers_jointly(key):
 def test_unflattened_is_the_flat_law_in_another_shape(key):
     flat = FullGaussian(array(RNG.normal(size=3)), array(np.eye(3) + np.tri(3, k=-1)))
     _, unflatten = ravel_pytree((jnp.zeros(1), jnp.zeros(2)))
-    law = Unflattened(flat, unflatten)
-    z = law.sample(key)
+    distribution = Unflattened(flat, unflatten)
+    z = distribution.sample(key)
     assert [layer.shape for layer in z] == [(1,), (2,)]
     np.testing.assert_array_equal(ravel_pytree(z)[0], flat.sample(key))
-    jax.tree.map(np.testing.assert_array_equal, z, law.rsample(key))
-    np.testing.assert_array_equal(law.log_prob(z), flat.log_prob(flat.sample(key)))
-    np.testing.assert_array_equal(law.mean, flat.mean)
-    np.testing.assert_array_equal(law.variance, flat.variance)
-    np.testing.assert_array_equal(ravel_pytree(law.estimated_mean(key))[0], flat.mean)
-    gradient = jax.grad(lambda law: law.rsample(key)[0][0])(law)
+    jax.tree.map(np.testing.assert_array_equal, z, distribution.rsample(key))
+    np.testing.assert_array_equal(distribution.log_prob(z), flat.log_prob(flat.sample(key)))
+    np.testing.assert_array_equal(distribution.mean, flat.mean)
+    np.testing.assert_array_equal(distribution.variance, flat.variance)
+    np.testing.assert_array_equal(ravel_pytree(distribution.estimated_mean(key))[0], flat.mean)
+    gradient = jax.grad(lambda distribution: distribution.rsample(key)[0][0])(distribution)
     assert np.any(gradient.flat.scale_tril != 0.0)
