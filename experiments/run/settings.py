@@ -23,6 +23,8 @@ from experiments.run.presets import SPLITS
 from remjax.data import NAMES
 from remjax.errors import InputError
 
+_CATEGORIES = 10
+
 
 def _setting(default: Any, meaning: str) -> Any:
     return dataclasses.field(default=default, metadata={"meaning": meaning})
@@ -64,7 +66,7 @@ class Settings(MethodOptions):
     latent_size: str = _setting(
         "20", "dimension of the latent; with several layers one for each, z_1 first, as 100,50"
     )
-    num_categories: int = _setting(10, "categories of each latent of --model=categorical")
+    num_categories: int = _setting(_CATEGORIES, "categories of each latent of --model=categorical")
     hidden_size: str = _setting(
         "200", "units in each tanh layer; for all, or below each stochastic layer, as 200,100"
     )
@@ -187,6 +189,10 @@ class Settings(MethodOptions):
                 raise InputError(f"--{flag}={getattr(self, flag)} cannot be: give 0 or more")
         _ = self.hidden_sizes  # refuses sizes that cannot be
         self._check_seeds()
+        if self.model != "categorical" and self.num_categories != _CATEGORIES:
+            raise InputError(
+                f"--num_categories does nothing for --model={self.model}: leave it out"
+            )
         # One image has no standard error, and its latents no activity.
         if self.eval_size is not None and (self.eval_size < 0 or self.eval_size == 1):
             raise InputError(f"--eval_size={self.eval_size} cannot be: give 0 (all), 2 or more")

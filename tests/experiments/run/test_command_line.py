@@ -69,6 +69,7 @@ CASES = [
     (["--hidden_size=8,4"], "--hidden_size=8,4 does not go with --latent_size=2: give one width"),
     (["--latent_size=2000000000"], "a layer of up to 16,000,000,000 weights: lower"),
     (["--hidden_layers=-1"], "--hidden_layers=-1 cannot be: give 0 or more"),
+    (["--num_categories=3"], "--num_categories does nothing for --model=gaussian: leave it out"),
     (["--model=sigmoid"], "--model=sigmoid is not known: use one of sigmoid_belief"),
     (["--model=sigmoid_belief", "--method=iwae"], "binary latents have no reparameterised draw"),
     (["--latent_size=3,2", "--eval_proposal=two_stage"], "two-stage evaluation needs an r whose"),
