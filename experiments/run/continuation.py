@@ -18,7 +18,8 @@ from remjax.training.steps import TrainState
 
 # What the parameters and the memory of the optimizer depend on.
 _SAME = (
-    "model", "num_categories", "latent_sizes", "hidden_sizes", "optimizer", "epsilon_hat", "num_replicas",
+    "model", "num_categories", "latent_sizes", "hidden_sizes", "optimizer", "epsilon_hat",
+    "num_replicas",
 )  # fmt: skip
 
 
