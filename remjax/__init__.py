@@ -4,7 +4,16 @@ The names here are those that a first notebook needs. The others are in the room
 them their meaning: `remjax.methods.iwae`, `remjax.covariances.shrunk`, `remjax.training.adam`.
 """
 
-from remjax import data, distributions, evaluation, methods, models, particles, training
+from remjax import (
+    boltzmann,
+    data,
+    distributions,
+    evaluation,
+    methods,
+    models,
+    particles,
+    training,
+)
 from remjax.distributions import (
     Bernoulli,
     Categorical,
@@ -29,7 +38,6 @@ from remjax.particles import (
     effective_sample_size,
     log_mean_exp,
     normalize_log_weights,
-    particle_sum,
 )
 from remjax.sharding import make_mesh, replicate
 from remjax.training import (
@@ -61,6 +69,7 @@ __all__ = [
     "TrainState",
     "adam",
     "bernoulli_likelihood",
+    "boltzmann",
     "covariances",
     "data",
     "distributions",
@@ -82,7 +91,6 @@ __all__ = [
     "metric_means",
     "models",
     "normalize_log_weights",
-    "particle_sum",
     "particles",
     "replicate",
     "sigmoid_belief_network",

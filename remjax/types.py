@@ -61,11 +61,13 @@ class Support(NamedTuple):
         low: the smallest value.
         high: the largest.
         mend: what to do about others, as the end of a sentence: "divide bytes by 255".
+        whole: whether they are whole numbers.
     """
 
     low: float = -math.inf
     high: float = math.inf
     mend: str = "leave them out"
+    whole: bool = False
 
 
 class Model(NamedTuple):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Bool, Shaped
 
 from remjax.errors import InputError
@@ -45,6 +46,13 @@ def check_rows(x: Shaped[np.ndarray, "..."], support: Support) -> None:
         raise InputError(
             f"{found} and values must lie in [{support.low:g}, {support.high:g}]: {support.mend}"
         )
+    if support.whole and (found := _offenders(x, blocks, lambda values: values % 1 != 0)):
+        raise InputError(f"{found} and values must be whole numbers: {support.mend}")
+
+
+def is_concrete(x: object) -> bool:
+    """Whether the values of an array are known here: those of a traced one are not."""
+    return not isinstance(x, Tracer)
 
 
 class _Offenders(NamedTuple):

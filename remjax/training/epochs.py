@@ -135,4 +135,8 @@ def make_epoch(
         return lax.fori_loop(0, num_steps, body, start)[0]
 
     compiled = jax.jit(run, donate_argnums=0, out_shardings=replicated(mesh))
-    return Epochs(compiled, num_data, estimator.support)
+    # What is binarised inside the program are probabilities when it comes.
+    support = estimator.support._replace(
+        whole=estimator.support.whole and binarization is unchanged
+    )
+    return Epochs(compiled, num_data, support)

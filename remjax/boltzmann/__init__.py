@@ -1,0 +1,125 @@
+"""Boltzmann machines: energies, chains as explicit state, log Z with its error, and learning.
+
+    from remjax import boltzmann
+
+    rbm = boltzmann.init_rbm(key, 500, data.mean(axis=0))
+    chains = boltzmann.init(key, rbm, num_chains=100)
+    chains, info = boltzmann.gibbs_step(key, rbm, chains)
+    path = boltzmann.data_mean_base(rbm, data.mean(axis=0))
+    record = boltzmann.ais(key, path, boltzmann.choose_inverse_temperatures(key, path, 10_000))
+    rbm.log_prob(v, record.log_z)
+
+This room needs nothing of models, methods or training; an estimator of `make_estimator` is trained
+as those of the methods are.
+"""
+
+from remjax.boltzmann import negative_phases
+from remjax.boltzmann.annealing import Bracket, ais, bracket, reverse_ais
+from remjax.boltzmann.families import Bits, Family, Reals
+from remjax.boltzmann.gibbs import Info, gibbs_step, gibbs_steps, init
+from remjax.boltzmann.learning import (
+    LearningState,
+    Offsets,
+    centred,
+    l1,
+    l2,
+    likelihood_loss,
+    make_estimator,
+    pseudo_log_likelihood,
+    sparse,
+)
+from remjax.boltzmann.machine import Machine
+from remjax.boltzmann.mean_field import Modes, find_modes, mean_field
+from remjax.boltzmann.negative_phases import NegativePhase, cd, pcd, population, tempered_pcd
+from remjax.boltzmann.pairwise import (
+    Graph,
+    PairwiseMachine,
+    as_pairwise,
+    complete_graph,
+    grid_graph,
+    make_graph,
+)
+from remjax.boltzmann.partition import LogPartition, exact, exact_samples, log_partition
+from remjax.boltzmann.paths import (
+    Path,
+    bias_base,
+    data_mean_base,
+    linear_inverse_temperatures,
+    mean_field_base,
+    salakhutdinov_inverse_temperatures,
+    uniform_base,
+)
+from remjax.boltzmann.population import population_annealing
+from remjax.boltzmann.rbm import RBM, Spins, Units, from_spins, gaussian_units, init_rbm, to_spins
+from remjax.boltzmann.schedules import choose_inverse_temperatures
+from remjax.boltzmann.tempering import (
+    Ladder,
+    LadderInfo,
+    init_ladder,
+    ladder_step,
+    machine_chains,
+)
+
+__all__ = [
+    "RBM",
+    "Bits",
+    "Bracket",
+    "Family",
+    "Graph",
+    "Info",
+    "Ladder",
+    "LadderInfo",
+    "LearningState",
+    "LogPartition",
+    "Machine",
+    "Modes",
+    "NegativePhase",
+    "Offsets",
+    "PairwiseMachine",
+    "Path",
+    "Reals",
+    "Spins",
+    "Units",
+    "ais",
+    "as_pairwise",
+    "bias_base",
+    "bracket",
+    "cd",
+    "centred",
+    "choose_inverse_temperatures",
+    "complete_graph",
+    "data_mean_base",
+    "exact",
+    "exact_samples",
+    "find_modes",
+    "from_spins",
+    "gaussian_units",
+    "gibbs_step",
+    "gibbs_steps",
+    "grid_graph",
+    "init",
+    "init_ladder",
+    "init_rbm",
+    "l1",
+    "l2",
+    "ladder_step",
+    "likelihood_loss",
+    "linear_inverse_temperatures",
+    "log_partition",
+    "machine_chains",
+    "make_estimator",
+    "make_graph",
+    "mean_field",
+    "mean_field_base",
+    "negative_phases",
+    "pcd",
+    "population",
+    "population_annealing",
+    "pseudo_log_likelihood",
+    "reverse_ais",
+    "salakhutdinov_inverse_temperatures",
+    "sparse",
+    "tempered_pcd",
+    "to_spins",
+    "uniform_base",
+]

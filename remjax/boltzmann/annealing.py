@@ -1,0 +1,225 @@
+"""log Z by annealed importance sampling, forward and in reverse (Neal 2001).
+
+Forward chains begin at the base and end at the machine: their estimate of Z has no bias, so that
+log Z comes out too small and a likelihood too large. Reverse chains begin at samples of the machine
+and err the other way. Neither says it of itself: report both (`bracket`).
+"""
+
+import functools
+import math
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int, Key, Shaped
+
+from remjax.boltzmann.partition import LogPartition, from_forward, from_reverse
+from remjax.boltzmann.paths import Path, check_inverse_temperatures
+from remjax.errors import InputError
+
+U = TypeVar("U")
+
+
+def ais(
+    key: Key[Array, ""],
+    path: Path[U],
+    inverse_temperatures: Shaped[Any, " T+1"],
+    *,
+    num_chains: int = 1000,
+    num_sweeps: int = 1,
+) -> LogPartition:
+    """log Z by chains from the base to the machine (Neal 2001; Salakhutdinov & Murray 2008).
+
+    log w = log Z_base + sum_t log f_{t+1}(z_t) - log f_t(z_t), the first block of z_t summed out;
+    z_{t+1} is a sweep at the temperature t + 1 further. The sum is compensated: 30,000 temperatures
+    in float32 lose less than 0.01 nats.
+
+    Args:
+        key: of all chains. Consumed.
+        path: from a base to the machine.
+        inverse_temperatures: [T + 1], rising from 0 to 1 (`choose_inverse_temperatures`).
+        num_chains: C, independent of one another.
+        num_sweeps: at each temperature.
+
+    Returns:
+        The record; its samples are where the chains ended, after a sweep at temperature one, and
+        have the weights `log_weights`. No gradient passes.
+
+    Raises:
+        InputError: for inverse temperatures that do not rise from 0 to 1, or no chains.
+    """
+    _check_counts(num_chains, num_sweeps)
+    schedule = check_inverse_temperatures(inverse_temperatures)
+    return _forward(key, path, schedule, num_chains, num_sweeps)
+
+
+def reverse_ais(
+    key: Key[Array, ""],
+    path: Path[U],
+    inverse_temperatures: Shaped[Any, " T+1"],
+    samples: U,
+    *,
+    num_sweeps: int = 1,
+) -> LogPartition:
+    """log Z by chains from samples of the machine down to the base.
+
+    exp(-log w) has the mean 1 / Z where the samples are exact; then log Z comes out too large on
+    average, and an upper bound stands beside the lower one of `ais` (Burda et al. 2015, RAISE;
+    Grosse et al. 2015). Samples of a chain that mixes badly spoil that: give those of long ones.
+
+    Args:
+        key: of all chains. Consumed.
+        path: the one of the forward chains.
+        inverse_temperatures: those of the forward chains, rising.
+        samples: units of the machine, [C, ...] each; independent ones for an honest standard error.
+        num_sweeps: at each temperature.
+
+    Returns:
+        The record; its samples are where the chains ended. No gradient passes.
+
+    Raises:
+        InputError: for inverse temperatures that do not rise from 0 to 1.
+    """
+    _check_counts(1, num_sweeps)
+    schedule = check_inverse_temperatures(inverse_temperatures)
+    return _reverse(key, path, schedule, samples, num_sweeps)
+
+
+class Bracket(NamedTuple):
+    """log Z from both sides.
+
+    Attributes:
+        lower: of forward chains, too small on average.
+        upper: of reverse chains, too large on average where their samples are exact.
+        log_z: the bridge between both, nats: of least variance (Bennett 1976).
+        stderr: of the bridge, nats.
+    """
+
+    lower: LogPartition
+    upper: LogPartition
+    log_z: Float[Array, ""]
+    stderr: Float[Array, ""]
+
+    @property
+    def gap(self) -> Float[Array, ""]:
+        """upper - lower, nats."""
+        return self.upper.log_z - self.lower.log_z
+
+
+def bracket(forward: LogPartition, reverse: LogPartition) -> Bracket:
+    """Forward and reverse chains of the same path together, and the bridge between them.
+
+    The bridge is Bennett's acceptance ratio (1976): with s the sigmoid and m = log(C_F / C_R) it
+    solves sum_F s(log w - log Z + m) = sum_R s(log Z - log w - m), F the forward chains.
+
+    Args:
+        forward: of `ais`.
+        reverse: of `reverse_ais`, on the same path and inverse temperatures.
+    """
+    return Bracket(forward, reverse, *_bridge(forward.log_weights, reverse.log_weights))
+
+
+def _check_counts(num_chains: int, num_sweeps: int) -> None:
+    for name, value in (("num_chains", num_chains), ("num_sweeps", num_sweeps)):
+        if value < 1:
+            raise InputError(f"{name} is {value}: give 1 or more")
+
+
+class _Sum(NamedTuple):
+    """A sum in two parts: float32 numbers, thousands of them, without loss (Kahan 1965)."""
+
+    total: Float[Array, " C"]
+    lost: Float[Array, " C"]
+
+    def plus(self, term: Float[Array, " C"]) -> "_Sum":
+        corrected = term - self.lost
+        total = self.total + corrected
+        return _Sum(total, (total - self.total) - corrected)
+
+
+def _walk(
+    key: Key[Array, ""],
+    path: Path[U],
+    units: U,
+    schedule: Float[Array, " T+1"],
+    num_sweeps: int,
+    *,
+    backward: bool,
+) -> tuple[U, Float[Array, " C"]]:
+    """The units at the end of a schedule, rising or falling, and the sum of the log ratios."""
+
+    def step(carry: tuple[U, _Sum], number: Int[Array, ""]) -> tuple[tuple[U, _Sum], None]:
+        units, log_w = carry
+        start, end = schedule[number], schedule[number + 1]
+        ahead = path.ahead(units)
+        log_w = log_w.plus(path.log_ratio(units, ahead, start, end))
+        one = jax.random.fold_in(key, number)
+        units = path.sweep_from(one, units, ahead, end, backward=backward)
+        for extra in range(1, num_sweeps):
+            another = jax.random.fold_in(one, extra)
+            units = path.sweep(another, units, end, backward=backward)
+        return (units, log_w), None
+
+    zero = jnp.zeros(jax.tree.leaves(units)[0].shape[0])
+    numbers = jnp.arange(schedule.shape[0] - 1)
+    (units, log_w), _ = lax.scan(step, (units, _Sum(zero, zero)), numbers)
+    return units, log_w.total
+
+
+@functools.partial(jax.jit, static_argnames=("num_chains", "num_sweeps"))
+def _forward(
+    key: Key[Array, ""],
+    path: Path[U],
+    schedule: Float[Array, " T+1"],
+    num_chains: int,
+    num_sweeps: int,
+) -> LogPartition:
+    path = lax.stop_gradient(path)
+    key_base, key_walk = jax.random.split(key)
+    units = path.draw_base(key_base, (num_chains,))
+    units, log_ratio = _walk(key_walk, path, units, schedule, num_sweeps, backward=False)
+    return from_forward(path.log_z_of_base + log_ratio, units)
+
+
+@functools.partial(jax.jit, static_argnames="num_sweeps")
+def _reverse(
+    key: Key[Array, ""],
+    path: Path[U],
+    schedule: Float[Array, " T+1"],
+    samples: U,
+    num_sweeps: int,
+) -> LogPartition:
+    path, samples = lax.stop_gradient((path, samples))
+    units, log_ratio = _walk(key, path, samples, schedule[::-1], num_sweeps, backward=True)
+    return from_reverse(path.log_z_of_base - log_ratio, units)
+
+
+@jax.jit
+def _bridge(
+    forward: Float[Array, " F"], reverse: Float[Array, " R"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """log Z of least variance, by bisection of a monotone equation, and its standard error."""
+    shift = math.log(forward.shape[0] / reverse.shape[0])
+    # Relative to one of them: log Z itself may be hundreds.
+    origin = jnp.mean(forward)
+    f, r = forward - origin, reverse - origin
+
+    def excess(log_z: Float[Array, ""]) -> Float[Array, ""]:
+        """Falls with log Z, and is zero at the solution."""
+        return jnp.sum(jax.nn.sigmoid(f - log_z + shift)) - jnp.sum(
+            jax.nn.sigmoid(log_z - r - shift)
+        )
+
+    def halve(_: Int[Array, ""], ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        middle = 0.5 * (ends[0] + ends[1])
+        above = excess(middle) > 0
+        return jnp.where(above, middle, ends[0]), jnp.where(above, ends[1], middle)
+
+    both = jnp.concatenate([f, r])
+    ends = (jnp.min(both) - abs(shift) - 1.0, jnp.max(both) + abs(shift) + 1.0)
+    low, high = lax.fori_loop(0, 60, halve, ends)
+    log_z = 0.5 * (low + high)
+    parts = jax.nn.sigmoid(f - log_z + shift), jax.nn.sigmoid(log_z - r - shift)
+    variance = sum(jnp.var(p) / (p.shape[0] * jnp.square(jnp.mean(p))) for p in parts)
+    return log_z + origin, jnp.sqrt(jnp.asarray(variance))

@@ -1,0 +1,168 @@
+"""Markov chains of a machine as explicit state: block Gibbs sampling.
+
+The state of chains is the machine's units, one leading axis for the chains: it goes in, and the
+last one always comes out. A sweep draws every block in turn; it leaves p(z)^(1 / temperature) as it
+is, but it is not reversible (Vahdat et al. 2019, Eq. 5, and not Eq. 4).
+"""
+
+from typing import Any, NamedTuple, TypeVar, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
+
+from remjax.boltzmann.families import Temperature
+from remjax.boltzmann.machine import Machine
+from remjax.boltzmann.rbm import RBM, Units
+from remjax.data.checks import check_rows, is_concrete
+from remjax.errors import InputError
+
+U = TypeVar("U")
+
+
+class Info(NamedTuple):
+    """What a sweep knows of each chain when it ends.
+
+    Attributes:
+        hidden_means: the means of the last block given the NEW values of the others; in an RBM
+            those of the hidden units given the new visible ones. Of temperature one.
+        flip_rate: the share of the units that changed.
+        energy: E(z) of the new units, nats.
+    """
+
+    hidden_means: Float[Array, "... N"]
+    flip_rate: Float[Array, "..."]
+    energy: Float[Array, "..."]
+
+
+def init(
+    key: Key[Array, ""],
+    machine: Machine[U],
+    num_chains: int,
+    data: Shaped[Any, "n V"] | None = None,
+) -> U:
+    """The chains before the first sweep. Consumes the key.
+
+    Args:
+        key: of the draws.
+        machine: whose units they are.
+        num_chains: of independent chains.
+        data: rows, of which each chain takes one (different ones while they last) as the visible
+            units of an RBM, and draws the hidden ones given it; without data all units are drawn
+            without any tie (fair bits, normal reals).
+
+    Raises:
+        InputError: for no chains, or data that do not fit the visible units.
+    """
+    if num_chains < 1:
+        raise InputError(f"num_chains is {num_chains}: give 1 or more")
+    if data is None:
+        return machine.random(key, (num_chains,))
+    if not isinstance(machine, RBM):
+        raise InputError("only the visible units of an RBM begin at data: leave data out")
+    rows = jnp.asarray(visible_rows(machine, data), machine.dtype)
+    key_rows, key_hidden = jax.random.split(key)
+    order = jax.random.permutation(key_rows, rows.shape[0])
+    visible = rows[order[jnp.arange(num_chains) % rows.shape[0]]]
+    hidden = machine.hidden.draw(key_hidden, machine.hidden_field(visible))
+    return cast(U, Units(visible, hidden))
+
+
+def visible_rows(machine: RBM, data: Shaped[Any, "n V"]) -> Shaped[Any, "n V"]:
+    """The data, once they are known to be what the visible units can be.
+
+    Raises:
+        InputError: naming the shape, or the first row and value that cannot be.
+    """
+    shape, size = np.shape(data), machine.sizes[0]
+    if len(shape) != 2 or shape[1] != size or not shape[0]:
+        raise InputError(
+            f"data of the shape {shape} for {size} visible units: give rows [n, {size}]"
+        )
+    if is_concrete(data):
+        check_rows(np.asarray(data), machine.visible.support)
+    return data
+
+
+def gibbs_step(
+    key: Key[Array, ""],
+    machine: Machine[U],
+    state: U,
+    temperature: Temperature = 1.0,
+    clamped: PyTree[Bool[Array, "..."]] | None = None,
+) -> tuple[U, Info]:
+    """One sweep of all chains: each block drawn given the others, the last one last.
+
+    In an RBM v ~ p(v | h), then h ~ p(h | v). Two products with the weights. No gradient passes.
+
+    Args:
+        key: of all draws of the sweep. Consumed.
+        machine: whose distribution it leaves as it is.
+        state: the chains; leading axes of any shape.
+        temperature: the sweep leaves p(z)^(1 / temperature) as it is, renormalised; positive, one
+            number or one for each chain. It may be traced: no value compiles anew.
+        clamped: units of the form of `state` (broadcast to it), True where a unit keeps its value:
+            the others are drawn given it. All are free by default.
+
+    Returns:
+        The chains after the sweep, and what is known of them.
+    """
+    machine, before = lax.stop_gradient((machine, state))
+    state, last = before, len(machine.families) - 1
+    field = machine.field(0, state)
+    for block in range(last + 1):
+        field = machine.field(block, state) if block else field
+        drawn = machine.draw_block(jax.random.fold_in(key, block), block, state, field, temperature)
+        state = drawn if clamped is None else _kept(clamped, state, drawn)
+    z = machine.given_field(last, state, field)
+    info = Info(
+        machine.families[last].mean(field),
+        _flip_rate(before, state, machine.num_units),
+        -(machine.rest(last, state) + z),
+    )
+    return state, info
+
+
+def gibbs_steps(
+    key: Key[Array, ""],
+    machine: Machine[U],
+    state: U,
+    num_steps: Int[Array, ""] | int,
+    temperature: Temperature = 1.0,
+    clamped: PyTree[Bool[Array, "..."]] | None = None,
+) -> tuple[U, Info]:
+    """Sweeps one after the other; a number that is traced compiles once for all.
+
+    Args:
+        key: of all sweeps. Consumed.
+        machine: as in `gibbs_step`, and so are state, temperature and clamped.
+        state: the chains before.
+        num_steps: of sweeps, at least one.
+        temperature: of all sweeps.
+        clamped: units that keep their values.
+
+    Returns:
+        The chains after the last sweep, and what is known of them.
+    """
+
+    def sweep(number: Int[Array, ""] | int, carry: tuple[U, Info]) -> tuple[U, Info]:
+        one = jax.random.fold_in(key, number)
+        return gibbs_step(one, machine, carry[0], temperature, clamped)
+
+    # The last sweep stands outside of the loop, so that only it reports.
+    def quietly(number: Int[Array, ""], state: U) -> U:
+        return sweep(number, (state, None))[0]  # pyright: ignore[reportArgumentType]
+
+    state = lax.fori_loop(1, num_steps, quietly, state)
+    return gibbs_step(jax.random.fold_in(key, 0), machine, state, temperature, clamped)
+
+
+def _kept(clamped: PyTree[Bool[Array, "..."]], old: U, new: U) -> U:
+    return jax.tree.map(lambda keep, a, b: jnp.where(keep, a, b), clamped, old, new)
+
+
+def _flip_rate(old: PyTree, new: PyTree, num_units: int) -> Float[Array, "..."]:
+    changed = jax.tree.map(lambda a, b: jnp.sum(a != b, axis=-1), old, new)
+    return jnp.asarray(sum(jax.tree.leaves(changed)) / num_units)

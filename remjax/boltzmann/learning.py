@@ -1,0 +1,252 @@
+"""Learning of machines: losses whose gradient by automatic differentiation is the stated one.
+
+The value of such a loss is no sign of progress: read a likelihood, or the metrics.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Key, PyTree
+
+from remjax.boltzmann.families import Bits
+from remjax.boltzmann.negative_phases import NegativePhase
+from remjax.boltzmann.rbm import RBM
+from remjax.errors import InputError
+from remjax.sharding import mean_over_batch
+from remjax.types import Batch, Estimate, Estimator, Metrics, Params
+
+Penalty = Callable[[RBM, Float[Array, "B V"]], Float[Array, ""]]
+"""(machine, datapoints) -> nats, added to the loss."""
+
+
+def likelihood_loss(
+    machine: RBM,
+    data: Float[Array, "B V"],
+    samples: Float[Array, "C V"],
+    weights: Float[Array, " C"] | None = None,
+) -> Float[Array, ""]:
+    """mean F(data) - mean F(samples), whose gradient is that of the mean -log p(data), nats.
+
+    Equal to it where the samples are those of the machine: d log Z = -E_p[dF]. No gradient passes
+    through data, samples or weights.
+
+    Args:
+        machine: whose parameters learn.
+        data: datapoints.
+        samples: of the negative phase.
+        weights: of the samples, of mean one; all one by default.
+    """
+    data, samples, weights = lax.stop_gradient((data, samples, weights))
+    free = machine.free_energy(samples)
+    return jnp.mean(machine.free_energy(data)) - jnp.mean(
+        free if weights is None else weights * free
+    )
+
+
+class Offsets(NamedTuple):
+    """What centring subtracts from the units: moving averages of their means under the data.
+
+    Attributes:
+        visible: [V].
+        hidden: [H].
+    """
+
+    visible: Float[Array, " V"]
+    hidden: Float[Array, " H"]
+
+
+@jax.custom_vjp
+def centred(machine: RBM, offsets: Offsets) -> RBM:
+    """The same machine, whose gradient is the centred one (Melchior et al. 2016, Eqs. 8-10).
+
+    With g the gradient of a loss by the parameters that come out, what reaches those of the machine
+    given is G_W = g_W - mu g_b^T - g_a lambda^T, G_a = g_a - G_W lambda, G_b = g_b - G_W^T mu: the
+    gradient in the parameters of a machine of v - mu and h - lambda, mapped back. It does not
+    depend on which value of a bit is called one, and learns better.
+
+    Args:
+        machine: returned as it is.
+        offsets: mu and lambda; no gradient reaches them.
+    """
+    del offsets
+    return machine
+
+
+def _centred_forward(machine: RBM, offsets: Offsets) -> tuple[RBM, Offsets]:
+    return machine, offsets
+
+
+def _centred_backward(offsets: Offsets, gradient: RBM) -> tuple[RBM, Offsets]:
+    mu, lam = offsets
+    visible, hidden = gradient.visible_bias, gradient.hidden_bias
+    weights = gradient.weights - jnp.outer(mu, hidden) - jnp.outer(visible, lam)
+    mapped = dataclasses.replace(
+        gradient,
+        weights=weights,
+        visible_bias=visible - weights @ lam,
+        hidden_bias=hidden - mu @ weights,
+    )
+    return mapped, Offsets(jnp.zeros_like(mu), jnp.zeros_like(lam))
+
+
+centred.defvjp(_centred_forward, _centred_backward)
+
+
+def l1(strength: float) -> Penalty:
+    """strength times the sum of the absolute weights, as their gradient is the sign."""
+    return lambda machine, _: strength * jnp.sum(jnp.abs(machine.weights))
+
+
+def l2(strength: float) -> Penalty:
+    """strength / 2 times the sum of the squared weights: weight decay."""
+    return lambda machine, _: 0.5 * strength * jnp.sum(jnp.square(machine.weights))
+
+
+def sparse(target: float, strength: float) -> Penalty:
+    """strength times sum_j KL(target || mean activity of hidden unit j), nats (Lee et al. 2008).
+
+    The mean is that over the datapoints of the batch; on a mesh, those of each device.
+
+    Args:
+        target: the wanted share of datapoints at which a hidden unit is one, in (0, 1).
+        strength: of the penalty.
+
+    Raises:
+        InputError: for a target outside (0, 1); when it is used, for hidden units that are not
+        bits.
+    """
+    if not 0 < target < 1:
+        raise InputError(f"the target of sparsity is {target}: give a number between 0 and 1")
+
+    def penalty(machine: RBM, data: Float[Array, "B V"]) -> Float[Array, ""]:
+        if not isinstance(machine.hidden, Bits):
+            raise InputError("sparsity is for hidden units that are bits: leave it out")
+        field = machine.hidden_field(data)
+        log_on = jax.nn.logsumexp(jax.nn.log_sigmoid(field), axis=0)
+        log_off = jax.nn.logsumexp(jax.nn.log_sigmoid(-field), axis=0)
+        count = jnp.log(data.shape[0])
+        cross = target * (log_on - count) + (1 - target) * (log_off - count)
+        entropy = target * jnp.log(target) + (1 - target) * jnp.log1p(-target)
+        return strength * jnp.sum(entropy - cross)
+
+    return penalty
+
+
+class LearningState(NamedTuple):
+    """What learning carries from one update to the next.
+
+    Attributes:
+        negative: the chains of the negative phase.
+        offsets: of centring.
+    """
+
+    negative: PyTree[Array]
+    offsets: Offsets
+
+
+def make_estimator(
+    init: Callable[[Key[Array, ""]], RBM],
+    negative_phase: NegativePhase,
+    *,
+    centring: float | None = 0.01,
+    penalties: Sequence[Penalty] = (),
+) -> Estimator:
+    """A machine with its way of learning, for `make_train_step`, `make_epoch`, replicas and meshes.
+
+    `Params.theta` is the machine. Chains are divided over the mesh axis `particles`, the batch over
+    `data`; the numbers are those of one device.
+
+    Args:
+        init: key -> machine, as `lambda key: init_rbm(key, 500, data_mean)`.
+        negative_phase: of `boltzmann.negative_phases`, as `pcd(num_chains=100)`.
+        centring: the share of the batch in the moving averages that centring subtracts; None for
+            the plain gradient.
+        penalties: added to the loss.
+
+    Returns:
+        The estimator, whose state is a `LearningState`. Its metrics: `free_energy_gap`, mean F of
+        the data less that of the samples; `pseudo_log_likelihood` in nats per datapoint (bits
+        alone); `hidden_activity`; and those of the negative phase.
+
+    Raises:
+        InputError: for a share outside (0, 1].
+    """
+    if centring is not None and not 0 < centring <= 1:
+        raise InputError(f"centring is {centring}: give a share above 0 and up to 1, or None")
+
+    def begin(key: Key[Array, ""]) -> tuple[Params, LearningState]:
+        key_machine, key_chains = jax.random.split(key)
+        machine = init(key_machine)
+        means = [f.mean(b) for f, b in zip(machine.families, machine.biases, strict=True)]
+        chains = negative_phase.init(key_chains, machine)
+        return Params(machine, ()), LearningState(chains, Offsets(*means))
+
+    def estimate(
+        params: Params, state: LearningState, key: Key[Array, ""], batch: Batch
+    ) -> tuple[Estimate, LearningState]:
+        machine: RBM = params.theta
+        x = batch.x.astype(machine.dtype)
+        key_negative, key_pixel = jax.random.split(key)
+        negative, chains, metrics = negative_phase.advance(
+            key_negative, lax.stop_gradient(machine), state.negative, x, batch.index
+        )
+        moved = machine if centring is None else centred(machine, state.offsets)
+        loss = likelihood_loss(moved, x, negative.visible, negative.weights)
+        for penalty in penalties:
+            loss = loss + penalty(machine, x)
+        fixed = lax.stop_gradient(machine)
+        hidden = fixed.hidden_mean(x)
+        metrics = metrics | _metrics(fixed, x, hidden, loss, key_pixel, batch)
+        new = Offsets(jnp.mean(x, axis=0), jnp.mean(hidden, axis=0))
+        return Estimate(loss, jnp.zeros(()), metrics), LearningState(
+            chains, _averaged(state.offsets, mean_over_batch(new), centring)
+        )
+
+    visible = jax.eval_shape(init, jax.random.key(0)).visible
+    return Estimator(begin, estimate, state_of_batch=True, support=visible.support)
+
+
+def _averaged(old: Offsets, new: Offsets, share: float | None) -> Offsets:
+    if share is None:
+        return old
+    return jax.tree.map(lambda a, b: a + share * (b - a), old, new)
+
+
+def _metrics(
+    machine: RBM,
+    x: Float[Array, "B V"],
+    hidden: Float[Array, "B H"],
+    loss: Float[Array, ""],
+    key: Key[Array, ""],
+    batch: Batch,
+) -> Metrics:
+    metrics = {"free_energy_gap": loss, "hidden_activity": jnp.mean(hidden)}
+    if isinstance(machine.visible, Bits):
+        keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch.index)
+        pseudo = jax.vmap(pseudo_log_likelihood, (0, None, 0))(keys, machine, x)
+        metrics["pseudo_log_likelihood"] = jnp.mean(pseudo)
+    return lax.stop_gradient(metrics)
+
+
+def pseudo_log_likelihood(
+    key: Key[Array, ""], machine: RBM, v: Float[Array, " V"]
+) -> Float[Array, ""]:
+    """V log p(v_i | the other visible units) of one unit i that is drawn at random, nats.
+
+    Its mean over i is the pseudo-log-likelihood, sum_i log p(v_i | v_-i) (Besag 1975).
+
+    Args:
+        key: of i. Consumed.
+        machine: of visible bits.
+        v: one datapoint.
+    """
+    place = jax.random.randint(key, (), 0, v.shape[0])
+    row, bit = machine.weights[place], v[place]
+    field = machine.hidden_field(v)
+    change = machine.hidden.log_normalizer_difference(field, row * (1 - 2 * bit))
+    log_odds = change + machine.visible_bias[place] * (1 - 2 * bit)  # of the other value
+    return v.shape[0] * jax.nn.log_sigmoid(-log_odds)

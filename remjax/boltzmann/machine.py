@@ -1,0 +1,113 @@
+"""What a Boltzmann machine is: units in blocks, and an energy that is linear in its parameters.
+
+p(z) = exp(-E(z)) / Z. The units of a block are independent given the others, so that a block is
+drawn, or summed out, at once (Gibbs sampling by colours of the graph; two blocks make a bipartite
+one). Whatever moves or measures machines in this room is written against these few functions.
+"""
+
+import abc
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from remjax.boltzmann.families import Family
+
+U = TypeVar("U")
+"""The units of a machine: a pytree of arrays whose leading axes are those of the chains."""
+
+
+class Machine(abc.ABC, Generic[U]):
+    """A frozen pytree of parameters with the functions that Gibbs sampling and log Z need.
+
+    Blocks are numbered from 0 in the order of a sweep. `block` is a Python number, everywhere.
+    """
+
+    @property
+    @abc.abstractmethod
+    def families(self) -> Sequence[Family]:
+        """The family of the units of each block."""
+
+    @property
+    @abc.abstractmethod
+    def sizes(self) -> Sequence[int]:
+        """The number of units of each block."""
+
+    @abc.abstractmethod
+    def field(self, block: int, units: U) -> Float[Array, "... N"]:
+        """The natural parameters of a block given the other units: log odds, for bits."""
+
+    @abc.abstractmethod
+    def rest(self, block: int, units: U) -> Float[Array, "..."]:
+        """The terms of -E(z) in which the block has no part, nats."""
+
+    @abc.abstractmethod
+    def values(self, block: int, units: U) -> Float[Array, "... N"]:
+        """The units of a block."""
+
+    @abc.abstractmethod
+    def units(self, values: Sequence[Float[Array, "... N"]]) -> U:
+        """The units whose blocks have these values."""
+
+    @abc.abstractmethod
+    def with_values(self, block: int, units: U, values: Float[Array, "... N"]) -> U:
+        """The units with another value of one block."""
+
+    @property
+    @abc.abstractmethod
+    def biases(self) -> Sequence[Float[Array, " N"]]:
+        """The field of each block where all other units are zero."""
+
+    @property
+    def num_units(self) -> int:
+        """Of all blocks."""
+        return sum(self.sizes)
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """Of the parameters, and of the units that are drawn."""
+        return self.biases[0].dtype
+
+    def energy(self, units: U) -> Float[Array, "..."]:
+        """E(z) in nats, one number for each chain. Gradients reach the parameters and the units."""
+        last = len(self.families) - 1
+        return -(self.rest(last, units) + self.given_field(last, units, self.field(last, units)))
+
+    def given_field(
+        self, block: int, units: U, field: Float[Array, "... N"]
+    ) -> Float[Array, "..."]:
+        """The terms of -E(z) that a block has a part in, once its field is known."""
+        z = self.values(block, units)
+        return jnp.sum(z * field, axis=-1) + self.families[block].log_base(z)
+
+    def log_sum_out(self, block: int, units: U) -> Float[Array, "..."]:
+        """log sum over a block of exp(-E(z)), nats: minus the free energy of the other units."""
+        field = self.field(block, units)
+        return self.rest(block, units) + self.families[block].log_normalizer(field)
+
+    def draw_block(
+        self,
+        key: Key[Array, ""],
+        block: int,
+        units: U,
+        field: Float[Array, "... N"],
+        temperature: Float[Array, "..."] | float = 1.0,
+    ) -> U:
+        """The units with a block drawn from its field. Consumes the key; no gradient passes."""
+        drawn = self.families[block].draw(key, field, temperature)
+        return self.with_values(block, units, drawn)
+
+    def random(self, key: Key[Array, ""], shape: tuple[int, ...]) -> U:
+        """Units without any tie to one another: fair bits, normal reals. Consumes the key.
+
+        Args:
+            key: of the draw.
+            shape: the leading axes, those of the chains.
+        """
+        drawn = []
+        for number, (family, size) in enumerate(zip(self.families, self.sizes, strict=True)):
+            blank = jnp.zeros((*shape, size), self.dtype)
+            drawn.append(family.draw(jax.random.fold_in(key, number), blank))
+        return self.units(drawn)

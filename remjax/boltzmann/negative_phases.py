@@ -1,0 +1,330 @@
+"""Where the samples of the negative phase come from: contrastive divergence and its relatives.
+
+The gradient of the mean negative log-likelihood is E_data[dF(v)] - E_p[dF(v)]; a negative phase
+stands for the second expectation. Each is a frozen value, equal where it is made alike.
+
+Chains that persist are divided into strands, each with a key of its own, so that several devices
+draw what one would: those along the mesh axis `particles` have whole strands.
+"""
+
+import abc
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from remjax import sharding
+from remjax.boltzmann.gibbs import gibbs_steps
+from remjax.boltzmann.paths import bias_base, linear_inverse_temperatures
+from remjax.boltzmann.population import population_annealing
+from remjax.boltzmann.rbm import RBM, Units
+from remjax.boltzmann.tempering import Ladder, ladder_of, ladder_step
+from remjax.errors import InputError
+from remjax.particles.weights import normalize_log_weights
+from remjax.types import Metrics
+
+
+class Negative(NamedTuple):
+    """Samples for the negative phase, those of this device.
+
+    Attributes:
+        visible: [C, V].
+        hidden_means: [C, H], E[h | v] of these visible units.
+        weights: [C], whose mean over all chains of all devices is one.
+    """
+
+    visible: Float[Array, "C V"]
+    hidden_means: Float[Array, "C H"]
+    weights: Float[Array, " C"]
+
+
+class NegativePhase(abc.ABC):
+    """How the samples come about; the state is what persists from one update to the next."""
+
+    @abc.abstractmethod
+    def init(self, key: Key[Array, ""], machine: RBM) -> PyTree[Array]:
+        """The state before the first update: numbers, chains on an axis of their own."""
+
+    @abc.abstractmethod
+    def advance(
+        self,
+        key: Key[Array, ""],
+        machine: RBM,
+        state: PyTree[Array],
+        x: Float[Array, "B V"],
+        index: Int[Array, " B"],
+    ) -> tuple[Negative, PyTree[Array], Metrics]:
+        """The samples of one update, the state after it, and what to report. No gradient passes.
+
+        Args:
+            key: of the update, the same on all devices. Consumed.
+            machine: at the parameters before the update.
+            state: the same on all devices.
+            x: the datapoints of the batch that this device has.
+            index: their places in the data set, which name their random numbers.
+        """
+
+
+def cd(steps: int = 1) -> NegativePhase:
+    """Contrastive divergence (Hinton 2002): chains of a few sweeps that begin at the datapoints.
+
+    Its gradient leaves out how the end of a chain depends on the parameters (`trajectories`).
+
+    Args:
+        steps: Gibbs sweeps between updates, k.
+    """
+    return ContrastiveDivergence(_positive("steps", steps))
+
+
+def pcd(num_chains: int = 100, steps: int = 1) -> NegativePhase:
+    """Persistent contrastive divergence (Tieleman 2008): chains that go on from update to update.
+
+    Args:
+        num_chains: chains of the negative phase.
+        steps: Gibbs sweeps between updates, k.
+    """
+    return Persistent(_positive("num_chains", num_chains), _positive("steps", steps))
+
+
+def tempered_pcd(
+    num_chains: int = 100, steps: int = 1, num_temperatures: int = 10
+) -> NegativePhase:
+    """Persistent chains with parallel tempering (Desjardins et al. 2010; Cho et al. 2010).
+
+    Each chain is the end of a ladder of chains at lower inverse temperatures, linear from 0, the
+    machine without couplings, to 1, which exchange places with their neighbours: they cross from
+    mode to mode where a chain at temperature one would stay.
+
+    Args:
+        num_chains: chains of the negative phase.
+        steps: Gibbs sweeps between updates, k.
+        num_temperatures: chains of each ladder, two or more.
+    """
+    if num_temperatures < 2:
+        raise InputError(f"num_temperatures is {num_temperatures}: give 2 or more")
+    return Tempered(
+        _positive("num_chains", num_chains), _positive("steps", steps), num_temperatures
+    )
+
+
+def population(num_chains: int = 1000, steps: int = 1, num_temperatures: int = 40) -> NegativePhase:
+    """A population annealed afresh for every update, as Vahdat et al. 2019 have it (Section 4.1).
+
+    Nothing persists, so that no chain can lag behind the parameters; log Z comes with every update.
+
+    Args:
+        num_chains: chains of the negative phase.
+        steps: Gibbs sweeps between updates, k.
+        num_temperatures: inverse temperatures of the annealing, linear from the machine without
+            couplings; 40 in the code of Vahdat et al.
+    """
+    _positive("num_temperatures", num_temperatures)
+    return Population(
+        _positive("num_chains", num_chains), _positive("steps", steps), num_temperatures
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ContrastiveDivergence(NegativePhase):
+    """As `cd` makes it; each datapoint has a key, so that any device may have it."""
+
+    steps: int
+
+    def init(self, key: Key[Array, ""], machine: RBM) -> PyTree[Array]:
+        """Nothing persists."""
+        return ()
+
+    def advance(
+        self,
+        key: Key[Array, ""],
+        machine: RBM,
+        state: PyTree[Array],
+        x: Float[Array, "B V"],
+        index: Int[Array, " B"],
+    ) -> tuple[Negative, PyTree[Array], Metrics]:
+        """k sweeps from x: h ~ p(h | v), v ~ p(v | h) each."""
+
+        def one(x: Float[Array, " V"], index: Int[Array, ""]) -> tuple[Array, Array, Array]:
+            key_first, key_steps = jax.random.split(jax.random.fold_in(key, index))
+            field = machine.hidden_field(x)
+            start = Units(x, machine.hidden.draw(key_first, field))
+            units, info = gibbs_steps(key_steps, machine, start, self.steps)
+            return units.visible, info.hidden_means, info.flip_rate
+
+        visible, means, flips = jax.vmap(one)(x, index)
+        return Negative(visible, means, jnp.ones(x.shape[0])), state, {"flip_rate": flips.mean()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Persistent(NegativePhase):
+    """As `pcd` makes it."""
+
+    num_chains: int
+    steps: int
+
+    def init(self, key: Key[Array, ""], machine: RBM) -> PyTree[Array]:
+        """Chains of the machine without its couplings: [S, C / S, ...], S strands."""
+        units = bias_base(machine).draw_base(key, _strands(self.num_chains))
+        return tuple(units)
+
+    def advance(
+        self,
+        key: Key[Array, ""],
+        machine: RBM,
+        state: PyTree[Array],
+        x: Float[Array, "B V"],
+        index: Int[Array, " B"],
+    ) -> tuple[Negative, PyTree[Array], Metrics]:
+        """k sweeps: v ~ p(v | h), h ~ p(h | v) each."""
+
+        def strand(key: Key[Array, ""], units: PyTree[Array]) -> tuple[Units, Any]:
+            return gibbs_steps(key, machine, Units(*units), self.steps)
+
+        units, info = _on_own_strands(strand, key, state)
+        negative = Negative(
+            _joined(units.visible), _joined(info.hidden_means), jnp.ones(info.energy.size)
+        )
+        metrics = {"flip_rate": info.flip_rate, "chain_energy": info.energy}
+        return negative, _of_all_strands(tuple(units)), _means(metrics)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tempered(NegativePhase):
+    """As `tempered_pcd` makes it."""
+
+    num_chains: int
+    steps: int
+    num_temperatures: int
+
+    def init(self, key: Key[Array, ""], machine: RBM) -> PyTree[Array]:
+        """Chains of the machine without its couplings: [S, R, C / S, ...]."""
+        strands, size = _strands(self.num_chains)
+        shape = (strands, self.num_temperatures, size)
+        units = bias_base(machine).draw_base(key, shape)
+        return jax.vmap(ladder_of)(tuple(units), jnp.zeros(shape))
+
+    def advance(
+        self,
+        key: Key[Array, ""],
+        machine: RBM,
+        state: PyTree[Array],
+        x: Float[Array, "B V"],
+        index: Int[Array, " B"],
+    ) -> tuple[Negative, PyTree[Array], Metrics]:
+        """k steps of the ladders."""
+        path = bias_base(machine)
+        b = jnp.linspace(0.0, 1.0, self.num_temperatures)
+
+        def strand(key: Key[Array, ""], ladder: Ladder[Any]) -> tuple[Ladder[Any], Metrics]:
+            ladder = ladder._replace(units=Units(*ladder.units))
+
+            def step(number: Int[Array, ""], carry: Any) -> Any:
+                return ladder_step(jax.random.fold_in(key, number), path, carry[0], b)
+
+            first = ladder_step(jax.random.fold_in(key, 0), path, ladder, b)
+            ladder, info = lax.fori_loop(1, self.steps, step, first)
+            report = {
+                "swap_rate": jnp.min(info.swap_rates),
+                "round_trips": jnp.mean(info.round_trips),
+            }
+            return ladder._replace(units=tuple(ladder.units)), report
+
+        ladders, metrics = _on_own_strands(strand, key, state)
+        visible = _joined(ladders.units[0][:, -1])
+        negative = Negative(visible, machine.hidden_mean(visible), jnp.ones(visible.shape[0]))
+        return negative, _of_all_strands(ladders), _means(metrics)
+
+
+@dataclasses.dataclass(frozen=True)
+class Population(NegativePhase):
+    """As `population` makes it; each strand is a population of its own."""
+
+    num_chains: int
+    steps: int
+    num_temperatures: int
+
+    def init(self, key: Key[Array, ""], machine: RBM) -> PyTree[Array]:
+        """Nothing persists."""
+        return ()
+
+    def advance(
+        self,
+        key: Key[Array, ""],
+        machine: RBM,
+        state: PyTree[Array],
+        x: Float[Array, "B V"],
+        index: Int[Array, " B"],
+    ) -> tuple[Negative, PyTree[Array], Metrics]:
+        """All temperatures, from the machine without couplings."""
+        strands, size = _strands(self.num_chains)
+        schedule = linear_inverse_temperatures(self.num_temperatures)
+
+        def strand(key: Key[Array, ""], _: Array) -> tuple[Units, Array]:
+            record = population_annealing(
+                key,
+                bias_base(machine),
+                schedule,
+                num_chains=size,
+                num_populations=1,
+                num_sweeps=self.steps,
+            )
+            return record.samples, record.log_weights
+
+        units, log_weights = _on_own_strands(strand, key, jnp.zeros(strands))
+        everywhere = _of_all_strands(log_weights).reshape(-1)
+        weights = normalize_log_weights(everywhere) * self.num_chains
+        # As many of them as this device has chains, from where its own begin.
+        own = log_weights.size
+        begin = own * sharding.particle_device()
+        visible = _joined(units.visible)
+        negative = Negative(
+            visible, machine.hidden_mean(visible), lax.dynamic_slice_in_dim(weights, begin, own)
+        )
+        log_z = jax.nn.logsumexp(everywhere) - math.log(self.num_chains)
+        return negative, state, {"log_z": log_z}
+
+
+def _positive(name: str, value: int) -> int:
+    if value < 1:
+        raise InputError(f"{name} is {value}: give 1 or more")
+    return value
+
+
+def _strands(num_chains: int) -> tuple[int, int]:
+    """(number of strands, chains of each)."""
+    count = math.gcd(num_chains, sharding.NUM_STRANDS)
+    return count, num_chains // count
+
+
+def _on_own_strands(function: Any, key: Key[Array, ""], state: PyTree[Array]) -> Any:
+    """function(key, state) of each strand that this device has."""
+    strands, devices = jax.tree.leaves(state)[0].shape[0], sharding.particle_devices()
+    if strands % devices:
+        raise InputError(
+            f"{strands} strands of chains are not divided by {devices} devices along `particles`: "
+            f"let num_chains be a multiple of {devices}, or use fewer devices"
+        )
+    own = strands // devices
+    begin = own * sharding.particle_device()
+    mine = jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, begin, own), state)
+    keys = jax.vmap(lambda n: jax.random.fold_in(key, n))(begin + jnp.arange(own))
+    return lax.stop_gradient(jax.vmap(function)(keys, mine))
+
+
+def _of_all_strands(tree: PyTree[Array]) -> PyTree[Array]:
+    """The strands of all devices, in their order."""
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *sharding.of_all_devices(tree))
+
+
+def _joined(leaf: Float[Array, "S c N"]) -> Float[Array, "S*c N"]:
+    return leaf.reshape(-1, leaf.shape[-1])
+
+
+def _means(metrics: Metrics) -> Metrics:
+    """Means over the chains of all devices."""
+    total = sharding.sum_over_particles(jax.tree.map(jnp.mean, metrics))
+    return jax.tree.map(lambda value: value / sharding.particle_devices(), total)

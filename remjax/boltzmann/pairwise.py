@@ -1,0 +1,171 @@
+"""Boltzmann machines on any graph, drawn by its colours."""
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from remjax.boltzmann.families import Bits, Family
+from remjax.boltzmann.machine import Machine
+from remjax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Graph:
+    """Units, the edges between them, and a colouring: no edge joins two units of one colour.
+
+    Attributes:
+        num_units: N.
+        edges: pairs of units.
+        colors: the units of each colour, which are drawn together.
+    """
+
+    num_units: int
+    edges: tuple[tuple[int, int], ...]
+    colors: tuple[tuple[int, ...], ...]
+
+    @functools.cached_property
+    def places(self) -> np.ndarray:
+        """[E, 2], the edges as an array."""
+        return np.asarray(self.edges, np.int32).reshape(-1, 2)
+
+    @functools.cached_property
+    def others(self) -> tuple[np.ndarray, ...]:
+        """For each colour, the units of all others."""
+        return tuple(np.setdiff1d(np.arange(self.num_units), color) for color in self.colors)
+
+
+def make_graph(num_units: int, edges: Iterable[tuple[int, int]]) -> Graph:
+    """A graph with a colouring: units of most neighbours first, each the first colour that is free.
+
+    Args:
+        num_units: N.
+        edges: pairs of units, in any order.
+
+    Raises:
+        InputError: for an edge from a unit to itself, one that comes twice, or a unit that is none.
+    """
+    found: set[tuple[int, int]] = set()
+    neighbours: list[set[int]] = [set() for _ in range(num_units)]
+    for first, second in edges:
+        if not (0 <= first < num_units and 0 <= second < num_units) or first == second:
+            raise InputError(
+                f"the edge ({first}, {second}) cannot be: it joins two of the units 0 to "
+                f"{num_units - 1}"
+            )
+        edge = (min(first, second), max(first, second))
+        if edge in found:
+            raise InputError(f"the edge {edge} comes twice: give it once")
+        found.add(edge)
+        neighbours[first].add(second)
+        neighbours[second].add(first)
+    color = np.full(num_units, -1)
+    for unit in sorted(range(num_units), key=lambda one: -len(neighbours[one])):
+        taken = {color[other] for other in neighbours[unit]}
+        color[unit] = next(c for c in range(num_units) if c not in taken)
+    colors = tuple(
+        tuple(np.flatnonzero(color == one).tolist()) for one in range(color.max(initial=-1) + 1)
+    )
+    return Graph(num_units, tuple(sorted(found)), colors)
+
+
+def complete_graph(num_units: int) -> Graph:
+    """Every unit with every other: as many colours as units."""
+    pairs = ((first, second) for second in range(num_units) for first in range(second))
+    return make_graph(num_units, pairs)
+
+
+def grid_graph(height: int, width: int) -> Graph:
+    """A square lattice with open ends, unit r * width + c at row r and column c: two colours."""
+    number = np.arange(height * width).reshape(height, width)
+    across = zip(number[:, :-1].ravel().tolist(), number[:, 1:].ravel().tolist(), strict=True)
+    down = zip(number[:-1].ravel().tolist(), number[1:].ravel().tolist(), strict=True)
+    return make_graph(height * width, [*across, *down])
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class PairwiseMachine(Machine[Float[Array, "... N"]]):
+    """A Boltzmann machine (Ackley et al. 1985): p(z) = exp(-E(z)) / Z, z bits [N].
+
+    E(z) = -(sum_i bias_i z_i + sum_{edges (i, j)} coupling_ij z_i z_j).
+
+    A colour is drawn by one product with the dense matrix of couplings: for graphs of up to some
+    thousands of units.
+
+    Attributes:
+        couplings: one for each edge of the graph, in its order.
+        bias: [N].
+        graph: edges and colours.
+    """
+
+    couplings: Float[Array, " E"]
+    bias: Float[Array, " N"]
+    graph: Graph = dataclasses.field(metadata={"static": True})
+
+    @property
+    def matrix(self) -> Float[Array, "N N"]:
+        """The couplings as a symmetric matrix."""
+        first, second = self.graph.places.T
+        blank = jnp.zeros((self.graph.num_units, self.graph.num_units), self.couplings.dtype)
+        upper = blank.at[first, second].set(self.couplings)
+        return upper + upper.T
+
+    @property
+    def families(self) -> Sequence[Family]:
+        """Bits."""
+        return (Bits(),) * len(self.graph.colors)
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """The number of units of each colour."""
+        return tuple(len(color) for color in self.graph.colors)
+
+    @property
+    def biases(self) -> Sequence[Float[Array, " n"]]:
+        """Those of each colour."""
+        return tuple(self.bias[np.asarray(color)] for color in self.graph.colors)
+
+    def field(self, block: int, units: Float[Array, "... N"]) -> Float[Array, "... n"]:
+        """bias_i + sum_j coupling_ij z_j of the units of a colour."""
+        color, others = np.asarray(self.graph.colors[block]), self.graph.others[block]
+        return units[..., others] @ self.matrix[others[:, None], color] + self.bias[color]
+
+    def rest(self, block: int, units: Float[Array, "... N"]) -> Float[Array, "..."]:
+        """The terms of all other colours."""
+        others = self.graph.others[block]
+        z = units[..., others]
+        pairs = 0.5 * jnp.sum(z * (z @ self.matrix[others[:, None], others]), axis=-1)
+        return pairs + z @ self.bias[others]
+
+    def values(self, block: int, units: Float[Array, "... N"]) -> Float[Array, "... n"]:
+        """The units of a colour."""
+        return units[..., np.asarray(self.graph.colors[block])]
+
+    def units(self, values: Sequence[Float[Array, "... n"]]) -> Float[Array, "... N"]:
+        """All colours put together."""
+        places = np.concatenate([np.asarray(color) for color in self.graph.colors])
+        return jnp.concatenate(values, axis=-1)[..., np.argsort(places)]
+
+    def with_values(
+        self, block: int, units: Float[Array, "... N"], values: Float[Array, "... n"]
+    ) -> Float[Array, "... N"]:
+        """The units of a colour replaced."""
+        return units.at[..., np.asarray(self.graph.colors[block])].set(values)
+
+
+def as_pairwise(
+    weights: Float[Array, "V H"], visible_bias: Float[Array, " V"], hidden_bias: Float[Array, " H"]
+) -> PairwiseMachine:
+    """An RBM of bits as a machine on its bipartite graph: units 0 to V - 1 are the visible ones."""
+    num_visible, num_hidden = weights.shape
+    edges = [(i, num_visible + j) for i in range(num_visible) for j in range(num_hidden)]
+    graph = make_graph(num_visible + num_hidden, edges)
+    first, second = graph.places.T
+    return PairwiseMachine(
+        weights[first, second - num_visible], jnp.concatenate([visible_bias, hidden_bias]), graph
+    )

@@ -1,0 +1,157 @@
+"""log Z as one record, whatever it came from; exact by enumeration; a bracket of two estimates."""
+
+import math
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from remjax.boltzmann.families import Bits
+from remjax.boltzmann.machine import Machine
+from remjax.errors import InputError
+from remjax.particles.weights import effective_sample_size, log_mean_exp
+
+U = TypeVar("U")
+
+# Of the units that are enumerated: 2^25 states of them are some minutes of work.
+_MOST = 25
+# States that are summed at once.
+_BLOCK = 12
+
+
+class LogPartition(NamedTuple):
+    """An estimate of log Z and what it is made of.
+
+    Attributes:
+        log_z: the estimate, nats.
+        stderr: its standard error over the chains, nats, by the delta method; 0 where it is exact.
+            It knows nothing of what no chain has seen.
+        ess: effective number of chains; infinite where it is exact.
+        log_weights: of each chain, nats. Forward chains: log_z is the log of the mean of
+            exp(log_weights), an estimate of Z without bias, so that log_z is too small on average.
+            Reverse ones: -log_z is the log of the mean of exp(-log_weights), so that log_z is too
+            large on average where the chains began at exact samples.
+        samples: the units where the chains ended; of forward ones, weighted, samples of the
+            machine. None where there are none.
+    """
+
+    log_z: Float[Array, ""]
+    stderr: Float[Array, ""]
+    ess: Float[Array, ""]
+    log_weights: Float[Array, " C"]
+    samples: Any
+
+
+def from_forward(log_weights: Float[Array, " C"], samples: PyTree) -> LogPartition:
+    """The record of independent forward chains whose exp(log_weights) has the mean Z."""
+    return LogPartition(
+        log_mean_exp(log_weights),
+        _stderr(log_weights),
+        effective_sample_size(log_weights),
+        log_weights,
+        samples,
+    )
+
+
+def from_reverse(log_weights: Float[Array, " C"], samples: PyTree) -> LogPartition:
+    """The record of independent reverse chains whose exp(-log_weights) has the mean 1 / Z."""
+    return LogPartition(
+        -log_mean_exp(-log_weights),
+        _stderr(-log_weights),
+        effective_sample_size(-log_weights),
+        log_weights,
+        samples,
+    )
+
+
+def _stderr(log_weights: Float[Array, " C"]) -> Float[Array, ""]:
+    """sd(w) / (mean(w) sqrt(C)); infinite of one chain, which says nothing of its error."""
+    count = log_weights.shape[0]
+    if count == 1:
+        return jnp.full((), jnp.inf)
+    relative = jnp.exp(log_weights - log_mean_exp(log_weights))
+    return jnp.std(relative, ddof=1) / math.sqrt(count)
+
+
+def exact(machine: Machine[U]) -> LogPartition:
+    """log Z by enumeration: the largest block summed out, every state of the others.
+
+    The cost doubles with each unit of the smaller side: 2^20 states against 784 units are seconds.
+    Gradients reach the parameters: those of log Z are -E_p[dE].
+
+    Raises:
+        InputError: for more than 25 units that are enumerated, or real ones among them.
+    """
+    largest, places = _enumerated(machine)
+    count = 2 ** len(places)
+    size = min(count, 2**_BLOCK)
+
+    @jax.checkpoint
+    def block_sum(number: Int[Array, ""]) -> Float[Array, ""]:
+        units = _states(machine, places, number * size + jnp.arange(size))
+        return jax.nn.logsumexp(machine.log_sum_out(largest, units))
+
+    log_z = jax.nn.logsumexp(lax.map(block_sum, jnp.arange(count // size)))
+    zero = jnp.zeros_like(log_z)
+    return LogPartition(log_z, zero, jnp.full_like(log_z, jnp.inf), log_z[None], None)
+
+
+def log_partition(machine: Machine[U]) -> Float[Array, ""]:
+    """log Z in nats, exactly: `exact(machine).log_z`."""
+    return exact(machine).log_z
+
+
+def exact_samples(key: Key[Array, ""], machine: Machine[U], num_samples: int) -> U:
+    """Independent exact draws, by enumeration of up to 2^16 states. Consumes the key.
+
+    Raises:
+        InputError: for more than 16 units that are enumerated, or real ones among them.
+    """
+    largest, places = _enumerated(machine)
+    if len(places) > 16:
+        raise InputError(
+            f"exact draws enumerate 16 units at most, and these are {len(places)}: run chains"
+        )
+    states = _states(machine, places, jnp.arange(2 ** len(places)))
+    key_state, key_block = jax.random.split(key)
+    chosen = jax.random.categorical(
+        key_state, machine.log_sum_out(largest, states), shape=(num_samples,)
+    )
+    units = jax.tree.map(lambda leaf: leaf[chosen], states)
+    return machine.draw_block(key_block, largest, units, machine.field(largest, units))
+
+
+def _enumerated(machine: Machine[U]) -> tuple[int, list[tuple[int, int]]]:
+    """The block that is summed out, and (block, place in it) of each unit that is enumerated."""
+    real = [b for b, family in enumerate(machine.families) if not isinstance(family, Bits)]
+    if len(real) > 1:
+        raise InputError("log Z of two sides of real units is not known exactly: estimate it")
+    largest = real[0] if real else int(np.argmax(machine.sizes))
+    places = [
+        (block, place)
+        for block, size in enumerate(machine.sizes)
+        if block != largest
+        for place in range(size)
+    ]
+    if len(places) > _MOST:
+        raise InputError(
+            f"exact log Z enumerates 2^{len(places)} states and 2^{_MOST} is the most: use ais or "
+            "population_annealing"
+        )
+    return largest, places
+
+
+def _states(machine: Machine[U], places: list[tuple[int, int]], codes: Int[Array, " n"]) -> U:
+    """The units whose enumerated bits are those of the codes; the others are zero."""
+    digits = (codes[:, None] >> jnp.arange(len(places))) & 1
+    values, start = [], 0
+    enumerated = {block for block, _ in places}
+    for block, size in enumerate(machine.sizes):
+        width = size if block in enumerated else 0
+        drawn = digits[:, start : start + width].astype(machine.dtype)
+        values.append(drawn if width else jnp.zeros((codes.shape[0], size), machine.dtype))
+        start += width
+    return machine.units(values)

@@ -1,0 +1,230 @@
+"""Restricted Boltzmann machines, and the exponential family harmoniums that they belong to."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key, Shaped
+
+from remjax.boltzmann.families import Bits, Family, Reals
+from remjax.boltzmann.machine import Machine
+from remjax.errors import InputError
+
+VISIBLE, HIDDEN = 0, 1
+
+
+class Units(NamedTuple):
+    """The units of an RBM, bits as numbers 0 and 1; the leading axes are those of the chains."""
+
+    visible: Float[Array, "... V"]
+    hidden: Float[Array, "... H"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class RBM(Machine[Units]):
+    """A restricted Boltzmann machine: p(v, h) = exp(-E(v, h)) / Z.
+
+    E(v, h) = -(a v + b h + v W h), with units of {0, 1} (Smolensky 1986; the sign of Hinton 2002,
+    and that of the code of Vahdat et al. 2019, whose paper prints the opposite one). With other
+    families it is an exponential family harmonium (Welling et al. 2005), whose energy has -log
+    base(v) - log base(h) besides: visible=Reals(log_precision) makes a Gaussian-Bernoulli RBM.
+
+    Attributes:
+        weights: W, [V, H].
+        visible_bias: a, [V].
+        hidden_bias: b, [H].
+        visible: the family of the visible units.
+        hidden: the family of the hidden units.
+    """
+
+    weights: Float[Array, "V H"]
+    visible_bias: Float[Array, " V"]
+    hidden_bias: Float[Array, " H"]
+    visible: Family = dataclasses.field(default_factory=Bits)
+    hidden: Family = dataclasses.field(default_factory=Bits)
+
+    @property
+    def families(self) -> Sequence[Family]:
+        """Visible, hidden: a sweep draws them in this order."""
+        return self.visible, self.hidden
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """V, H."""
+        return self.visible_bias.shape[0], self.hidden_bias.shape[0]
+
+    @property
+    def biases(self) -> Sequence[Float[Array, " N"]]:
+        """a, b."""
+        return self.visible_bias, self.hidden_bias
+
+    def field(self, block: int, units: Units) -> Float[Array, "... N"]:
+        """The natural parameters of one side given the other."""
+        if block == VISIBLE:
+            return self.visible_field(units.hidden)
+        return self.hidden_field(units.visible)
+
+    def visible_field(self, h: Float[Array, "... H"]) -> Float[Array, "... V"]:
+        """a + W h: the log odds of the visible units given the hidden ones, where they are bits."""
+        return h @ self.weights.T + self.visible_bias
+
+    def hidden_field(self, v: Float[Array, "... V"]) -> Float[Array, "... H"]:
+        """b + v W: the log odds of the hidden units given the visible ones, where they are bits."""
+        return v @ self.weights + self.hidden_bias
+
+    def visible_mean(self, h: Float[Array, "... H"]) -> Float[Array, "... V"]:
+        """E[v | h]."""
+        return self.visible.mean(self.visible_field(h))
+
+    def hidden_mean(self, v: Float[Array, "... V"]) -> Float[Array, "... H"]:
+        """E[h | v]."""
+        return self.hidden.mean(self.hidden_field(v))
+
+    def free_energy(self, v: Float[Array, "... V"]) -> Float[Array, "..."]:
+        """F(v) = -log sum_h exp(-E(v, h)) = -a v - sum_j log(1 + exp(b_j + v W_j)), nats.
+
+        p(v) = exp(-F(v)) / Z. Gradients reach the parameters and v.
+        """
+        log_sum = self.hidden.log_normalizer(self.hidden_field(v))
+        return -(v @ self.visible_bias + self.visible.log_base(v) + log_sum)
+
+    def hidden_free_energy(self, h: Float[Array, "... H"]) -> Float[Array, "..."]:
+        """-log sum_v exp(-E(v, h)), nats: `free_energy` of the hidden side."""
+        log_sum = self.visible.log_normalizer(self.visible_field(h))
+        return -(h @ self.hidden_bias + self.hidden.log_base(h) + log_sum)
+
+    def log_prob(
+        self, v: Float[Array, "... V"], log_z: Float[Array, ""] | float
+    ) -> Float[Array, "..."]:
+        """log p(v) = -F(v) - log Z, nats.
+
+        Args:
+            v: visible units.
+            log_z: what `log_partition`, or an estimate of it, gives. An estimate of annealed
+                importance sampling is too small on average, and a likelihood by it too large:
+                report one by the reverse chains beside it (`boltzmann.bracket`).
+        """
+        return -self.free_energy(v) - log_z
+
+    def rest(self, block: int, units: Units) -> Float[Array, "..."]:
+        """The bias terms of the other side."""
+        other = 1 - block
+        z = units[other]
+        return z @ self.biases[other] + self.families[other].log_base(z)
+
+    def values(self, block: int, units: Units) -> Float[Array, "... N"]:
+        """One side."""
+        return units[block]
+
+    def units(self, values: Sequence[Float[Array, "... N"]]) -> Units:
+        """Both sides."""
+        return Units(*values)
+
+    def with_values(self, block: int, units: Units, values: Float[Array, "... N"]) -> Units:
+        """One side replaced."""
+        return Units(values, units.hidden) if block == VISIBLE else Units(units.visible, values)
+
+    @property
+    def transposed(self) -> "RBM":
+        """The same distribution, the sides exchanged."""
+        return RBM(self.weights.T, self.hidden_bias, self.visible_bias, self.hidden, self.visible)
+
+
+def init_rbm(
+    key: Key[Array, ""],
+    num_hidden: int,
+    data_mean: Shaped[Any, " V"],
+    *,
+    visible: Family | None = None,
+    scale: float = 0.01,
+) -> RBM:
+    """An RBM to begin with: small weights, visible units with the means of the data.
+
+    Args:
+        key: of the weights, normal of standard deviation `scale`. Consumed.
+        num_hidden: H.
+        data_mean: [V], the mean of the training data. Where a pixel is constant, its bias is that
+            of a mean of 0.01 or 0.99.
+        visible: the family of the visible units; bits by default.
+        scale: of the weights.
+
+    Raises:
+        InputError: for a number of units below one, or a mean that is not [V] finite numbers.
+    """
+    mean = np.asarray(data_mean, np.float32)
+    if num_hidden < 1:
+        raise InputError(f"num_hidden is {num_hidden}: give 1 or more")
+    if mean.ndim != 1 or not mean.size or not np.isfinite(mean).all():
+        raise InputError(
+            f"data_mean is an array of the shape {mean.shape}: give [V] finite numbers, the means "
+            "of the columns of the data"
+        )
+    visible = Bits() if visible is None else visible
+    weights = scale * jax.random.normal(key, (mean.shape[0], num_hidden))
+    return RBM(weights, visible.field_of(jnp.asarray(mean)), jnp.zeros(num_hidden), visible)
+
+
+def gaussian_units(data_std: Shaped[Any, " V"]) -> Reals:
+    """Real visible units of the data's own scale: conditional variance that of the column.
+
+    Args:
+        data_std: [V], the standard deviations of the columns; a constant column has that of the
+            others' mean, 1 if all are constant.
+    """
+    std = jnp.asarray(data_std, jnp.float32)
+    typical = jnp.where(jnp.any(std > 0), jnp.sum(std) / jnp.maximum(jnp.sum(std > 0), 1), 1.0)
+    return Reals(-2.0 * jnp.log(jnp.where(std > 0, std, typical)))
+
+
+class Spins(NamedTuple):
+    """An RBM over spins s, t of {-1, +1}: E = -(fields s + fields t + s J t).
+
+    Attributes:
+        couplings: J, [V, H].
+        visible_field: [V].
+        hidden_field: [H].
+    """
+
+    couplings: Float[Array, "V H"]
+    visible_field: Float[Array, " V"]
+    hidden_field: Float[Array, " H"]
+
+
+def to_spins(rbm: RBM) -> tuple[Spins, Float[Array, ""]]:
+    """The machine of spins s = 2 z - 1 with the same distribution.
+
+    J = W / 4, fields a / 2 + sum_j W_j / 4 and b / 2 + sum_i W_i / 4.
+
+    Returns:
+        The spins' machine, and E_spins - E_bits, the same for all states, nats:
+        log Z of the spins is log Z of the bits less it.
+    """
+    quarter = rbm.weights / 4
+    spins = Spins(
+        quarter,
+        rbm.visible_bias / 2 + quarter.sum(axis=1),
+        rbm.hidden_bias / 2 + quarter.sum(axis=0),
+    )
+    constant = rbm.visible_bias.sum() / 2 + rbm.hidden_bias.sum() / 2 + quarter.sum()
+    return spins, constant
+
+
+def from_spins(spins: Spins) -> tuple[RBM, Float[Array, ""]]:
+    """The machine of bits z = (s + 1) / 2 with the same distribution: the inverse of `to_spins`.
+
+    W = 4 J, biases 2 (field - sum_j J_j).
+
+    Returns:
+        The bits' machine, and E_spins - E_bits, nats.
+    """
+    couplings = spins.couplings
+    rbm = RBM(
+        4 * couplings,
+        2 * (spins.visible_field - couplings.sum(axis=1)),
+        2 * (spins.hidden_field - couplings.sum(axis=0)),
+    )
+    return rbm, to_spins(rbm)[1]
