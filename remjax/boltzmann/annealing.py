@@ -24,7 +24,7 @@ U = TypeVar("U")
 def ais(
     key: Key[Array, ""],
     path: Path[U],
-    inverse_temperatures: Shaped[Any, " T+1"],
+    inverse_temperatures: Shaped[Any, " T"],
     *,
     num_chains: int = 1000,
     num_sweeps: int = 1,
@@ -38,7 +38,7 @@ def ais(
     Args:
         key: of all chains. Consumed.
         path: from a base to the machine.
-        inverse_temperatures: [T + 1], rising from 0 to 1 (`choose_inverse_temperatures`).
+        inverse_temperatures: [T], rising from 0 to 1 (`choose_inverse_temperatures`).
         num_chains: C, independent of one another.
         num_sweeps: at each temperature.
 
@@ -57,7 +57,7 @@ def ais(
 def reverse_ais(
     key: Key[Array, ""],
     path: Path[U],
-    inverse_temperatures: Shaped[Any, " T+1"],
+    inverse_temperatures: Shaped[Any, " T"],
     samples: U,
     *,
     num_sweeps: int = 1,
@@ -142,7 +142,7 @@ def _walk(
     key: Key[Array, ""],
     path: Path[U],
     units: U,
-    schedule: Float[Array, " T+1"],
+    schedule: Float[Array, " T"],
     num_sweeps: int,
     *,
     backward: bool,
@@ -171,7 +171,7 @@ def _walk(
 def _forward(
     key: Key[Array, ""],
     path: Path[U],
-    schedule: Float[Array, " T+1"],
+    schedule: Float[Array, " T"],
     num_chains: int,
     num_sweeps: int,
 ) -> LogPartition:
@@ -186,7 +186,7 @@ def _forward(
 def _reverse(
     key: Key[Array, ""],
     path: Path[U],
-    schedule: Float[Array, " T+1"],
+    schedule: Float[Array, " T"],
     samples: U,
     num_sweeps: int,
 ) -> LogPartition:

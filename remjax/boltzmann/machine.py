@@ -48,7 +48,7 @@ class Machine(abc.ABC, Generic[U]):
         """The units of a block."""
 
     @abc.abstractmethod
-    def units(self, values: Sequence[Float[Array, "... N"]]) -> U:
+    def units(self, values: Sequence[Float[Array, "... _"]]) -> U:
         """The units whose blocks have these values."""
 
     @abc.abstractmethod
@@ -57,7 +57,7 @@ class Machine(abc.ABC, Generic[U]):
 
     @property
     @abc.abstractmethod
-    def biases(self) -> Sequence[Float[Array, " N"]]:
+    def biases(self) -> Sequence[Float[Array, " _"]]:
         """The field of each block where all other units are zero."""
 
     @property

@@ -219,7 +219,7 @@ class Tempered(NegativePhase):
         path = bias_base(machine)
         b = jnp.linspace(0.0, 1.0, self.num_temperatures)
 
-        def strand(key: Key[Array, ""], ladder: Ladder[Any]) -> tuple[Ladder[Any], Metrics]:
+        def strand(key: Key[Array, ""], ladder: Ladder) -> tuple[Ladder, Metrics]:
             ladder = ladder._replace(units=Units(*ladder.units))
 
             def step(number: Int[Array, ""], carry: Any) -> Any:

@@ -126,7 +126,7 @@ class PairwiseMachine(Machine[Float[Array, "... N"]]):
         return tuple(len(color) for color in self.graph.colors)
 
     @property
-    def biases(self) -> Sequence[Float[Array, " n"]]:
+    def biases(self) -> Sequence[Float[Array, " _"]]:
         """Those of each colour."""
         return tuple(self.bias[np.asarray(color)] for color in self.graph.colors)
 
@@ -146,7 +146,7 @@ class PairwiseMachine(Machine[Float[Array, "... N"]]):
         """The units of a colour."""
         return units[..., np.asarray(self.graph.colors[block])]
 
-    def units(self, values: Sequence[Float[Array, "... n"]]) -> Float[Array, "... N"]:
+    def units(self, values: Sequence[Float[Array, "... _"]]) -> Float[Array, "... N"]:
         """All colours put together."""
         places = np.concatenate([np.asarray(color) for color in self.graph.colors])
         return jnp.concatenate(values, axis=-1)[..., np.argsort(places)]

@@ -21,7 +21,7 @@ from remjax.data.checks import is_concrete
 from remjax.errors import InputError
 
 U = TypeVar("U")
-Fields = Sequence[Float[Array, " N"]]
+Fields = Sequence[Float[Array, " _"]]
 InverseTemperature = Float[Array, "..."] | float
 
 
@@ -195,7 +195,7 @@ def mean_field_base(machine: Machine[U], num_sweeps: int = 100) -> Path[U]:
     return Path(machine, lax.stop_gradient(tuple(fields)))
 
 
-def linear_inverse_temperatures(count: int) -> Float[np.ndarray, " T+1"]:
+def linear_inverse_temperatures(count: int) -> Float[np.ndarray, " T"]:
     """0, 1 / count, ..., 1.
 
     Raises:
@@ -206,13 +206,13 @@ def linear_inverse_temperatures(count: int) -> Float[np.ndarray, " T+1"]:
     return np.linspace(0.0, 1.0, count + 1)
 
 
-def salakhutdinov_inverse_temperatures() -> Float[np.ndarray, " T+1"]:
+def salakhutdinov_inverse_temperatures() -> Float[np.ndarray, " T"]:
     """The 14,500 steps of Salakhutdinov & Murray 2008: 1e-3 to 0.5, 1e-4 to 0.9, 1e-5 to 1."""
     parts = np.linspace(0, 0.5, 501), np.linspace(0.5, 0.9, 4001), np.linspace(0.9, 1, 10001)
     return np.concatenate([parts[0], parts[1][1:], parts[2][1:]])
 
 
-def check_inverse_temperatures(values: Shaped[Any, " T+1"]) -> Float[Array, " T+1"]:
+def check_inverse_temperatures(values: Shaped[Any, " T"]) -> Float[Array, " T"]:
     """The inverse temperatures as an array, once they are known to go from 0 to 1.
 
     Raises:

@@ -29,7 +29,7 @@ U = TypeVar("U")
 def population_annealing(
     key: Key[Array, ""],
     path: Path[U],
-    inverse_temperatures: Shaped[Any, " T+1"],
+    inverse_temperatures: Shaped[Any, " T"],
     *,
     num_chains: int = 1024,
     num_populations: int = 16,
@@ -45,7 +45,7 @@ def population_annealing(
     Args:
         key: of everything. Consumed.
         path: from a base to the machine.
-        inverse_temperatures: [T + 1], rising from 0 to 1 (`choose_inverse_temperatures`).
+        inverse_temperatures: [T], rising from 0 to 1 (`choose_inverse_temperatures`).
         num_chains: of all populations together.
         num_populations: G, which divides the chains; with one there is no standard error.
         num_sweeps: at each temperature.
@@ -92,8 +92,8 @@ class _Population(NamedTuple):
 def _anneal(
     key: Key[Array, ""],
     path: Path[U],
-    schedule: Float[Array, " T+1"],
-    resample_below: float,
+    schedule: Float[Array, " T"],
+    resample_below: float | Float[Array, ""],
     num_chains: int,
     num_populations: int,
     num_sweeps: int,
@@ -127,7 +127,9 @@ def _anneal(
     return _record(log_weights, families, population.units)
 
 
-def _resampled(key: Key[Array, ""], one: _Population, least: float) -> _Population:
+def _resampled(
+    key: Key[Array, ""], one: _Population, least: float | Float[Array, ""]
+) -> _Population:
     """The population, resampled where its effective number is below `least`."""
     due: Bool[Array, ""] = effective_sample_size(one.log_w) < least
     count = one.log_w.shape[0]

@@ -58,7 +58,7 @@ class RBM(Machine[Units]):
         return self.visible_bias.shape[0], self.hidden_bias.shape[0]
 
     @property
-    def biases(self) -> Sequence[Float[Array, " N"]]:
+    def biases(self) -> Sequence[Float[Array, " _"]]:
         """a, b."""
         return self.visible_bias, self.hidden_bias
 
@@ -120,7 +120,7 @@ class RBM(Machine[Units]):
         """One side."""
         return units[block]
 
-    def units(self, values: Sequence[Float[Array, "... N"]]) -> Units:
+    def units(self, values: Sequence[Float[Array, "... _"]]) -> Units:
         """Both sides."""
         return Units(*values)
 

@@ -28,7 +28,7 @@ def choose_inverse_temperatures(
     *,
     num_pilots: int = 128,
     efficiency: float = 0.9,
-) -> Float[np.ndarray, " T+1"]:
+) -> Float[np.ndarray, " T"]:
     """Inverse temperatures such that every step costs the weights as much.
 
     Pilot chains go from the base to the machine; each next inverse temperature is the one at which
@@ -45,7 +45,7 @@ def choose_inverse_temperatures(
         efficiency: above 0 and below 1; nearer to 1 makes more steps.
 
     Returns:
-        [T + 1] numbers rising from 0 to 1, for `ais` and `population_annealing`.
+        [T] numbers rising from 0 to 1, for `ais` and `population_annealing`.
 
     Raises:
         InputError: for another efficiency, a count below one, or fewer than two pilots.
@@ -67,8 +67,8 @@ def choose_inverse_temperatures(
 
 @functools.partial(jax.jit, static_argnames="num_pilots")
 def _pilot(
-    key: Key[Array, ""], path: Path[U], efficiency: float, num_pilots: int
-) -> tuple[Float[Array, " M+1"], Int[Array, ""]]:
+    key: Key[Array, ""], path: Path[U], efficiency: float | Float[Array, ""], num_pilots: int
+) -> tuple[Float[Array, " _"], Int[Array, ""]]:
     """The inverse temperatures of the pilots, and the number of steps."""
     path = lax.stop_gradient(path)
     key_base, key = jax.random.split(key)

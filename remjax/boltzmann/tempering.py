@@ -4,12 +4,12 @@ Swendsen & Wang 1986; Geyer 1991. Even and odd pairs of neighbours take turns (t
 order, Syed et al. 2022), which makes round trips between the base and the machine most frequent.
 """
 
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.boltzmann.machine import Machine
 from remjax.boltzmann.paths import Path
@@ -17,7 +17,7 @@ from remjax.boltzmann.paths import Path
 U = TypeVar("U")
 
 
-class Ladder(NamedTuple, Generic[U]):
+class Ladder(NamedTuple):
     """C groups of R chains, one at each inverse temperature: explicit state, all of it numbers.
 
     Attributes:
@@ -28,7 +28,7 @@ class Ladder(NamedTuple, Generic[U]):
         steps: taken so far.
     """
 
-    units: U
+    units: PyTree[Array]
     heading: Float[Array, "R C"]
     round_trips: Float[Array, " C"]
     steps: Float[Array, ""]
@@ -43,20 +43,20 @@ class LadderInfo(NamedTuple):
         round_trips: [C], as in the state.
     """
 
-    swap_rates: Float[Array, " R-1"]
+    swap_rates: Float[Array, " _"]
     round_trips: Float[Array, " C"]
 
 
 def init_ladder(
     key: Key[Array, ""], machine: Machine[U], num_temperatures: int, num_chains: int
-) -> Ladder[U]:
+) -> Ladder:
     """The chains before the first step, drawn without any tie. Consumes the key."""
     shape = (num_temperatures, num_chains)
     zero = jnp.zeros(())
     return Ladder(machine.random(key, shape), jnp.zeros(shape), jnp.zeros(num_chains), zero)
 
 
-def ladder_of(units: U, heading: Float[Array, "R C"]) -> Ladder[U]:
+def ladder_of(units: PyTree[Array], heading: Float[Array, "R C"]) -> Ladder:
     """Chains that someone has already, as the state before the first step."""
     return Ladder(units, heading, jnp.zeros(heading.shape[1]), jnp.zeros(()))
 
@@ -64,9 +64,9 @@ def ladder_of(units: U, heading: Float[Array, "R C"]) -> Ladder[U]:
 def ladder_step(
     key: Key[Array, ""],
     path: Path[U],
-    state: Ladder[U],
+    state: Ladder,
     inverse_temperatures: Float[Array, " R"],
-) -> tuple[Ladder[U], LadderInfo]:
+) -> tuple[Ladder, LadderInfo]:
     """A sweep of every chain at its inverse temperature, then exchanges between neighbours.
 
     Neighbours i, j change places with probability min(1, exp((b_i - b_j)(G(z_j) - G(z_i)))), where
@@ -108,7 +108,7 @@ def ladder_step(
     return Ladder(units, heading, trips, state.steps + 1), LadderInfo(rates, trips)
 
 
-def machine_chains(state: Ladder[U]) -> U:
+def machine_chains(state: Ladder) -> PyTree[Array]:
     """The chains at the inverse temperature 1, [C, ...] of each leaf."""
     return jax.tree.map(lambda leaf: leaf[-1], state.units)
 
