@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, Shaped
 
-from remjax.boltzmann.partition import LogPartition, from_forward, from_reverse
+from remjax.boltzmann.partition import LogPartition, Sum, from_forward, from_reverse
 from remjax.boltzmann.paths import Path, check_inverse_temperatures
 from remjax.errors import InputError
 
@@ -79,11 +79,23 @@ def reverse_ais(
         The record; its samples are where the chains ended. No gradient passes.
 
     Raises:
-        InputError: for inverse temperatures that do not rise from 0 to 1.
+        InputError: for inverse temperatures that do not rise from 0 to 1, or samples that are none
+            of this machine.
     """
     _check_counts(1, num_sweeps)
+    _check_samples(path, samples)
     schedule = check_inverse_temperatures(inverse_temperatures)
     return _reverse(key, path, schedule, samples, num_sweeps)
+
+
+def _check_samples(path: Path[U], samples: U) -> None:
+    form = jax.eval_shape(lambda: path.machine.random(jax.random.key(0), (1,)))
+    widths, found = ([leaf.shape[1:] for leaf in jax.tree.leaves(one)] for one in (form, samples))
+    counts = {leaf.shape[0] for leaf in jax.tree.leaves(samples) if leaf.ndim}
+    if widths != found or len(counts) != 1 or 0 in counts:
+        shapes = [leaf.shape for leaf in jax.tree.leaves(samples)]
+        wanted = ", ".join(f"[C, {width[0]}]" for width in widths)
+        raise InputError(f"samples of the shapes {shapes}: give those of the machine, {wanted}")
 
 
 class Bracket(NamedTuple):
@@ -111,10 +123,11 @@ def bracket(forward: LogPartition, reverse: LogPartition) -> Bracket:
     """Forward and reverse chains of the same path together, and the bridge between them.
 
     The bridge is Bennett's acceptance ratio (1976): with s the sigmoid and m = log(C_F / C_R) it
-    solves sum_F s(log w - log Z + m) = sum_R s(log Z - log w - m), F the forward chains.
+    solves sum_F s(log w - log Z - m) = sum_R s(log Z - log w + m), F the forward chains. Its
+    standard error is infinite where one side has a single chain, which says nothing of its own.
 
     Args:
-        forward: of `ais`.
+        forward: of `ais`: chains that are independent of one another.
         reverse: of `reverse_ais`, on the same path and inverse temperatures.
     """
     return Bracket(forward, reverse, *_bridge(forward.log_weights, reverse.log_weights))
@@ -124,18 +137,6 @@ def _check_counts(num_chains: int, num_sweeps: int) -> None:
     for name, value in (("num_chains", num_chains), ("num_sweeps", num_sweeps)):
         if value < 1:
             raise InputError(f"{name} is {value}: give 1 or more")
-
-
-class _Sum(NamedTuple):
-    """A sum in two parts: float32 numbers, thousands of them, without loss (Kahan 1965)."""
-
-    total: Float[Array, " C"]
-    lost: Float[Array, " C"]
-
-    def plus(self, term: Float[Array, " C"]) -> "_Sum":
-        corrected = term - self.lost
-        total = self.total + corrected
-        return _Sum(total, (total - self.total) - corrected)
 
 
 def _walk(
@@ -149,21 +150,21 @@ def _walk(
 ) -> tuple[U, Float[Array, " C"]]:
     """The units at the end of a schedule, rising or falling, and the sum of the log ratios."""
 
-    def step(carry: tuple[U, _Sum], number: Int[Array, ""]) -> tuple[tuple[U, _Sum], None]:
+    def step(carry: tuple[U, Sum], number: Int[Array, ""]) -> tuple[tuple[U, Sum], None]:
         units, log_w = carry
         start, end = schedule[number], schedule[number + 1]
         ahead = path.ahead(units)
         log_w = log_w.plus(path.log_ratio(units, ahead, start, end))
-        one = jax.random.fold_in(key, number)
+        one = jax.random.fold_in(key, number * num_sweeps)
         units = path.sweep_from(one, units, ahead, end, backward=backward)
         for extra in range(1, num_sweeps):
-            another = jax.random.fold_in(one, extra)
+            another = jax.random.fold_in(key, number * num_sweeps + extra)
             units = path.sweep(another, units, end, backward=backward)
         return (units, log_w), None
 
     zero = jnp.zeros(jax.tree.leaves(units)[0].shape[0])
     numbers = jnp.arange(schedule.shape[0] - 1)
-    (units, log_w), _ = lax.scan(step, (units, _Sum(zero, zero)), numbers)
+    (units, log_w), _ = lax.scan(step, (units, Sum(zero, zero)), numbers)
     return units, log_w.total
 
 
@@ -207,8 +208,8 @@ def _bridge(
 
     def excess(log_z: Float[Array, ""]) -> Float[Array, ""]:
         """Falls with log Z, and is zero at the solution."""
-        return jnp.sum(jax.nn.sigmoid(f - log_z + shift)) - jnp.sum(
-            jax.nn.sigmoid(log_z - r - shift)
+        return jnp.sum(jax.nn.sigmoid(f - log_z - shift)) - jnp.sum(
+            jax.nn.sigmoid(log_z - r + shift)
         )
 
     def halve(_: Int[Array, ""], ends: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -220,6 +221,9 @@ def _bridge(
     ends = (jnp.min(both) - abs(shift) - 1.0, jnp.max(both) + abs(shift) + 1.0)
     low, high = lax.fori_loop(0, 60, halve, ends)
     log_z = 0.5 * (low + high)
-    parts = jax.nn.sigmoid(f - log_z + shift), jax.nn.sigmoid(log_z - r - shift)
-    variance = sum(jnp.var(p) / (p.shape[0] * jnp.square(jnp.mean(p))) for p in parts)
+    parts = jax.nn.sigmoid(f - log_z - shift), jax.nn.sigmoid(log_z - r + shift)
+    variance = sum(
+        jnp.var(p) / (p.shape[0] * jnp.square(jnp.mean(p))) if p.shape[0] > 1 else jnp.inf
+        for p in parts
+    )
     return log_z + origin, jnp.sqrt(jnp.asarray(variance))

@@ -23,7 +23,7 @@ def bits(key: Key[Array, ""], logits: Float[Array, "... N"]) -> Float[Array, "..
     generators than JAX's default (threefry) serve as well, at the price of `jax.random.uniform`.
     """
     logits = lax.stop_gradient(logits)
-    # Uniforms of fewer digits than a float32 has would round up to one, and miss bits that are sure.
+    # Uniforms of fewer digits than a float32 has would be rounded up to one.
     wide = jnp.promote_types(logits.dtype, jnp.float32)
     probability = jax.nn.sigmoid(logits.astype(wide)).reshape(-1, logits.shape[-1])
     if probability.shape[0] == 1 and probability.shape[1] % 2 == 0:
