@@ -156,15 +156,12 @@ def gibbs_steps(
     if is_concrete(num_steps) and num_steps < 1:
         raise InputError(f"num_steps is {num_steps}: give 1 or more")
 
-    def sweep(number: Int[Array, ""] | int, carry: tuple[U, Info]) -> tuple[U, Info]:
+    def sweep(number: Int[Array, ""], state: U) -> U:
         one = jax.random.fold_in(key, number)
-        return gibbs_step(one, machine, carry[0], temperature, clamped)
+        return gibbs_step(one, machine, state, temperature, clamped)[0]
 
+    state = lax.fori_loop(1, num_steps, sweep, state)
     # The last sweep stands outside of the loop, so that only it reports.
-    def quietly(number: Int[Array, ""], state: U) -> U:
-        return sweep(number, (state, None))[0]  # pyright: ignore[reportArgumentType]
-
-    state = lax.fori_loop(1, num_steps, quietly, state)
     return gibbs_step(jax.random.fold_in(key, 0), machine, state, temperature, clamped)
 
 

@@ -21,8 +21,8 @@ from remjax.boltzmann import (
     make_graph,
 )
 
-# A statistic beyond this many standard errors is a fault: by chance once in 30,000 looks.
-SIGMAS = 4.0
+# A statistic beyond this many standard errors is a fault: by chance once in 150,000 looks.
+SIGMAS = 4.5
 # The chance that samples of the right distribution fail `assert_same_distribution`.
 _RARE = 1e-6
 
