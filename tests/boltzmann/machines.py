@@ -4,6 +4,7 @@ The oracles loop over units and edges as the formula of the energy reads, and sh
 library.
 """
 
+import functools
 import itertools
 import math
 
@@ -17,6 +18,7 @@ from remjax.boltzmann import (
     Reals,
     Units,
     complete_graph,
+    exact_samples,
     grid_graph,
     make_graph,
 )
@@ -124,6 +126,12 @@ def distribution(machine, temperature=1.0):
 def tempered(machine, temperature):
     """The machine whose distribution is p(z)^(1 / temperature): its energy divided by it."""
     return jax.tree.map(lambda leaf: leaf / temperature, machine)
+
+
+@functools.partial(jax.jit, static_argnames="count")
+def exact_chains(key, machine, count):
+    """`exact_samples`, compiled: one by one its operations cost the tests seconds."""
+    return exact_samples(key, machine, count)
 
 
 def codes(z):

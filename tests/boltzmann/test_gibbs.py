@@ -11,7 +11,6 @@ import scipy.stats
 from remjax.boltzmann import (
     Reals,
     Units,
-    exact_samples,
     gibbs_step,
     gibbs_steps,
     init,
@@ -23,9 +22,9 @@ EVERY = pytest.mark.parametrize("machine", OF_BITS.values(), ids=OF_BITS.keys())
 CHAINS = 100_000
 
 
-@jax.jit
 def exact_chains(machine, temperature=1.0):
-    return exact_samples(jax.random.key(0), machines.tempered(machine, temperature), CHAINS)
+    one = machines.tempered(machine, temperature)
+    return machines.exact_chains(jax.random.key(0), one, CHAINS)
 
 
 @EVERY
@@ -114,7 +113,7 @@ def test_real_units_keep_their_moments_and_distribution():
         if temperature != 1.0:  # E / T: precisions and all natural parameters divided
             moved = Reals(machine.visible.log_precision - np.log(temperature))
             one = dataclasses.replace(machines.tempered(machine, temperature), visible=moved)
-        before = exact_samples(jax.random.key(0), one, CHAINS)
+        before = machines.exact_chains(jax.random.key(0), one, CHAINS)
         state, info = gibbs_step(jax.random.key(1), machine, before, temperature)
         w, a, b = (np.asarray(part, np.float64) for part in (one.weights, *one.biases))
         precision = np.exp(np.asarray(one.visible.log_precision, np.float64))
