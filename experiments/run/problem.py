@@ -92,7 +92,7 @@ def build(settings: Settings) -> Problem:
         recognition=recognition,
         estimator=estimator,
         optimizer=look_up(OPTIMIZERS, "optimizer", settings.optimizer)(
-            schedule(settings.learning_rate, steps_per_epoch),
+            schedule(settings.learning_rate, steps_per_epoch, settings.epochs),
             max_gradient_norm=settings.max_gradient_norm or math.inf,
             **_of_adam(settings),
         ),
