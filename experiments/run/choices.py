@@ -44,7 +44,7 @@ from remjax.training.optimizers import burda_schedule
 
 V = TypeVar("V")
 
-MODELS: Mapping[str, Networks] = {
+NETWORKS: Mapping[str, Networks] = {
     "gaussian": gaussian,
     "sigmoid_belief": sigmoid_belief,
     "categorical": categorical,

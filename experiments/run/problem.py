@@ -14,7 +14,7 @@ import optax
 from experiments.run.choices import (
     EVALUATION_PROPOSALS,
     INITIALIZATIONS,
-    MODELS,
+    NETWORKS,
     SCHEDULES,
     look_up,
 )
@@ -62,7 +62,7 @@ def build(settings: Settings) -> Problem:
     dataset = _dataset(settings)
     train = dataset.train
     _refuse_what_is_too_large(settings, train.shape[1])
-    networks = look_up(MODELS, "model", settings.model)
+    networks = look_up(NETWORKS, "model", settings.model)
     initialization = look_up(INITIALIZATIONS, "initialization", settings.initialization)
     networks_of = functools.partial(
         build_networks,

@@ -11,7 +11,7 @@ from experiments.run.choices import (
     BINARIZATIONS,
     EVALUATION_PROPOSALS,
     INITIALIZATIONS,
-    MODELS,
+    NETWORKS,
     ORDERS,
     SCHEDULES,
     look_up,
@@ -62,7 +62,7 @@ class Settings(MethodOptions):
     mesh: str | None = _setting(
         None, "devices that share the work, as data:4,particles:2; default one"
     )
-    model: str = _setting("gaussian", f"the stochastic layers: {', '.join(MODELS)}")
+    model: str = _setting("gaussian", f"the stochastic layers: {', '.join(NETWORKS)}")
     latent_size: str = _setting(
         "20", "dimension of the latent; with several layers one for each, z_1 first, as 100,50"
     )
@@ -160,7 +160,7 @@ class Settings(MethodOptions):
         """Refuse a value that cannot be, in one line that names the flag."""
         for flag, table in (
             ("method", METHODS),
-            ("model", MODELS),
+            ("model", NETWORKS),
             ("dataset", dict.fromkeys(NAMES)),
             ("split", SPLITS),
             ("initialization", INITIALIZATIONS),
