@@ -99,6 +99,15 @@ def given(method: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return chosen
 
 
+def with_knobs(method: str, options: Mapping[str, Any]) -> Any:
+    """A --method as a value, for a family whose options are knobs alone (None: not set).
+
+    Raises:
+        InputError: for an option that the method does not have, or a value that it cannot have.
+    """
+    return family_of(method).with_knobs(method, given(method, options))
+
+
 def build_estimator(
     method: str, model: Model, recognition: Recognition, options: Mapping[str, Any]
 ) -> Estimator:
