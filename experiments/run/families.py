@@ -5,6 +5,7 @@ of that function, with their defaults and docstrings.
 """
 
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping
@@ -163,7 +164,8 @@ def _text(argument: str, method: Any) -> str:
     """The first sentence of what the docstring of a method says of an argument."""
     documented = docstring_parser.parse(inspect.getdoc(method) or "").params
     text = next(one.description or "" for one in documented if one.arg_name == argument)
-    return " ".join(text.split()).partition(". ")[0].rstrip(".")
+    # A name such as Burda et al. (2015) is no end of a sentence.
+    return re.split(r"\.\s+(?=[A-Z])", " ".join(text.split()))[0].rstrip(".")
 
 
 def _defaults(argument: str, having: Mapping[str, Any], table: Mapping[str, Any] | None) -> str:

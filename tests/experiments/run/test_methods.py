@@ -129,7 +129,7 @@ def _short(steps: int = 1) -> _Phase:
     """Few steps.
 
     Args:
-        steps: how many there are. More would be better.
+        steps: how many there are, as in Hinton et al. (2006). More would be better.
     """
     return _Phase(steps)
 
@@ -138,7 +138,7 @@ def _long(steps: int = 25, chains: int | None = None) -> _Phase:
     """Many steps.
 
     Args:
-        steps: how many there are.
+        steps: how many there are, as in Hinton et al. (2006).
         chains: how many go side by side; as many as images by default.
     """
     return _Phase(steps)
@@ -160,7 +160,9 @@ def test_a_family_is_what_a_module_has_of_one_kind():
     assert family.with_knobs("long", {"steps": 7}) == _Phase(7)
     assert [family.accepts(name, "chains") for name in found] == [False, True, False]
     knobs = families.knobs_of(found)
-    assert knobs["steps"].meaning == "how many there are (default 1; 25 for long); for short, long"
+    assert knobs["steps"].meaning == (
+        "how many there are, as in Hinton et al. (2006) (default 1; 25 for long); for short, long"
+    )
     assert knobs["chains"].meaning == (
         "how many go side by side; as many as images by default; for long"
     )
