@@ -22,7 +22,7 @@ from benchmarks.peers.work import Work
 from experiments.output.tables import markdown
 from experiments.pictures.drawing import COLOURS, MARKERS, PathLike, drawing
 from experiments.run import command_line
-from experiments.run.methods import METHODS, accepts
+from experiments.run.methods import WITH_RECOGNITION, accepts
 from remjax.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -30,7 +30,7 @@ FLAGS = flags.FLAGS
 Row = dict[str, Any]
 
 # The published form of REM v1 stands for its leaky twin, which costs the same and more.
-DEFAULT_METHODS = [name for name in METHODS if name != "rem_v1_leaky"]
+DEFAULT_METHODS = [name for name in WITH_RECOGNITION.methods if name != "rem_v1_leaky"]
 
 
 def define_flags() -> None:

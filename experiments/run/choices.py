@@ -44,7 +44,7 @@ from remjax.training.optimizers import burda_schedule
 
 V = TypeVar("V")
 
-MODELS: Mapping[str, Networks] = {
+NETWORKS: Mapping[str, Networks] = {
     "gaussian": gaussian,
     "sigmoid_belief": sigmoid_belief,
     "categorical": categorical,
@@ -89,10 +89,13 @@ ORDERS: Mapping[str, Order] = {
     "as_stored": as_stored,
 }
 
-SCHEDULES: Mapping[str, Callable[[float, int], optax.Schedule]] = {
-    "burda": burda_schedule,
-    "burda_rounded": rounded_burda_schedule,
-    "constant": lambda learning_rate, _: optax.constant_schedule(learning_rate),
+# (first rate, updates per epoch, epochs of the run) -> the rate of each update.
+SCHEDULES: Mapping[str, Callable[[float, int, int], optax.Schedule]] = {
+    "burda": lambda rate, steps, _: burda_schedule(rate, steps),
+    "burda_rounded": lambda rate, steps, _: rounded_burda_schedule(rate, steps),
+    "constant": lambda rate, *_: optax.constant_schedule(rate),
+    # It would reach zero one update after the last.
+    "linear": lambda rate, steps, epochs: optax.linear_schedule(rate, 0.0, steps * epochs),
 }
 
 EVALUATION_PROPOSALS: Mapping[str, EvaluationProposal] = {

@@ -9,6 +9,7 @@ from matplotlib import _pylab_helpers
 from PIL import Image
 
 from experiments.pictures import one_run
+from experiments.pictures.drawing import COLOURS
 from remjax.errors import InputError
 
 IMAGES = np.random.default_rng(0).random((7, 8, 6))
@@ -82,6 +83,17 @@ def test_curves_leave_out_what_is_not_there(path):
     holes = [{"epoch": 1, "seconds": 1.0, "ess": None, "log_evidence": math.nan}] * 9
     one_run.learning_curves(path, holes)
     one_run.ess_over_time(path, holes)
+
+
+def test_other_curves_than_the_evidence(path):
+    """Three of them, each in its own colour; the metrics of the evidence are not looked at."""
+    rows = [{"epoch": n, "seconds": n, "a": n, "b": 2.0 * n, "c": 3.0 * n} for n in range(1, 10)]
+    one_run.learning_curves(path, rows, curves={"a": "one", "b": "two", "c": "three"}, label="d")
+    _pixels(path)
+    with Image.open(path) as image:
+        found = {colour for _, colour in image.convert("RGB").getcolors(1 << 24)}
+    assert {tuple(bytes.fromhex(colour[1:])) for colour in COLOURS[:3]} <= found
+    assert not {tuple(bytes.fromhex(colour[1:])) for colour in COLOURS[3:6]} & found
 
 
 def test_place_that_cannot_be_written_is_one_line(tmp_path):
