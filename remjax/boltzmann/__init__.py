@@ -14,7 +14,8 @@ as those of the methods are.
 """
 
 from remjax.boltzmann import negative_phases
-from remjax.boltzmann.annealing import Bracket, ais, bracket, reverse_ais
+from remjax.boltzmann.annealing import ais, reverse_ais
+from remjax.boltzmann.brackets import Bracket, bracket, measure_bracket
 from remjax.boltzmann.families import Bits, Family, Reals
 from remjax.boltzmann.gibbs import Info, gibbs_step, gibbs_steps, init
 from remjax.boltzmann.learning import (
@@ -111,6 +112,7 @@ __all__ = [
     "make_graph",
     "mean_field",
     "mean_field_base",
+    "measure_bracket",
     "negative_phases",
     "pcd",
     "population",
