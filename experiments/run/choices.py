@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+import numpy as np
 import optax
 
 from experiments.run.networks import (
@@ -23,6 +24,7 @@ from experiments.run.presets import (
     rounded_burda_schedule,
     unweighted_with_ridge,
 )
+from remjax.boltzmann import RBM, Path, bias_base, data_mean_base, mean_field_base, uniform_base
 from remjax.data import Dataset
 from remjax.data.binarization import Binarization, fixed, per_epoch, per_minibatch, unchanged
 from remjax.data.orders import Order, as_stored, shuffled
@@ -101,6 +103,14 @@ SCHEDULES: Mapping[str, Callable[[float, int, int], optax.Schedule]] = {
 EVALUATION_PROPOSALS: Mapping[str, EvaluationProposal] = {
     "recognition": from_recognition,
     "two_stage": two_stage,
+}
+
+# What the annealing of a machine begins at, from the machine and the mean training image.
+BASES: Mapping[str, Callable[[RBM, np.ndarray], Path]] = {
+    "uniform": lambda machine, _: uniform_base(machine),
+    "biases": lambda machine, _: bias_base(machine),
+    "data_mean": data_mean_base,
+    "mean_field": lambda machine, _: mean_field_base(machine),
 }
 
 ACTIVITIES: Mapping[str, Activity] = {

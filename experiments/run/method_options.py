@@ -19,6 +19,7 @@ class _Checked:
 
     def __post_init__(self) -> None:
         """Refuse names that are in no table."""
+        super().__post_init__()  # pyright: ignore[reportAttributeAccessIssue]
         for name, value, table in self._given():
             if table is not None:
                 look_up(table, name, value)

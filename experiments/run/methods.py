@@ -10,6 +10,8 @@ from experiments.run.choices import look_up
 from experiments.run.families import Family, Knob, knobs_of, public
 from experiments.run.presets import rem_v1_leaky
 from remjax import methods
+from remjax.boltzmann import negative_phases
+from remjax.boltzmann.negative_phases import NegativePhase
 from remjax.errors import InputError
 from remjax.methods.method import Method, make_estimator
 from remjax.methods.row import Particles
@@ -52,7 +54,18 @@ WITH_RECOGNITION = Family(
     options=_options,
 )
 
-FAMILIES = (WITH_RECOGNITION,)
+# Of Boltzmann machines.
+MACHINES = Family(
+    kind=NegativePhase,
+    methods=public(negative_phases, NegativePhase),
+    row=lambda phase: {
+        "the machine descends": "mean F(x) - mean F(samples)",
+        "samples": str(phase),
+    },
+    legend="F: the free energy. A sweep draws the visible units, then the hidden ones.",
+)
+
+FAMILIES = (WITH_RECOGNITION, MACHINES)
 
 # Name -> the family; no name is that of two.
 METHODS: Mapping[str, Family] = {name: family for family in FAMILIES for name in family.methods}

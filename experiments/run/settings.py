@@ -8,6 +8,7 @@ from typing import Any
 
 from experiments.run.choices import BINARIZATIONS, ORDERS, SCHEDULES, look_up
 from experiments.run.fields import require_positive, setting
+from experiments.run.machine_settings import MachineSettings
 from experiments.run.methods import METHODS
 from experiments.run.network_settings import NetworkSettings
 from experiments.run.optimizers import OPTIMIZERS
@@ -17,7 +18,7 @@ from remjax.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(NetworkSettings):
+class Settings(NetworkSettings, MachineSettings):
     """What a run is: each field is a flag of `experiments.train` and a key of config.json.
 
     Here are those that every kind of model has; each kind may have a class of its own among the

@@ -40,7 +40,7 @@ from remjax.boltzmann.pairwise import (
     grid_graph,
     make_graph,
 )
-from remjax.boltzmann.partition import LogPartition, exact, exact_samples, log_partition
+from remjax.boltzmann.partition import LogPartition, exact, exact_samples, joined, log_partition
 from remjax.boltzmann.paths import (
     Path,
     bias_base,
@@ -101,6 +101,7 @@ __all__ = [
     "init",
     "init_ladder",
     "init_rbm",
+    "joined",
     "l1",
     "l2",
     "ladder_step",
