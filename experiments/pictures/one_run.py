@@ -90,7 +90,7 @@ def learning_curves(
         left.xaxis.set_major_locator(MaxNLocator(integer=True))
         left.set(xlabel="epoch", ylabel=label)
         right.set_xlabel(f"training time ({unit})")
-        if metrics:
+        if right.get_legend_handles_labels()[0]:
             right.legend(loc="best")
         if title:
             figure.suptitle(title, x=0.01, ha="left")

@@ -44,7 +44,9 @@ class Settings(NetworkSettings, MachineSettings):
     mesh: str | None = setting(
         None, "devices that share the work, as data:4,particles:2; default one"
     )
-    model: str = setting("gaussian", "the stochastic layers")
+    model: str = setting(
+        "gaussian", "kind of model: the stochastic layers of a decoder, or a Boltzmann machine"
+    )
     binarization: str = setting(
         "per_minibatch", f"when grey pixels become bits: {', '.join(BINARIZATIONS)}"
     )

@@ -14,6 +14,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from remjax.boltzmann.bits import bits
+from remjax.boltzmann.pytrees import pytree
 from remjax.types import Support
 
 Temperature = Float[Array, "..."] | float
@@ -65,7 +66,7 @@ class Family(abc.ABC):
         """The values of a unit, against which data are held."""
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclasses.dataclass(frozen=True)
 class Bits(Family):
     """Units of {0, 1}; the field is the log odds of one."""
@@ -120,7 +121,7 @@ class Bits(Family):
         )
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclasses.dataclass(frozen=True)
 class Reals(Family):
     """Real units, Gaussian given the others: mean field / precision, variance 1 / precision.

@@ -147,16 +147,13 @@ def gibbs_steps(
         The chains after the last sweep, and what is known of them.
     """
 
-    def sweep(number: Int[Array, ""] | int, carry: tuple[U, Info]) -> tuple[U, Info]:
+    def sweep(number: Int[Array, ""] | int, state: U) -> tuple[U, Info]:
         one = jax.random.fold_in(key, number)
-        return gibbs_step(one, machine, carry[0], temperature, clamped)
+        return gibbs_step(one, machine, state, temperature, clamped)
 
     # The last sweep stands outside of the loop, so that only it reports.
-    def quietly(number: Int[Array, ""], state: U) -> U:
-        return sweep(number, (state, None))[0]  # pyright: ignore[reportArgumentType]
-
-    state = lax.fori_loop(1, num_steps, quietly, state)
-    return gibbs_step(jax.random.fold_in(key, 0), machine, state, temperature, clamped)
+    state = lax.fori_loop(1, num_steps, lambda number, state: sweep(number, state)[0], state)
+    return sweep(0, state)
 
 
 def _kept(clamped: PyTree[Bool[Array, "..."]], old: U, new: U) -> U:

@@ -4,13 +4,13 @@ import dataclasses
 import functools
 from collections.abc import Iterable, Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from remjax.boltzmann.families import Bits, Family
 from remjax.boltzmann.machine import Machine
+from remjax.boltzmann.pytrees import pytree
 from remjax.errors import InputError
 
 
@@ -87,7 +87,7 @@ def grid_graph(height: int, width: int) -> Graph:
     return make_graph(height * width, [*across, *down])
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclasses.dataclass(frozen=True)
 class PairwiseMachine(Machine[Float[Array, "... N"]]):
     """A Boltzmann machine (Ackley et al. 1985): p(z) = exp(-E(z)) / Z, z bits [N].

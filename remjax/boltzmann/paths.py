@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Key, Shaped
 
 from remjax.boltzmann.machine import Machine
 from remjax.boltzmann.mean_field import mean_field
+from remjax.boltzmann.pytrees import pytree
 from remjax.boltzmann.rbm import RBM
 from remjax.data.checks import is_concrete
 from remjax.errors import InputError
@@ -25,7 +26,7 @@ Fields = Sequence[Float[Array, " _"]]
 InverseTemperature = Float[Array, "..."] | float
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclasses.dataclass(frozen=True)
 class Path(Generic[U]):
     """From independent units to a machine.

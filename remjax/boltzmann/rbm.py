@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key, Shaped
 
 from remjax.boltzmann.families import Bits, Family, Reals
 from remjax.boltzmann.machine import Machine
+from remjax.boltzmann.pytrees import pytree
 from remjax.errors import InputError
 
 VISIBLE, HIDDEN = 0, 1
@@ -23,7 +24,7 @@ class Units(NamedTuple):
     hidden: Float[Array, "... H"]
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclasses.dataclass(frozen=True)
 class RBM(Machine[Units]):
     """A restricted Boltzmann machine: p(v, h) = exp(-E(v, h)) / Z.
