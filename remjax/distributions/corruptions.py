@@ -84,8 +84,9 @@ class _Replacement(Corruption):
 
     def __post_init__(self) -> None:
         """Check the rate."""
-        if not _all(self.rate, lambda rate: (rate >= 0.0) & (rate <= 1.0)):
-            raise InputError(f"rate is {self.rate}: give the probability of a unit, from 0 to 1")
+        refused = _refused(self.rate, lambda rate: (rate >= 0.0) & (rate <= 1.0))
+        if refused is not None:
+            raise InputError(f"rate is {refused:g}: give the probability of a unit, from 0 to 1")
 
     @property
     def parameter(self) -> Float[Array, "..."]:
@@ -195,8 +196,9 @@ class GaussianNoise(Corruption):
 
     def __post_init__(self) -> None:
         """Check the scale."""
-        if not _all(self.scale, lambda scale: (scale > 0.0) & np.isfinite(scale)):
-            raise InputError(f"scale is {self.scale}: give a standard deviation above 0")
+        refused = _refused(self.scale, lambda scale: (scale > 0.0) & np.isfinite(scale))
+        if refused is not None:
+            raise InputError(f"scale is {refused:g}: give a standard deviation above 0")
 
     @property
     def is_discrete(self) -> bool:
@@ -228,13 +230,16 @@ class GaussianNoise(Corruption):
         return gaussian_log_likelihood(_as_floats(x).ravel(), log_scale.ravel(), zbar.ravel())
 
 
-def _all(strength: object, allowed: Callable[[np.ndarray], np.ndarray]) -> bool:
-    """Whether all numbers that a user gave are allowed.
+def _refused(strength: object, allowed: Callable[[np.ndarray], np.ndarray]) -> float | None:
+    """The first number that a user gave and that is not allowed.
 
     What JAX computed may be traced, or the gradient of a strength, which has no bounds.
     """
-    known = isinstance(strength, int | float | np.ndarray | np.generic)
-    return not known or bool(np.all(allowed(np.asarray(strength))))
+    if not isinstance(strength, int | float | np.ndarray | np.generic):
+        return None
+    numbers = np.ravel(strength)
+    offending = ~allowed(numbers)
+    return float(numbers[np.argmax(offending)]) if offending.any() else None
 
 
 def _check_shapes(zbar: Shaped[Array, "..."], x: Shaped[Array, "..."]) -> None:

@@ -170,14 +170,14 @@ def test_data_of_any_type_become_floats(key, dtype):
         np.testing.assert_allclose(corruption.log_prob(zbar, x), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("rate", [-0.1, 1.5, np.nan, np.array([0.2, 2.0])])
+@pytest.mark.parametrize("rate", [-0.1, 1.5, np.nan, np.linspace(0.0, 1.1, 99)])
 @kinds
 def test_rates_that_cannot_be(kind, rate):
-    with pytest.raises(InputError, match=r"^rate is .*: give the probability of a unit, from 0 to"):
+    with pytest.raises(InputError, match=r"^rate is .*: give the probability of a unit, from 0"):
         kind(rate)
 
 
-@pytest.mark.parametrize("scale", [0, -1.0, np.nan, np.inf, np.array([0.2, 0.0])])
+@pytest.mark.parametrize("scale", [0, -1.0, np.nan, np.inf, np.linspace(1.0, 0.0, 99)])
 def test_scales_that_cannot_be(scale):
     with pytest.raises(InputError, match=r"^scale is .*: give a standard deviation above 0$"):
         GaussianNoise(scale)
