@@ -30,6 +30,9 @@ from remjax.methods.importance_weighted import miwae as miwae
 from remjax.methods.importance_weighted import piwae as piwae
 from remjax.methods.importance_weighted import stl as stl
 from remjax.methods.importance_weighted import vr as vr
+from remjax.methods.learned_corruptions import (
+    make_learned_denoising_estimator as make_learned_denoising_estimator,
+)
 from remjax.methods.method import Method as Method
 from remjax.methods.method import make_estimator as make_estimator
 from remjax.methods.nvil import local_signals as local_signals
