@@ -20,8 +20,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from remjax import statistics
 from remjax.distributions.corruptions import Corruption
-from remjax.errors import InputError
-from remjax.methods.denoising_chains import walk_back
+from remjax.methods.denoising_chains import check_steps, walk_back
 from remjax.particles.chunks import check_counts
 from remjax.types import Batch, Datapoint, DenoisingModel, Estimate, Estimator, Params, Support
 
@@ -56,8 +55,7 @@ def make_denoising_estimator(
             number.
     """
     check_counts(num_particles, None, None)
-    if num_steps < 1:
-        raise InputError(f"num_steps is {num_steps}: give 1, or more for walkback training")
+    check_steps(num_steps=num_steps)
 
     def of_datapoint(params: Params, key: Key[Array, ""], x: Datapoint) -> Float[Array, ""]:
         def of_chain(key: Key[Array, ""]) -> Float[Array, " S"]:

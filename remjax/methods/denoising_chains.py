@@ -62,7 +62,11 @@ def walk_back(
     zbar_1 ~ q(. | x), x_1 ~ p_theta(. | zbar_1), zbar_2 ~ q(. | x_1), and so on: where the chain
     goes astray, for the model to learn the way back to x from (Bengio et al. 2013, Algorithm 1).
     No gradient passes.
+
+    Raises:
+        InputError: for fewer steps than one.
     """
+    check_steps(num_steps=num_steps)
     theta = lax.stop_gradient(theta)
     first = corruption.sample(jax.random.fold_in(key, 0), x)
 
@@ -97,9 +101,7 @@ def make_chains(
         InputError: for counts below one; from `run`, for no chains, or states with values that the
             model has no density for.
     """
-    for name, count in (("num_kept", num_kept), ("every", every)):
-        if count < 1:
-            raise InputError(f"{name} is {count}: give at least 1 step")
+    check_steps(num_kept=num_kept, every=every)
 
     @jax.jit
     def compiled(
@@ -131,3 +133,10 @@ def make_chains(
         return compiled(theta, corruption, key, jnp.asarray(x))
 
     return run
+
+
+def check_steps(**counts: int) -> None:
+    """Raise InputError for a count of steps below one."""
+    for name, count in counts.items():
+        if count < 1:
+            raise InputError(f"{name} is {count}: give at least 1 step")

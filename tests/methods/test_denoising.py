@@ -241,9 +241,7 @@ def test_constant_data_have_finite_gradients(x):
 def test_what_cannot_be_is_one_line():
     with pytest.raises(InputError, match=r"^num_particles is 0: give at least 1 particle$"):
         make_denoising_estimator(NETWORK, Flips(0.1), num_particles=0)
-    with pytest.raises(
-        InputError, match=r"^num_steps is 0: give 1, or more for walkback training$"
-    ):
+    with pytest.raises(InputError, match=r"^num_steps is 0: give at least 1 step$"):
         make_denoising_estimator(NETWORK, Flips(0.1), num_steps=0)
     vector = NETWORK._replace(log_likelihood=lambda *args: NETWORK.log_likelihood(*args)[None])
     estimator = make_denoising_estimator(vector, Flips(0.1))

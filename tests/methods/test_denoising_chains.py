@@ -167,6 +167,11 @@ def test_runs_of_no_steps_are_refused(name):
         make_chains(MODEL, **{"num_kept": 1, name: 0})
 
 
+def test_a_walk_of_no_steps_is_refused(key):
+    with pytest.raises(InputError, match=r"^num_steps is 0: give at least 1 step$"):
+        walk_back(key, MODEL, THETA, CORRUPTIONS[0], jnp.zeros(4), 0)
+
+
 def test_states_that_the_model_does_not_take(key):
     run = make_chains(MODEL, num_kept=1)
     with pytest.raises(InputError, match=r"^there are no chains: give at least one state to begin"):
