@@ -195,6 +195,31 @@ def test_equation_9_pushes_the_noise_to_zero_and_the_bound_does_not():
     assert rates[1] > 0.3
 
 
+@pytest.mark.parametrize("start", [SaltAndPepper(0.2), GaussianNoise(0.2)], ids=["grains", "noise"])
+def test_datapoints_that_can_be_told_apart_say_nothing_of_the_noise(key, start):
+    """As images mostly can: the estimate is log B, and eta moves as with Eq. 9."""
+    size, mean = 8, np.full(100, 0.5)
+    x = jax.random.bernoulli(key, 0.5, (size, 100)).astype(float)
+    model = denoising_model(bernoulli_likelihood(mean), mean, hidden_sizes=(3,))
+    params = Params(model.init(key), start.parameter)
+    slopes = []
+    for information in (0.0, 1.0):
+        estimator = make_learned_denoising_estimator(
+            model, start, num_particles=4, information=information
+        )
+
+        def loss(eta, estimator=estimator):
+            batch = Batch(x, jnp.arange(size))
+            estimate, _ = estimator.estimate(params._replace(eta=eta), (), key, batch)
+            return estimate.eta_loss, estimate.metrics["information"]
+
+        slope, estimated = jax.grad(loss, has_aux=True)(params.eta)
+        np.testing.assert_allclose(estimated, np.log(size), atol=1e-4)
+        slopes.append(float(slope))
+    np.testing.assert_allclose(*slopes, rtol=1e-2)
+    assert abs(slopes[0]) > 0.01
+
+
 def test_what_cannot_be_learned_is_one_line():
     for start in KINDS:
         with pytest.raises(
