@@ -2,7 +2,7 @@
 
 `make_estimator(model, recognition, method, particles)` makes an estimator of any of them. What they
 are made of is here too: objectives, proposals, and ways to combine datapoints. Denoising models
-have estimators of their own, `make_denoising_estimator`, and chains that sample from them.
+have methods of their own, such as `walkback(num_steps=5)`, and chains that sample from them.
 """
 
 from remjax.methods.additions import with_dreams as with_dreams
@@ -19,6 +19,10 @@ from remjax.methods.denoising_chains import Chains as Chains
 from remjax.methods.denoising_chains import chain_step as chain_step
 from remjax.methods.denoising_chains import make_chains as make_chains
 from remjax.methods.denoising_chains import walk_back as walk_back
+from remjax.methods.denoising_methods import DenoisingMethod as DenoisingMethod
+from remjax.methods.denoising_methods import denoising as denoising
+from remjax.methods.denoising_methods import learned_corruption as learned_corruption
+from remjax.methods.denoising_methods import walkback as walkback
 from remjax.methods.disarm import disarm as disarm
 from remjax.methods.draws import Draws as Draws
 from remjax.methods.draws import Scored as Scored
