@@ -81,6 +81,17 @@ class RBM(Machine[Units]):
         """E[v | h]."""
         return self.visible.mean(self.visible_field(h))
 
+    def visible_log_prob(
+        self, v: Float[Array, "... V"], h: Float[Array, "... H"]
+    ) -> Float[Array, "..."]:
+        """log p(v | h) = log base(v) + v (a + W h) - log normaliser(a + W h), nats.
+
+        Gradients reach the parameters, v and h.
+        """
+        field = self.visible_field(h)
+        linear = jnp.vecdot(v, field)
+        return self.visible.log_base(v) + linear - self.visible.log_normalizer(field)
+
     def hidden_mean(self, v: Float[Array, "... V"]) -> Float[Array, "... H"]:
         """E[h | v]."""
         return self.hidden.mean(self.hidden_field(v))
