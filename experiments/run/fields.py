@@ -11,6 +11,13 @@ from absl import flags
 from remjax.errors import InputError
 
 
+class Checked:
+    """The last of the classes that settings are made of: each checks its own and calls the next."""
+
+    def __post_init__(self) -> None:
+        """Nothing is left to check."""
+
+
 def setting(default: Any, meaning: str, again: str | None = None) -> Any:
     """A field of settings.
 

@@ -5,19 +5,12 @@ import math
 from typing import Any
 
 from experiments.run.choices import BASES, look_up
-from experiments.run.fields import require_positive, setting
+from experiments.run.fields import Checked, require_positive, setting
 from remjax.errors import InputError
 
 
-class _End:
-    """The end of a chain of checks."""
-
-    def __post_init__(self) -> None:
-        """Nothing is left to check."""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MachineSettings(_End):
+class MachineSettings(Checked):
     """The settings of a run that only machines have."""
 
     centring_rate: float = setting(

@@ -74,9 +74,9 @@ def test_settings_that_each_kind_has():
 def test_help_has_the_defaults_of_the_kind(defined_flags):
     with defined_flags(train):
         flags = train.flags.FLAGS
-        assert flags["learning_rate"].help.endswith("(default 0.5 for coins)")
-        assert flags["method"].help.endswith("(default slowly for coins)")
-        assert flags["model"].help.endswith("uncertain_gaussian, coins")
+        assert flags["learning_rate"].help.endswith(", 0.5 for coins)")
+        assert flags["method"].help.endswith(", slowly for coins)")
+        assert flags["model"].help.endswith(", coins")
         assert "coins" not in flags["epochs"].help
 
 

@@ -34,8 +34,8 @@ def test_message_has_the_nearest_names():
 
 
 def test_options_that_a_method_has():
-    for method in methods.METHODS:
-        assert methods.accepts(method, "num_particles")
+    for method, family in methods.METHODS.items():
+        assert methods.accepts(method, "num_particles") == (family is methods.WITH_RECOGNITION)
         assert method_options.applies("latent_size", method)
         assert method_options.applies("covariance", method) == method.startswith("rem")
 
