@@ -10,6 +10,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 
 from experiments.pictures.drawing import COLOURS, DPI, MARKERS, PathLike, drawing, tiled
 
+_FILTERS = 100
+
 Metrics = Sequence[Mapping[str, Any]]
 
 LOG_EVIDENCE: Mapping[str, str] = {"log_evidence": "training", "test_log_likelihood": "test"}
@@ -39,6 +41,25 @@ def image_grid(
         axes.set_axis_off()
         if title:
             figure.text(0.05 / full_width, 1 - 0.2 / full_height, title, va="center")
+
+
+def filter_grid(
+    path: PathLike, weights: np.ndarray, shape: tuple[int, int], *, title: str | None = None
+) -> None:
+    """The weights of the units of largest norm as images, zero in the middle of grey.
+
+    Args:
+      path: The file to write.
+      weights: `[X, H]`, a column for each unit.
+      shape: (height, width) of an image.
+      title: Stands above the images.
+    """
+    columns = np.asarray(weights).T
+    order = np.argsort(-np.linalg.norm(columns, axis=1), kind="stable")[:_FILTERS]
+    chosen = columns[order]
+    largest = np.abs(chosen).max(axis=1, keepdims=True)
+    grey = 0.5 + 0.5 * chosen / np.where(largest > 0, largest, 1.0)
+    image_grid(path, grey.reshape(-1, *shape), title=title)
 
 
 def reconstructions(

@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.pictures.one_run import image_grid, learning_curves
+from experiments.pictures.one_run import filter_grid, image_grid, learning_curves
 from experiments.run.images import evaluation_images
 from experiments.run.kind import Problem
 from experiments.run.run_directory import RunDirectory
 from remjax.boltzmann import RBM, gibbs_steps, init
 from remjax.training.steps import TrainState
 
-_FILTERS, _SAMPLES, _CHAINS = 100, 100, 10
+_SAMPLES, _CHAINS = 100, 10
 # Sweeps between two pictures of a chain, and those before the samples.
 _SWEEPS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000)
 _LONG = 5000
@@ -22,9 +22,10 @@ def draw_machine(problem: Problem, state: TrainState, run: RunDirectory) -> None
     machine: RBM = state.params.theta
     settings, shape = problem.settings, problem.dataset.image_shape
     name = f"{settings.method} on {settings.dataset}"
-    image_grid(
+    filter_grid(
         run.picture("filters.png"),
-        _filters(machine).reshape(-1, *shape),
+        np.asarray(machine.weights),
+        shape,
         title=f"Weights of the hidden units of largest norm, black to white: {name}",
     )
     key = jax.random.key(settings.seed)
@@ -48,15 +49,6 @@ def draw_machine(problem: Problem, state: TrainState, run: RunDirectory) -> None
         curves={"tracked_log_likelihood": "training, short AIS", "test_log_likelihood": "test"},
         label="log-likelihood (nats per image)",
     )
-
-
-def _filters(machine: RBM) -> np.ndarray:
-    """[., V], the columns of the weights of largest norm, from 0 to 1, zero in the middle."""
-    weights = np.asarray(machine.weights).T
-    order = np.argsort(-np.linalg.norm(weights, axis=1), kind="stable")[:_FILTERS]
-    chosen = weights[order]
-    largest = np.abs(chosen).max(axis=1, keepdims=True)
-    return 0.5 + 0.5 * chosen / np.where(largest > 0, largest, 1.0)
 
 
 def _samples(key: jax.Array, machine: RBM) -> np.ndarray:

@@ -58,6 +58,19 @@ def test_grid_shows_every_pixel_of_every_image(path):
         np.testing.assert_allclose(shown[6::scale, 6::scale], image, atol=0.01)
 
 
+def test_filters_of_largest_norm_come_first_with_zero_in_the_middle(path):
+    weights = np.zeros((6, 3))
+    weights[0, 1], weights[5, 2], weights[4, 2] = 2.0, -4.0, 1.0
+    one_run.filter_grid(path, weights, (2, 3))
+    pixels = _pixels(path)
+    scale = 12
+    shown = pixels[scale + 6 :: scale, scale + 6 :: scale]
+    # Two columns of images, apart by a line: the third unit, the second, and below the first.
+    np.testing.assert_allclose(shown[:2, :3], [[0.5] * 3, [0.5, 0.625, 0.0]], atol=0.01)
+    np.testing.assert_allclose(shown[:2, 4:7], [[1.0, 0.5, 0.5], [0.5] * 3], atol=0.01)
+    np.testing.assert_allclose(shown[3:5, :3], 0.5, atol=0.01)
+
+
 def test_grid_cuts_brightness_and_takes_one_image_with_a_title(path):
     one_run.image_grid(path, np.array([[[-3.0, 2.0]]]), title="A title wider than the image")
     assert _pixels(path).shape[1] > 300
