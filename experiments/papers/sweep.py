@@ -155,7 +155,7 @@ def _run_cells(
                 for figure, value in result.items()
             }
             outcomes[settings] = Outcome(cell, result, folder)
-            value = result["test_log_likelihood"]
+            value = result[kind_of(settings.model).scoring.headline]
             bar.write(f"{cell.name:44s} test {value:9.2f} nats  {result['seconds']:7.1f} s")
             move(bar, end - bar.n)  # the rest of an estimate, or all that was done before
     return outcomes

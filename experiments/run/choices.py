@@ -28,6 +28,7 @@ from remjax.boltzmann import RBM, Path, bias_base, data_mean_base, mean_field_ba
 from remjax.data import Dataset
 from remjax.data.binarization import Binarization, fixed, per_epoch, per_minibatch, unchanged
 from remjax.data.orders import Order, as_stored, shuffled
+from remjax.distributions import Corruption, Flips, GaussianNoise, Masking, SaltAndPepper
 from remjax.errors import InputError
 from remjax.evaluation.importance_sampling import EvaluationProposal, from_recognition, two_stage
 from remjax.methods.nvil import Signals, local_signals, whole_signal
@@ -103,6 +104,14 @@ SCHEDULES: Mapping[str, Callable[[float, int, int], optax.Schedule]] = {
 EVALUATION_PROPOSALS: Mapping[str, EvaluationProposal] = {
     "recognition": from_recognition,
     "two_stage": two_stage,
+}
+
+# What a network learns to undo, of its strength: a rate, or the scale of the noise.
+CORRUPTIONS: Mapping[str, Callable[[float], Corruption]] = {
+    "salt_and_pepper": SaltAndPepper,
+    "masking": Masking,
+    "flips": Flips,
+    "gaussian": GaussianNoise,
 }
 
 # What the annealing of a machine begins at, from the machine and the mean training image.

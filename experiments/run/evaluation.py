@@ -74,7 +74,7 @@ def main() -> None:
         figures = {"step": int(state.step)} | (over_replicas(each) if len(each) > 1 else each[0])
         run.update_result({"evaluations": [*run.result().get("evaluations", []), figures]})
         columns = (*scoring.columns_again, *(scoring.further.columns if further else ()))
-        print(two_columns(figures, columns))
+        print(two_columns(figures, [name for name in columns if name in figures]))
         print(scoring.remarks(figures))
 
 

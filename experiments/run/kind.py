@@ -100,9 +100,10 @@ class Scoring(NamedTuple):
         announced: settings -> what is evaluated, as "test images with K = 5,000".
         remarks: figures -> what to know of them.
         recorded: the settings that result.json repeats.
-        columns: of the result, as `experiments.train` shows it.
-        columns_again: of an evaluation, as `experiments.evaluate` shows it.
+        columns: of the result, as `experiments.train` shows those that it has.
+        columns_again: of an evaluation, as `experiments.evaluate` shows those that it has.
         further: figures that `experiments.evaluate` may add.
+        headline: the figure by which runs are compared, nats per test image, more is better.
     """
 
     score: Callable[[Problem, TrainState, Check, Bars], Figures]
@@ -113,6 +114,7 @@ class Scoring(NamedTuple):
     columns: tuple[str, ...]
     columns_again: tuple[str, ...]
     further: Further = Further()
+    headline: str = "test_log_likelihood"
 
 
 class Work(NamedTuple):

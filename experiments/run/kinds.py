@@ -3,14 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.run import latent_variables, machines
+from experiments.run import denoising_models, latent_variables, machines
 from experiments.run.choices import look_up
 from experiments.run.kind import Kind
 from experiments.run.method_options import applies
 from experiments.run.settings import DEFAULTS, Settings
 from remjax.errors import InputError
 
-MODELS: Mapping[str, Kind] = {**latent_variables.KINDS, **machines.KINDS}
+MODELS: Mapping[str, Kind] = {
+    **latent_variables.KINDS,
+    **machines.KINDS,
+    **denoising_models.KINDS,
+}
 
 
 def kind_of(model: str) -> Kind:

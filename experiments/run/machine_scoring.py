@@ -11,7 +11,9 @@ import numpy as np
 from experiments.run.choices import BASES, look_up
 from experiments.run.images import evaluation_images
 from experiments.run.kind import Check, Figures, Problem, Scoring
+from experiments.run.machine_sampling import sampler_of
 from experiments.run.progress import Bars, progress_bar
+from experiments.run.sampled import COLUMNS, sampled_figures, sampled_remarks
 from experiments.run.settings import Settings
 from remjax.boltzmann import (
     RBM,
@@ -52,12 +54,21 @@ class Machines(NamedTuple):
 def score(problem: Problem, state: TrainState, check: Check, bars: Bars) -> Figures:
     """The figures of result.json: log Z with its bracket, and the log-likelihoods within it.
 
+    With --csl_draws also those by which it is compared with models that have no log Z.
+
     Args:
         problem: the run's parts; its settings say how log Z is measured.
         state: of one replica.
         check: called between blocks of chains; may raise to stop.
         bars: makes the bar over the chains.
     """
+    sampler = sampler_of(state.params.theta, problem.settings.csl_every)
+    figures = likelihood_figures(problem, state, check, bars)
+    return figures | sampled_figures(problem, sampler, check, bars)
+
+
+def likelihood_figures(problem: Problem, state: TrainState, check: Check, bars: Bars) -> Figures:
+    """Those within the bracket, without what --csl_draws asks for besides."""
     machine: RBM = state.params.theta
     figures = _log_z(problem, machine, check, bars)
     for part in ("train", "test"):
@@ -80,7 +91,8 @@ def test_metrics(problem: Problem, state: TrainState) -> dict[str, float]:
     def nothing() -> None:
         return None
 
-    figures = score(problem, state, nothing, functools.partial(progress_bar, leave=False))
+    bars = functools.partial(progress_bar, leave=False)
+    figures = likelihood_figures(problem, state, nothing, bars)
     names = ("log_z", "log_z_gap", "test_log_likelihood")
     return {name: figures[name] for name in names}
 
@@ -180,6 +192,11 @@ def _announced(settings: Settings) -> str:
 
 def _remarks(figures: Mapping[str, Any]) -> str:
     """What to know of the figures of `score`."""
+    text = _remark_on_likelihoods(figures)
+    return f"{text}\n{sampled_remarks(figures)}" if "test_csl" in figures else text
+
+
+def _remark_on_likelihoods(figures: Mapping[str, Any]) -> str:
     if figures.get("log_z_by") == "enumeration":
         return "log-likelihoods in nats per image, exact: log Z is enumerated"
     text = (
@@ -205,11 +222,12 @@ SCORING = Scoring(
     columns=(
         "method", "dataset", "epochs", "train_log_likelihood", "test_log_likelihood",
         "test_log_likelihood_low", "test_log_likelihood_high", "test_log_likelihood_stderr",
-        "log_z", "log_z_stderr", "log_z_gap", "seconds",
+        "log_z", "log_z_stderr", "log_z_gap", *COLUMNS, "seconds",
     ),
     columns_again=(
         "step", "log_z_temperatures", "log_z_chains", "train_log_likelihood",
         "test_log_likelihood", "test_log_likelihood_low", "test_log_likelihood_high",
         "test_log_likelihood_stderr", "test_images", "log_z", "log_z_stderr", "log_z_gap",
+        *COLUMNS,
     ),
 )  # fmt: skip

@@ -11,6 +11,7 @@ from experiments.run.machine_pictures import draw_machine
 from experiments.run.machine_scoring import SCORING, Machines, tracked
 from experiments.run.machine_settings import MACHINE_SETTINGS
 from experiments.run.methods import MACHINES, with_knobs
+from experiments.run.sampling_settings import SAMPLING_SETTINGS
 from experiments.run.settings import Settings
 from remjax.boltzmann import Bits, Family, gaussian_units, init_rbm, l1, l2, make_estimator, sparse
 from remjax.data import Dataset
@@ -77,7 +78,7 @@ def _work(settings: Settings) -> Work:
 KINDS: Mapping[str, Kind] = {
     "rbm": Kind(
         family=MACHINES,
-        settings=MACHINE_SETTINGS | {"latent_size"},
+        settings=MACHINE_SETTINGS | SAMPLING_SETTINGS | {"latent_size"},
         build=_build,
         line=_line,
         draw=draw_machine,

@@ -13,6 +13,7 @@ from remjax import methods
 from remjax.boltzmann import negative_phases
 from remjax.boltzmann.negative_phases import NegativePhase
 from remjax.errors import InputError
+from remjax.methods.denoising_methods import DenoisingMethod
 from remjax.methods.method import Method, make_estimator
 from remjax.methods.row import Particles
 from remjax.types import Batch, Estimator, Model, Recognition
@@ -65,7 +66,15 @@ MACHINES = Family(
     legend="F: the free energy. A sweep draws the visible units, then the hidden ones.",
 )
 
-FAMILIES = (WITH_RECOGNITION, MACHINES)
+# Of denoising models.
+DENOISING = Family(
+    kind=DenoisingMethod,
+    methods=public(methods, DenoisingMethod),
+    row=lambda method: {"the model ascends": "mean log p(x | zbar)", "over": str(method)},
+    legend="q: the corruption. I: the mutual information of x and zbar, estimated in a batch.",
+)
+
+FAMILIES = (WITH_RECOGNITION, MACHINES, DENOISING)
 
 # Name -> the family; no name is that of two.
 METHODS: Mapping[str, Family] = {name: family for family in FAMILIES for name in family.methods}

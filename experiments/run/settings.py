@@ -7,18 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.run.choices import BINARIZATIONS, ORDERS, SCHEDULES, look_up
+from experiments.run.denoising_settings import DenoisingSettings
 from experiments.run.fields import require_positive, setting
 from experiments.run.machine_settings import MachineSettings
 from experiments.run.methods import METHODS
 from experiments.run.network_settings import NetworkSettings
 from experiments.run.optimizers import OPTIMIZERS
 from experiments.run.presets import SPLITS
+from experiments.run.sampling_settings import SamplingSettings
 from remjax.data import NAMES
 from remjax.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(NetworkSettings, MachineSettings):
+class Settings(NetworkSettings, MachineSettings, DenoisingSettings, SamplingSettings):
     """What a run is: each field is a flag of `experiments.train` and a key of config.json.
 
     Here are those that every kind of model has; each kind may have a class of its own among the
@@ -45,7 +47,9 @@ class Settings(NetworkSettings, MachineSettings):
         None, "devices that share the work, as data:4,particles:2; default one"
     )
     model: str = setting(
-        "gaussian", "kind of model: the stochastic layers of a decoder, or a Boltzmann machine"
+        "gaussian",
+        "kind of model: the stochastic layers of a decoder, a Boltzmann machine, or a network that "
+        "denoises",
     )
     binarization: str = setting(
         "per_minibatch", f"when grey pixels become bits: {', '.join(BINARIZATIONS)}"

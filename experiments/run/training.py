@@ -103,5 +103,6 @@ def main() -> None:
                 return
         if run is not None:
             scoring = problem.kind.scoring
-            print(f"\n{two_columns(result, scoring.columns)}\n{scoring.remarks(result)}")
+            columns = [name for name in scoring.columns if name in result]
+            print(f"\n{two_columns(result, columns)}\n{scoring.remarks(result)}")
             print(f"\nresult and pictures are in {run.path}")
