@@ -46,7 +46,10 @@ def draw_machine(problem: Problem, state: TrainState, run: RunDirectory) -> None
         run.picture("learning_curves.png"),
         metrics,
         title=name,
-        curves={"tracked_log_likelihood": "training, short AIS", "test_log_likelihood": "test"},
+        curves={
+            "tracked_log_likelihood": "training, short annealing",
+            "test_log_likelihood": "test",
+        },
         label="log-likelihood (nats per image)",
     )
 

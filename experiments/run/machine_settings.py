@@ -24,7 +24,8 @@ class MachineSettings(Checked):
     )
     track_temperatures: int = setting(
         300,
-        "temperatures of the short annealing that follows log Z from epoch to epoch; 0 for none",
+        "temperatures of the short annealing, in both directions, that follows log Z from epoch to "
+        "epoch; 0 for none",
     )
     log_z_temperatures: int = setting(
         5000, "temperatures of the annealing that measures log Z", again="temperatures of log Z"

@@ -56,13 +56,17 @@ def _build(
 
 
 def _line(metrics: Mapping[str, float]) -> str:
-    names = {
-        "pseudo_log_likelihood": "pseudo-log-likelihood",
-        "tracked_log_likelihood": "log-likelihood (short AIS)",
-        "flip_rate": "flip rate",
-    }
-    found = [f"{text} {metrics[name]:.2f}" for name, text in names.items() if name in metrics]
-    return "  ".join(found)
+    parts = []
+    if "pseudo_log_likelihood" in metrics:
+        parts.append(f"pseudo-log-likelihood {metrics['pseudo_log_likelihood']:8.2f}")
+    if "tracked_log_likelihood" in metrics:
+        middle, low, high = (
+            metrics[f"tracked_log_likelihood{name}"] for name in ("", "_low", "_high")
+        )
+        parts.append(f"log-likelihood {middle:8.2f} ({low:.2f} to {high:.2f}) nats")
+    if "flip_rate" in metrics:
+        parts.append(f"flips {metrics['flip_rate']:.3f}")
+    return "  ".join(parts)
 
 
 def _chains(settings: Settings) -> tuple[str, int] | None:

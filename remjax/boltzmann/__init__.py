@@ -51,8 +51,9 @@ from remjax.boltzmann.paths import (
     uniform_base,
 )
 from remjax.boltzmann.population import population_annealing
-from remjax.boltzmann.rbm import RBM, Spins, Units, from_spins, gaussian_units, init_rbm, to_spins
+from remjax.boltzmann.rbm import RBM, Units, gaussian_units, init_rbm
 from remjax.boltzmann.schedules import choose_inverse_temperatures
+from remjax.boltzmann.spins import Spins, from_spins, to_spins
 from remjax.boltzmann.tempering import (
     Ladder,
     LadderInfo,

@@ -6,14 +6,14 @@ and err the other way. Neither says it of itself: report both (`bracket`).
 """
 
 import functools
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, Shaped
 
-from remjax.boltzmann.partition import LogPartition, from_forward, from_reverse
+from remjax.boltzmann.partition import LogPartition, Sum, from_forward, from_reverse
 from remjax.boltzmann.paths import Path, check_inverse_temperatures
 from remjax.errors import InputError
 
@@ -78,29 +78,29 @@ def reverse_ais(
         The record; its samples are where the chains ended. No gradient passes.
 
     Raises:
-        InputError: for inverse temperatures that do not rise from 0 to 1.
+        InputError: for inverse temperatures that do not rise from 0 to 1, or samples that are none
+            of this machine.
     """
     _check_counts(1, num_sweeps)
+    _check_samples(path, samples)
     schedule = check_inverse_temperatures(inverse_temperatures)
     return _reverse(key, path, schedule, samples, num_sweeps)
+
+
+def _check_samples(path: Path[U], samples: U) -> None:
+    form = jax.eval_shape(lambda: path.machine.random(jax.random.key(0), (1,)))
+    widths, found = ([leaf.shape[1:] for leaf in jax.tree.leaves(one)] for one in (form, samples))
+    counts = {leaf.shape[0] for leaf in jax.tree.leaves(samples) if leaf.ndim}
+    if widths != found or len(counts) != 1 or 0 in counts:
+        shapes = [leaf.shape for leaf in jax.tree.leaves(samples)]
+        wanted = ", ".join(f"[C, {width[0]}]" for width in widths)
+        raise InputError(f"samples of the shapes {shapes}: give those of the machine, {wanted}")
 
 
 def _check_counts(num_chains: int, num_sweeps: int) -> None:
     for name, value in (("num_chains", num_chains), ("num_sweeps", num_sweeps)):
         if value < 1:
             raise InputError(f"{name} is {value}: give 1 or more")
-
-
-class _Sum(NamedTuple):
-    """A sum in two parts: float32 numbers, thousands of them, without loss (Kahan 1965)."""
-
-    total: Float[Array, " C"]
-    lost: Float[Array, " C"]
-
-    def plus(self, term: Float[Array, " C"]) -> "_Sum":
-        corrected = term - self.lost
-        total = self.total + corrected
-        return _Sum(total, (total - self.total) - corrected)
 
 
 def _walk(
@@ -114,21 +114,21 @@ def _walk(
 ) -> tuple[U, Float[Array, " C"]]:
     """The units at the end of a schedule, rising or falling, and the sum of the log ratios."""
 
-    def step(carry: tuple[U, _Sum], number: Int[Array, ""]) -> tuple[tuple[U, _Sum], None]:
+    def step(carry: tuple[U, Sum], number: Int[Array, ""]) -> tuple[tuple[U, Sum], None]:
         units, log_w = carry
         start, end = schedule[number], schedule[number + 1]
         ahead = path.ahead(units)
         log_w = log_w.plus(path.log_ratio(units, ahead, start, end))
-        one = jax.random.fold_in(key, number)
+        one = jax.random.fold_in(key, number * num_sweeps)
         units = path.sweep_from(one, units, ahead, end, backward=backward)
         for extra in range(1, num_sweeps):
-            another = jax.random.fold_in(one, extra)
+            another = jax.random.fold_in(key, number * num_sweeps + extra)
             units = path.sweep(another, units, end, backward=backward)
         return (units, log_w), None
 
     zero = jnp.zeros(jax.tree.leaves(units)[0].shape[0])
     numbers = jnp.arange(schedule.shape[0] - 1)
-    (units, log_w), _ = lax.scan(step, (units, _Sum(zero, zero)), numbers)
+    (units, log_w), _ = lax.scan(step, (units, Sum(zero, zero)), numbers)
     return units, log_w.total
 
 

@@ -23,21 +23,23 @@ def bits(key: Key[Array, ""], logits: Float[Array, "... N"]) -> Float[Array, "..
     generators than JAX's default (threefry) serve as well, at the price of `jax.random.uniform`.
     """
     logits = lax.stop_gradient(logits)
-    probability = jax.nn.sigmoid(logits).reshape(-1, logits.shape[-1])
+    # Uniforms of fewer digits than a float32 has would be rounded up to one.
+    wide = jnp.promote_types(logits.dtype, jnp.float32)
+    probability = jax.nn.sigmoid(logits.astype(wide)).reshape(-1, logits.shape[-1])
     if probability.shape[0] == 1 and probability.shape[1] % 2 == 0:
         probability = probability.reshape(2, -1)
     rows, width = probability.shape
     half = -(-rows // 2)
     if str(jax.random.key_impl(key)) != "threefry2x32" or 2 * half * width >= _COUNTERS:
-        uniform = jax.random.uniform(key, logits.shape, logits.dtype)
+        uniform = jax.random.uniform(key, logits.shape, wide)
         return (uniform < probability.reshape(logits.shape)).astype(logits.dtype)
     counters = lax.iota(jnp.uint32, 2 * half * width)
     words = generators.threefry_2x32(jax.random.key_data(key), counters)
     first = words[: half * width].reshape(half, width)
     second = words[half * width :].reshape(half, width)[: rows - half]
     drawn = [
-        _uniform(first, logits.dtype) < probability[:half],
-        _uniform(second, logits.dtype) < probability[half:],
+        _uniform(first, wide) < probability[:half],
+        _uniform(second, wide) < probability[half:],
     ]
     return jnp.concatenate(drawn).astype(logits.dtype).reshape(logits.shape)
 

@@ -42,7 +42,8 @@ def bracket(forward: LogPartition, reverse: LogPartition) -> Bracket:
     """Forward and reverse chains of the same path together, and the bridge between them.
 
     The bridge is Bennett's acceptance ratio (1976): with s the sigmoid and m = log(C_F / C_R) it
-    solves sum_F s(log w - log Z + m) = sum_R s(log Z - log w - m), F the forward chains.
+    solves sum_F s(log w - log Z - m) = sum_R s(log Z - log w + m), F the forward chains. Its
+    standard error is infinite where one side has a single chain, which says nothing of its own.
 
     Args:
         forward: of `ais`.
@@ -99,8 +100,8 @@ def _bridge(
 
     def excess(log_z: Float[Array, ""]) -> Float[Array, ""]:
         """Falls with log Z, and is zero at the solution."""
-        return jnp.sum(jax.nn.sigmoid(f - log_z + shift)) - jnp.sum(
-            jax.nn.sigmoid(log_z - r - shift)
+        return jnp.sum(jax.nn.sigmoid(f - log_z - shift)) - jnp.sum(
+            jax.nn.sigmoid(log_z - r + shift)
         )
 
     def halve(_: Int[Array, ""], ends: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -112,6 +113,9 @@ def _bridge(
     ends = (jnp.min(both) - abs(shift) - 1.0, jnp.max(both) + abs(shift) + 1.0)
     low, high = lax.fori_loop(0, 60, halve, ends)
     log_z = 0.5 * (low + high)
-    parts = jax.nn.sigmoid(f - log_z + shift), jax.nn.sigmoid(log_z - r - shift)
-    variance = sum(jnp.var(p) / (p.shape[0] * jnp.square(jnp.mean(p))) for p in parts)
+    parts = jax.nn.sigmoid(f - log_z - shift), jax.nn.sigmoid(log_z - r + shift)
+    variance = sum(
+        jnp.var(p) / (p.shape[0] * jnp.square(jnp.mean(p))) if p.shape[0] > 1 else jnp.inf
+        for p in parts
+    )
     return log_z + origin, jnp.sqrt(jnp.asarray(variance))

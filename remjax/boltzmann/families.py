@@ -14,7 +14,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from remjax.boltzmann.bits import bits
-from remjax.boltzmann.pytrees import pytree
+from remjax.boltzmann.pytrees import frozen_pytree
 from remjax.types import Support
 
 Temperature = Float[Array, "..."] | float
@@ -66,7 +66,7 @@ class Family(abc.ABC):
         """The values of a unit, against which data are held."""
 
 
-@pytree
+@frozen_pytree
 @dataclasses.dataclass(frozen=True)
 class Bits(Family):
     """Units of {0, 1}; the field is the log odds of one."""
@@ -88,7 +88,9 @@ class Bits(Family):
         """
 
         def small() -> Float[Array, "..."]:
-            return jnp.sum(jnp.log1p(jax.nn.sigmoid(start) * jnp.expm1(change)), axis=-1)
+            # Under vmap both forms are computed: one not taken must not overflow in a gradient.
+            held = jnp.clip(change, -1.0, 1.0)
+            return jnp.sum(jnp.log1p(jax.nn.sigmoid(start) * jnp.expm1(held)), axis=-1)
 
         def large() -> Float[Array, "..."]:
             return jnp.sum(jax.nn.softplus(start + change) - jax.nn.softplus(start), axis=-1)
@@ -121,7 +123,7 @@ class Bits(Family):
         )
 
 
-@pytree
+@frozen_pytree
 @dataclasses.dataclass(frozen=True)
 class Reals(Family):
     """Real units, Gaussian given the others: mean field / precision, variance 1 / precision.

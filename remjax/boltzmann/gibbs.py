@@ -108,7 +108,11 @@ def gibbs_step(
 
     Returns:
         The chains after the sweep, and what is known of them.
+
+    Raises:
+        InputError: for a temperature that is not positive, or shapes that do not meet.
     """
+    _check_sweep(state, temperature, clamped)
     machine, before = lax.stop_gradient((machine, state))
     state, last = before, len(machine.families) - 1
     field = machine.field(0, state)
@@ -145,15 +149,51 @@ def gibbs_steps(
 
     Returns:
         The chains after the last sweep, and what is known of them.
+
+    Raises:
+        InputError: as `gibbs_step`, and for a number of sweeps below one.
     """
+    if is_concrete(num_steps) and num_steps < 1:
+        raise InputError(f"num_steps is {num_steps}: give 1 or more")
 
-    def sweep(number: Int[Array, ""] | int, state: U) -> tuple[U, Info]:
+    def sweep(number: Int[Array, ""], state: U) -> U:
         one = jax.random.fold_in(key, number)
-        return gibbs_step(one, machine, state, temperature, clamped)
+        return gibbs_step(one, machine, state, temperature, clamped)[0]
 
+    state = lax.fori_loop(1, num_steps, sweep, state)
     # The last sweep stands outside of the loop, so that only it reports.
-    state = lax.fori_loop(1, num_steps, lambda number, state: sweep(number, state)[0], state)
-    return sweep(0, state)
+    return gibbs_step(jax.random.fold_in(key, 0), machine, state, temperature, clamped)
+
+
+def _check_sweep(
+    state: PyTree, temperature: Temperature, clamped: PyTree[Bool[Array, "..."]] | None
+) -> None:
+    leaves, form = jax.tree.flatten(state)
+    chains = leaves[0].shape[:-1]
+    _check_broadcast("temperature", np.shape(temperature), chains)
+    if is_concrete(temperature) and not np.all(np.asarray(temperature) > 0):
+        lowest = np.min(np.asarray(temperature))
+        raise InputError(
+            f"temperature is {lowest:g}: give a positive one, 1 for the machine itself"
+        )
+    if clamped is None:
+        return
+    marks, form_of_marks = jax.tree.flatten(clamped)
+    if form_of_marks != form:
+        raise InputError(
+            f"clamped has the form {form_of_marks} and the chains have {form}: give the same"
+        )
+    for mark, leaf in zip(marks, leaves, strict=True):
+        _check_broadcast("clamped", np.shape(mark), leaf.shape)
+
+
+def _check_broadcast(name: str, shape: tuple[int, ...], whole: tuple[int, ...]) -> None:
+    try:
+        fits = np.broadcast_shapes(shape, whole) == whole
+    except ValueError:
+        fits = False
+    if not fits:
+        raise InputError(f"{name} has the shape {shape}: give one that broadcasts to {whole}")
 
 
 def _kept(clamped: PyTree[Bool[Array, "..."]], old: U, new: U) -> U:

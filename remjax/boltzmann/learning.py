@@ -84,6 +84,8 @@ def _centred_backward(offsets: Offsets, gradient: RBM) -> tuple[RBM, Offsets]:
     mu, lam = offsets
     visible, hidden = gradient.visible_bias, gradient.hidden_bias
     weights = gradient.weights - jnp.outer(mu, hidden) - jnp.outer(visible, lam)
+    # Once: fused into each of its three uses it would be computed in each.
+    weights = lax.optimization_barrier(weights)
     mapped = dataclasses.replace(
         gradient,
         weights=weights,
@@ -195,12 +197,12 @@ def make_estimator(
             key_negative, lax.stop_gradient(machine), state.negative, x, batch.index
         )
         moved = machine if centring is None else centred(machine, state.offsets)
-        loss = likelihood_loss(moved, x, negative.visible, negative.weights)
+        loss = gap = likelihood_loss(moved, x, negative.visible, negative.weights)
         for penalty in penalties:
             loss = loss + penalty(machine, x)
         fixed = lax.stop_gradient(machine)
         hidden = fixed.hidden_mean(x)
-        metrics = metrics | _metrics(fixed, x, hidden, loss, key_pixel, batch)
+        metrics = metrics | _metrics(fixed, x, hidden, gap, key_pixel, batch)
         new = Offsets(jnp.mean(x, axis=0), jnp.mean(hidden, axis=0))
         return Estimate(loss, jnp.zeros(()), metrics), LearningState(
             chains, _averaged(state.offsets, mean_over_batch(new), centring)
@@ -220,11 +222,11 @@ def _metrics(
     machine: RBM,
     x: Float[Array, "B V"],
     hidden: Float[Array, "B H"],
-    loss: Float[Array, ""],
+    gap: Float[Array, ""],
     key: Key[Array, ""],
     batch: Batch,
 ) -> Metrics:
-    metrics = {"free_energy_gap": loss, "hidden_activity": jnp.mean(hidden)}
+    metrics = {"free_energy_gap": gap, "hidden_activity": jnp.mean(hidden)}
     if isinstance(machine.visible, Bits):
         keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch.index)
         pseudo = jax.vmap(pseudo_log_likelihood, (0, None, 0))(keys, machine, x)
@@ -243,7 +245,12 @@ def pseudo_log_likelihood(
         key: of i. Consumed.
         machine: of visible bits.
         v: one datapoint.
+
+    Raises:
+        InputError: for visible units that are no bits.
     """
+    if not isinstance(machine.visible, Bits):
+        raise InputError("the pseudo-likelihood is of visible units that are bits: leave it out")
     place = jax.random.randint(key, (), 0, v.shape[0])
     row, bit = machine.weights[place], v[place]
     field = machine.hidden_field(v)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from remjax.boltzmann.families import Family
+from remjax.errors import InputError
 
 U = TypeVar("U")
 """The units of a machine: a pytree of arrays whose leading axes are those of the chains."""
@@ -111,3 +112,15 @@ class Machine(abc.ABC, Generic[U]):
             blank = jnp.zeros((*shape, size), self.dtype)
             drawn.append(family.draw(jax.random.fold_in(key, number), blank))
         return self.units(drawn)
+
+
+def check_width(what: str, shape: tuple[int, ...], size: int) -> None:
+    """Hold the last axis of an array against the number of units that it stands for.
+
+    Raises:
+        InputError: naming both.
+    """
+    if shape[-1:] != (size,):
+        raise InputError(
+            f"{what} of the shape {shape} for the {size} of the machine: give [..., {size}]"
+        )

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from remjax.boltzmann.families import Bits, Family
-from remjax.boltzmann.machine import Machine
-from remjax.boltzmann.pytrees import pytree
+from remjax.boltzmann.machine import Machine, check_width
+from remjax.boltzmann.pytrees import frozen_pytree
 from remjax.errors import InputError
 
 
@@ -47,8 +47,11 @@ def make_graph(num_units: int, edges: Iterable[tuple[int, int]]) -> Graph:
         edges: pairs of units, in any order.
 
     Raises:
-        InputError: for an edge from a unit to itself, one that comes twice, or a unit that is none.
+        InputError: for no units, an edge from a unit to itself, one that comes twice, or a unit
+            that is none.
     """
+    if num_units < 1:
+        raise InputError(f"num_units is {num_units}: give 1 or more")
     found: set[tuple[int, int]] = set()
     neighbours: list[set[int]] = [set() for _ in range(num_units)]
     for first, second in edges:
@@ -87,7 +90,7 @@ def grid_graph(height: int, width: int) -> Graph:
     return make_graph(height * width, [*across, *down])
 
 
-@pytree
+@frozen_pytree
 @dataclasses.dataclass(frozen=True)
 class PairwiseMachine(Machine[Float[Array, "... N"]]):
     """A Boltzmann machine (Ackley et al. 1985): p(z) = exp(-E(z)) / Z, z bits [N].
@@ -106,6 +109,14 @@ class PairwiseMachine(Machine[Float[Array, "... N"]]):
     couplings: Float[Array, " E"]
     bias: Float[Array, " N"]
     graph: Graph = dataclasses.field(metadata={"static": True})
+
+    def __post_init__(self) -> None:
+        edges, units = len(self.graph.edges), self.graph.num_units
+        if (np.shape(self.couplings), np.shape(self.bias)) != ((edges,), (units,)):
+            raise InputError(
+                f"couplings of the shape {np.shape(self.couplings)} and a bias of the shape "
+                f"{np.shape(self.bias)} for {edges} edges and {units} units: give one for each"
+            )
 
     @property
     def matrix(self) -> Float[Array, "N N"]:
@@ -132,6 +143,7 @@ class PairwiseMachine(Machine[Float[Array, "... N"]]):
 
     def field(self, block: int, units: Float[Array, "... N"]) -> Float[Array, "... n"]:
         """bias_i + sum_j coupling_ij z_j of the units of a colour."""
+        check_width("units", units.shape, self.graph.num_units)
         color, others = np.asarray(self.graph.colors[block]), self.graph.others[block]
         return units[..., others] @ self.matrix[others[:, None], color] + self.bias[color]
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from remjax.boltzmann.families import Bits
 from remjax.boltzmann.machine import Machine
 from remjax.errors import InputError
-from remjax.particles.weights import effective_sample_size, log_mean_exp
+from remjax.particles.weights import effective_sample_size, log_mean_exp, resample_multinomial
 
 U = TypeVar("U")
 
@@ -21,6 +21,19 @@ U = TypeVar("U")
 _MOST = 25
 # States that are summed at once.
 _BLOCK = 12
+
+
+class Sum(NamedTuple):
+    """A sum in two parts: thousands of float32 numbers without loss (Kahan 1965)."""
+
+    total: Float[Array, " C"]
+    lost: Float[Array, " C"]
+
+    def plus(self, term: Float[Array, " C"]) -> "Sum":
+        """The sum with another term."""
+        corrected = term - self.lost
+        total = self.total + corrected
+        return Sum(total, (total - self.total) - corrected)
 
 
 class LogPartition(NamedTuple):
@@ -130,9 +143,8 @@ def exact_samples(key: Key[Array, ""], machine: Machine[U], num_samples: int) ->
         )
     states = _states(machine, places, jnp.arange(2 ** len(places)))
     key_state, key_block = jax.random.split(key)
-    chosen = jax.random.categorical(
-        key_state, machine.log_sum_out(largest, states), shape=(num_samples,)
-    )
+    # Not `jax.random.categorical`, which draws a number for each sample AND state.
+    chosen = resample_multinomial(key_state, machine.log_sum_out(largest, states), num_samples)
     units = jax.tree.map(lambda leaf: leaf[chosen], states)
     return machine.draw_block(key_block, largest, units, machine.field(largest, units))
 

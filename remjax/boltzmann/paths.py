@@ -14,10 +14,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key, Shaped
 
-from remjax.boltzmann.machine import Machine
+from remjax.boltzmann.machine import Machine, check_width
 from remjax.boltzmann.mean_field import mean_field
-from remjax.boltzmann.pytrees import pytree
-from remjax.boltzmann.rbm import RBM
+from remjax.boltzmann.pytrees import frozen_pytree
+from remjax.boltzmann.rbm import RBM, checked_mean
 from remjax.data.checks import is_concrete
 from remjax.errors import InputError
 
@@ -26,7 +26,7 @@ Fields = Sequence[Float[Array, " _"]]
 InverseTemperature = Float[Array, "..."] | float
 
 
-@pytree
+@frozen_pytree
 @dataclasses.dataclass(frozen=True)
 class Path(Generic[U]):
     """From independent units to a machine.
@@ -167,13 +167,10 @@ def data_mean_base(machine: RBM, data_mean: Shaped[Any, " V"]) -> Path[Any]:
         data_mean: [V]; those of bits are kept between 0.01 and 0.99.
 
     Raises:
-        InputError: for another shape.
+        InputError: for another shape, or means that visible units cannot have.
     """
-    mean = jnp.asarray(data_mean, machine.dtype)
-    if mean.shape != machine.visible_bias.shape:
-        raise InputError(
-            f"data_mean has the shape {mean.shape}: give the means of {machine.sizes[0]} units"
-        )
+    mean = checked_mean(machine.visible, jnp.asarray(data_mean, machine.dtype))
+    check_width("data_mean", mean.shape, machine.sizes[0])
     return Path(machine, (machine.visible.field_of(mean), jnp.zeros_like(machine.hidden_bias)))
 
 

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
 
-from remjax.boltzmann.partition import LogPartition
+from remjax.boltzmann.partition import LogPartition, Sum
 from remjax.boltzmann.paths import Path, check_inverse_temperatures
+from remjax.data.checks import is_concrete
 from remjax.errors import InputError
 from remjax.particles.weights import (
     effective_sample_size,
@@ -58,8 +59,8 @@ def population_annealing(
         count once. No gradient passes.
 
     Raises:
-        InputError: for inverse temperatures that do not rise from 0 to 1, or chains that the
-            populations do not divide.
+        InputError: for inverse temperatures that do not rise from 0 to 1, chains that the
+            populations do not divide, or a share outside [0, 1].
     """
     if num_populations < 1 or num_chains < 1 or num_chains % num_populations:
         raise InputError(
@@ -68,6 +69,8 @@ def population_annealing(
         )
     if num_sweeps < 1:
         raise InputError(f"num_sweeps is {num_sweeps}: give 1 or more")
+    if is_concrete(resample_below) and not 0 <= resample_below <= 1:
+        raise InputError(f"resample_below is {resample_below}: give a share between 0 and 1")
     schedule = check_inverse_temperatures(inverse_temperatures)
     return _anneal(key, path, schedule, resample_below, num_chains, num_populations, num_sweeps)
 
@@ -83,7 +86,7 @@ class _Population(NamedTuple):
     """
 
     units: Any
-    log_w: Float[Array, " c"]
+    log_w: Sum
     log_z: Float[Array, ""]
     family: Int[Array, " c"]
 
@@ -104,25 +107,26 @@ def _anneal(
     def grow(key: Key[Array, ""]) -> _Population:
         key_base, key = jax.random.split(key)
         zero = jnp.zeros(())
-        start = _Population(
-            path.draw_base(key_base, (size,)), jnp.zeros(size), zero, jnp.arange(size)
-        )
+        start = _Population(path.draw_base(key_base, (size,)), _zeros(size), zero, jnp.arange(size))
 
         def step(one: _Population, number: Int[Array, ""]) -> tuple[_Population, None]:
             begin, end = schedule[number], schedule[number + 1]
             key_resample, key_sweep = jax.random.split(jax.random.fold_in(key, number))
             ahead = path.ahead(one.units)
-            one = one._replace(log_w=one.log_w + path.log_ratio(one.units, ahead, begin, end))
+            log_w = one.log_w.plus(path.log_ratio(one.units, ahead, begin, end))
+            # What the sweep begins with is resampled too: it is as large as the units, and dear.
+            one = one._replace(units=(one.units, ahead), log_w=log_w)
             one = _resampled(key_resample, one, resample_below * size)
-            units = one.units
-            for sweep in range(num_sweeps):
+            units, ahead = one.units
+            units = path.sweep_from(jax.random.fold_in(key_sweep, 0), units, ahead, end)
+            for sweep in range(1, num_sweeps):
                 units = path.sweep(jax.random.fold_in(key_sweep, sweep), units, end)
             return one._replace(units=units), None
 
         return lax.scan(step, start, jnp.arange(schedule.shape[0] - 1))[0]
 
     population = jax.vmap(grow)(jax.random.split(key, num_populations))
-    log_weights = path.log_z_of_base + population.log_z[:, None] + population.log_w
+    log_weights = path.log_z_of_base + population.log_z[:, None] + population.log_w.total
     families = population.family + size * jnp.arange(num_populations)[:, None]
     return _record(log_weights, families, population.units)
 
@@ -131,15 +135,20 @@ def _resampled(
     key: Key[Array, ""], one: _Population, least: float | Float[Array, ""]
 ) -> _Population:
     """The population, resampled where its effective number is below `least`."""
-    due: Bool[Array, ""] = effective_sample_size(one.log_w) < least
-    count = one.log_w.shape[0]
-    chosen = jnp.where(due, resample_systematic(key, one.log_w, count), jnp.arange(count))
+    log_w = one.log_w.total
+    due: Bool[Array, ""] = effective_sample_size(log_w) < least
+    count = log_w.shape[0]
+    chosen = jnp.where(due, resample_systematic(key, log_w, count), jnp.arange(count))
     return _Population(
         jax.tree.map(lambda leaf: leaf[chosen], one.units),
-        jnp.where(due, 0.0, one.log_w),
-        one.log_z + jnp.where(due, log_mean_exp(one.log_w), 0.0),
+        jax.tree.map(lambda part: jnp.where(due, 0.0, part), one.log_w),
+        one.log_z + jnp.where(due, log_mean_exp(log_w), 0.0),
         one.family[chosen],
     )
+
+
+def _zeros(count: int) -> Sum:
+    return Sum(jnp.zeros(count), jnp.zeros(count))
 
 
 def _record(

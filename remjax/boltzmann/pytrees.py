@@ -1,33 +1,33 @@
-"""Frozen dataclasses as pytrees whose checks are for those who make them, and not for JAX."""
+"""Frozen dataclasses as pytrees that JAX may rebuild of anything."""
 
 import dataclasses
-from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import jax
 
-T = TypeVar("T")
+C = TypeVar("C")
 
 
-def pytree(cls: type[T]) -> type[T]:
-    """Registers a frozen dataclass; fields whose metadata have `static` are no leaves.
+def frozen_pytree(cls: type[C]) -> type[C]:
+    """Register a frozen dataclass: its fields are subtrees, those with metadata `static` are not.
 
-    JAX puts other things than arrays in the place of leaves (shapes, places, masks). It makes its
-    copies without `__init__`, so that checks of arguments there never see those.
+    Unlike `jax.tree_util.register_dataclass` it rebuilds values without `__init__`, so that only
+    what a user makes is checked there: transformations put many machines, shapes, NumPy arrays or
+    None in the place of an array.
     """
     fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
-    static = [field.name for field in fields if field.metadata.get("static")]
-    leaves = [field.name for field in fields if field.name not in static]
+    leaves = [field.name for field in fields if not field.metadata.get("static")]
+    fixed = [field.name for field in fields if field.metadata.get("static")]
 
-    def flatten(one: T) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
-        named = [(jax.tree_util.GetAttrKey(name), getattr(one, name)) for name in leaves]
-        return named, tuple(getattr(one, name) for name in static)
+    def flatten(one: C) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
+        children = [(jax.tree_util.GetAttrKey(name), getattr(one, name)) for name in leaves]
+        return children, tuple(getattr(one, name) for name in fixed)
 
-    def unflatten(constants: tuple[Any, ...], values: Iterable[Any]) -> T:
+    def rebuild(aside: tuple[Any, ...], children: Any) -> C:
         one = object.__new__(cls)
-        for name, value in zip([*leaves, *static], [*values, *constants], strict=True):
+        for name, value in zip([*fixed, *leaves], [*aside, *children], strict=True):
             object.__setattr__(one, name, value)
         return one
 
-    jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
+    jax.tree_util.register_pytree_with_keys(cls, flatten, rebuild)
     return cls

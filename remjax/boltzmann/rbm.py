@@ -10,11 +10,17 @@ import numpy as np
 from jaxtyping import Array, Float, Key, Shaped
 
 from remjax.boltzmann.families import Bits, Family, Reals
-from remjax.boltzmann.machine import Machine
-from remjax.boltzmann.pytrees import pytree
+from remjax.boltzmann.machine import Machine, check_width
+from remjax.boltzmann.pytrees import frozen_pytree
+from remjax.data.checks import is_concrete
 from remjax.errors import InputError
 
 VISIBLE, HIDDEN = 0, 1
+
+
+# Data come as NumPy arrays, of bools or integers too.
+Visible = Shaped[Array, "... V"] | Shaped[np.ndarray, "... V"]
+Hidden = Shaped[Array, "... H"] | Shaped[np.ndarray, "... H"]
 
 
 class Units(NamedTuple):
@@ -24,7 +30,7 @@ class Units(NamedTuple):
     hidden: Float[Array, "... H"]
 
 
-@pytree
+@frozen_pytree
 @dataclasses.dataclass(frozen=True)
 class RBM(Machine[Units]):
     """A restricted Boltzmann machine: p(v, h) = exp(-E(v, h)) / Z.
@@ -48,6 +54,17 @@ class RBM(Machine[Units]):
     visible: Family = dataclasses.field(default_factory=Bits)
     hidden: Family = dataclasses.field(default_factory=Bits)
 
+    def __post_init__(self) -> None:
+        sides = np.shape(self.visible_bias), np.shape(self.hidden_bias)
+        if any(len(side) != 1 for side in sides) or np.shape(self.weights) != sides[0] + sides[1]:
+            raise InputError(
+                f"weights of the shape {np.shape(self.weights)} with biases of the shapes "
+                f"{sides[0]} and {sides[1]}: give weights [V, H], and biases [V] and [H]"
+            )
+        for family, size in zip(self.families, self.sizes, strict=True):
+            if isinstance(family, Reals):
+                check_width("log_precision", np.shape(family.log_precision), size)
+
     @property
     def families(self) -> Sequence[Family]:
         """Visible, hidden: a sweep draws them in this order."""
@@ -69,49 +86,53 @@ class RBM(Machine[Units]):
             return self.visible_field(units.hidden)
         return self.hidden_field(units.visible)
 
-    def visible_field(self, h: Float[Array, "... H"]) -> Float[Array, "... V"]:
+    def visible_field(self, h: Hidden) -> Float[Array, "... V"]:
         """a + W h: the log odds of the visible units given the hidden ones, where they are bits."""
+        h = jnp.asarray(h, self.dtype)
+        check_width("hidden units", h.shape, self.sizes[1])
         return h @ self.weights.T + self.visible_bias
 
-    def hidden_field(self, v: Float[Array, "... V"]) -> Float[Array, "... H"]:
+    def hidden_field(self, v: Visible) -> Float[Array, "... H"]:
         """b + v W: the log odds of the hidden units given the visible ones, where they are bits."""
+        v = jnp.asarray(v, self.dtype)
+        check_width("visible units", v.shape, self.sizes[0])
         return v @ self.weights + self.hidden_bias
 
-    def visible_mean(self, h: Float[Array, "... H"]) -> Float[Array, "... V"]:
+    def visible_mean(self, h: Hidden) -> Float[Array, "... V"]:
         """E[v | h]."""
         return self.visible.mean(self.visible_field(h))
 
-    def visible_log_prob(
-        self, v: Float[Array, "... V"], h: Float[Array, "... H"]
-    ) -> Float[Array, "..."]:
+    def visible_log_prob(self, v: Visible, h: Hidden) -> Float[Array, "..."]:
         """log p(v | h) = log base(v) + v (a + W h) - log normaliser(a + W h), nats.
 
-        Gradients reach the parameters, v and h.
+        Their leading axes are broadcast. Gradients reach the parameters, v and h.
         """
+        v = jnp.asarray(v, self.dtype)
+        check_width("visible units", v.shape, self.sizes[0])
         field = self.visible_field(h)
         linear = jnp.vecdot(v, field)
         return self.visible.log_base(v) + linear - self.visible.log_normalizer(field)
 
-    def hidden_mean(self, v: Float[Array, "... V"]) -> Float[Array, "... H"]:
+    def hidden_mean(self, v: Visible) -> Float[Array, "... H"]:
         """E[h | v]."""
         return self.hidden.mean(self.hidden_field(v))
 
-    def free_energy(self, v: Float[Array, "... V"]) -> Float[Array, "..."]:
+    def free_energy(self, v: Visible) -> Float[Array, "..."]:
         """F(v) = -log sum_h exp(-E(v, h)) = -a v - sum_j log(1 + exp(b_j + v W_j)), nats.
 
         p(v) = exp(-F(v)) / Z. Gradients reach the parameters and v.
         """
+        v = jnp.asarray(v, self.dtype)
         log_sum = self.hidden.log_normalizer(self.hidden_field(v))
         return -(v @ self.visible_bias + self.visible.log_base(v) + log_sum)
 
-    def hidden_free_energy(self, h: Float[Array, "... H"]) -> Float[Array, "..."]:
+    def hidden_free_energy(self, h: Hidden) -> Float[Array, "..."]:
         """-log sum_v exp(-E(v, h)), nats: `free_energy` of the hidden side."""
+        h = jnp.asarray(h, self.dtype)
         log_sum = self.visible.log_normalizer(self.visible_field(h))
         return -(h @ self.hidden_bias + self.hidden.log_base(h) + log_sum)
 
-    def log_prob(
-        self, v: Float[Array, "... V"], log_z: Float[Array, ""] | float
-    ) -> Float[Array, "..."]:
+    def log_prob(self, v: Visible, log_z: Float[Array, ""] | float) -> Float[Array, "..."]:
         """log p(v) = -F(v) - log Z, nats.
 
         Args:
@@ -165,19 +186,38 @@ def init_rbm(
         scale: of the weights.
 
     Raises:
-        InputError: for a number of units below one, or a mean that is not [V] finite numbers.
+        InputError: for a number of units below one, or means that visible units cannot have.
     """
-    mean = np.asarray(data_mean, np.float32)
+    visible = Bits() if visible is None else visible
+    mean = checked_mean(visible, np.asarray(data_mean, np.float32))
     if num_hidden < 1:
         raise InputError(f"num_hidden is {num_hidden}: give 1 or more")
-    if mean.ndim != 1 or not mean.size or not np.isfinite(mean).all():
-        raise InputError(
-            f"data_mean is an array of the shape {mean.shape}: give [V] finite numbers, the means "
-            "of the columns of the data"
-        )
-    visible = Bits() if visible is None else visible
     weights = scale * jax.random.normal(key, (mean.shape[0], num_hidden))
-    return RBM(weights, visible.field_of(jnp.asarray(mean)), jnp.zeros(num_hidden), visible)
+    blank = RBM(weights, jnp.zeros(mean.shape[0]), jnp.zeros(num_hidden), visible)
+    return dataclasses.replace(blank, visible_bias=visible.field_of(jnp.asarray(mean)))
+
+
+def checked_mean(visible: Family, mean: Shaped[Any, "..."]) -> Shaped[Any, " V"]:
+    """The means of the columns of data, once they are known to be what units can have.
+
+    Raises:
+        InputError: for another shape, or a value that is not finite or outside of the support.
+    """
+    if mean.ndim != 1 or not mean.size:
+        raise InputError(
+            f"data_mean has the shape {mean.shape}: give [V], the means of the columns of the data"
+        )
+    if not is_concrete(mean):
+        return mean
+    low, high, mend, _ = visible.support
+    slack = 1e-6  # a mean of ones may be rounded to more than one
+    wrong = np.flatnonzero(~((mean >= low - slack) & (mean <= high + slack) & np.isfinite(mean)))
+    if wrong.size:
+        raise InputError(
+            f"data_mean holds {mean[wrong[0]]:g} in column {wrong[0]}: means are finite numbers in "
+            f"[{low:g}, {high:g}]; {mend}"
+        )
+    return mean
 
 
 def gaussian_units(data_std: Shaped[Any, " V"]) -> Reals:
@@ -190,53 +230,3 @@ def gaussian_units(data_std: Shaped[Any, " V"]) -> Reals:
     std = jnp.asarray(data_std, jnp.float32)
     typical = jnp.where(jnp.any(std > 0), jnp.sum(std) / jnp.maximum(jnp.sum(std > 0), 1), 1.0)
     return Reals(-2.0 * jnp.log(jnp.where(std > 0, std, typical)))
-
-
-class Spins(NamedTuple):
-    """An RBM over spins s, t of {-1, +1}: E = -(fields s + fields t + s J t).
-
-    Attributes:
-        couplings: J, [V, H].
-        visible_field: [V].
-        hidden_field: [H].
-    """
-
-    couplings: Float[Array, "V H"]
-    visible_field: Float[Array, " V"]
-    hidden_field: Float[Array, " H"]
-
-
-def to_spins(rbm: RBM) -> tuple[Spins, Float[Array, ""]]:
-    """The machine of spins s = 2 z - 1 with the same distribution.
-
-    J = W / 4, fields a / 2 + sum_j W_j / 4 and b / 2 + sum_i W_i / 4.
-
-    Returns:
-        The spins' machine, and E_spins - E_bits, the same for all states, nats:
-        log Z of the spins is log Z of the bits less it.
-    """
-    quarter = rbm.weights / 4
-    spins = Spins(
-        quarter,
-        rbm.visible_bias / 2 + quarter.sum(axis=1),
-        rbm.hidden_bias / 2 + quarter.sum(axis=0),
-    )
-    constant = rbm.visible_bias.sum() / 2 + rbm.hidden_bias.sum() / 2 + quarter.sum()
-    return spins, constant
-
-
-def from_spins(spins: Spins) -> tuple[RBM, Float[Array, ""]]:
-    """The machine of bits z = (s + 1) / 2 with the same distribution: the inverse of `to_spins`.
-
-    W = 4 J, biases 2 (field - sum_j J_j).
-
-    Returns:
-        The bits' machine, and E_spins - E_bits, nats.
-    """
-    couplings = spins.couplings
-    rbm = RBM(
-        4 * couplings,
-        2 * (spins.visible_field - couplings.sum(axis=1)),
-        2 * (spins.hidden_field - couplings.sum(axis=0)),
-    )
-    return rbm, to_spins(rbm)[1]

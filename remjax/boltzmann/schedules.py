@@ -58,18 +58,21 @@ def choose_inverse_temperatures(
         raise InputError(f"the number of inverse temperatures is {count}: give 1 or more")
     found, steps = _pilot(key, path, efficiency, num_pilots)
     knots = np.asarray(found, np.float64)[: int(steps) + 1]
-    knots[-1] = 1.0  # where the pilots ran out of steps too
-    if count is None:
-        return knots
-    wanted = np.linspace(0.0, len(knots) - 1.0, count + 1)
-    return np.interp(wanted, np.arange(len(knots)), knots)
+    knots[-1] = max(1.0, knots[-1])  # where the pilots ran out of steps
+    places = np.arange(len(knots))
+    # The last step of the pilots leads beyond 1: as much of it counts as leads there.
+    end = float(np.interp(1.0, knots, places))
+    wanted = places if count is None else np.linspace(0.0, end, count + 1)
+    chosen = np.interp(wanted, places, knots)
+    chosen[-1] = 1.0
+    return chosen
 
 
 @functools.partial(jax.jit, static_argnames="num_pilots")
 def _pilot(
     key: Key[Array, ""], path: Path[U], efficiency: float | Float[Array, ""], num_pilots: int
 ) -> tuple[Float[Array, " _"], Int[Array, ""]]:
-    """The inverse temperatures of the pilots, and the number of steps."""
+    """The inverse temperatures of the pilots, the last one beyond 1, and the number of steps."""
     path = lax.stop_gradient(path)
     key_base, key = jax.random.split(key)
 
@@ -92,9 +95,9 @@ def _pilot(
             fits = good(middle)
             return jnp.where(fits, middle, ends[0]), jnp.where(fits, ends[1], middle)
 
-        one = jnp.ones(())
-        _, end = lax.fori_loop(0, _HALVINGS, halve, (now, one))
-        end = jnp.where(good(one), one, end)
+        farthest = now + 1.0
+        _, end = lax.fori_loop(0, _HALVINGS, halve, (now, farthest))
+        end = jnp.where(good(farthest), farthest, end)
         key_resample, key_sweep = jax.random.split(jax.random.fold_in(key, steps))
         chosen = resample_systematic(key_resample, log_w(end), num_pilots)
         units = jax.tree.map(lambda leaf: leaf[chosen], units)

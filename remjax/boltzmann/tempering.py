@@ -8,11 +8,13 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key, PyTree, Shaped
 
 from remjax.boltzmann.machine import Machine
-from remjax.boltzmann.paths import Path
+from remjax.boltzmann.paths import Path, check_inverse_temperatures
+from remjax.errors import InputError
 
 U = TypeVar("U")
 
@@ -25,13 +27,13 @@ class Ladder(NamedTuple):
         heading: [R, C], where each chain comes from: 1 from the base, -1 from the machine, 0 from
             neither yet.
         round_trips: [C], how often a chain came back to the base from the machine.
-        steps: taken so far.
+        turn: which pairs exchange next: 0 the even ones, 1 the odd ones.
     """
 
     units: PyTree[Array]
     heading: Float[Array, "R C"]
     round_trips: Float[Array, " C"]
-    steps: Float[Array, ""]
+    turn: Float[Array, ""]
 
 
 class LadderInfo(NamedTuple):
@@ -50,7 +52,17 @@ class LadderInfo(NamedTuple):
 def init_ladder(
     key: Key[Array, ""], machine: Machine[U], num_temperatures: int, num_chains: int
 ) -> Ladder:
-    """The chains before the first step, drawn without any tie. Consumes the key."""
+    """The chains before the first step, drawn without any tie. Consumes the key.
+
+    Raises:
+        InputError: for fewer than two temperatures, or no chains.
+    """
+    for name, value, least in (
+        ("num_temperatures", num_temperatures, 2),
+        ("num_chains", num_chains, 1),
+    ):
+        if value < least:
+            raise InputError(f"{name} is {value}: give {least} or more")
     shape = (num_temperatures, num_chains)
     zero = jnp.zeros(())
     return Ladder(machine.random(key, shape), jnp.zeros(shape), jnp.zeros(num_chains), zero)
@@ -65,7 +77,7 @@ def ladder_step(
     key: Key[Array, ""],
     path: Path[U],
     state: Ladder,
-    inverse_temperatures: Float[Array, " R"],
+    inverse_temperatures: Shaped[Any, " R"],
 ) -> tuple[Ladder, LadderInfo]:
     """A sweep of every chain at its inverse temperature, then exchanges between neighbours.
 
@@ -80,7 +92,17 @@ def ladder_step(
 
     Returns:
         The chains after the step, those of the machine last, and what is known of them.
+
+    Raises:
+        InputError: for inverse temperatures that do not rise from 0 to 1, or another number of
+            them than of the chains of a group.
     """
+    if np.shape(inverse_temperatures) != state.heading.shape[:1]:
+        raise InputError(
+            f"inverse temperatures of the shape {np.shape(inverse_temperatures)} for ladders of "
+            f"{state.heading.shape[0]} chains: give one for each"
+        )
+    inverse_temperatures = check_inverse_temperatures(inverse_temperatures)
     path, b = lax.stop_gradient((path, inverse_temperatures))
     key_sweep, key_swap = jax.random.split(key)
     count, num_chains = state.heading.shape
@@ -88,7 +110,7 @@ def ladder_step(
     units = path.sweep(key_sweep, state.units, each)
     gain = path.gain(units)
     log_accept = (b[:-1] - b[1:])[:, None] * (gain[1:] - gain[:-1])
-    turn = jnp.arange(count - 1) % 2 == state.steps.astype(int) % 2
+    turn = jnp.arange(count - 1) % 2 == state.turn
     uniform = jax.random.uniform(key_swap, log_accept.shape)
     swapped = turn[:, None] & (jnp.log(uniform) < log_accept)
     # Chain i goes down where pair i swaps, and up where pair i - 1 does; never both.
@@ -105,7 +127,7 @@ def ladder_step(
     heading = heading.at[-1].set(jnp.where(heading[-1] == 1, -1.0, heading[-1]))
     trips = state.round_trips + back
     rates = jnp.mean(jnp.exp(jnp.minimum(log_accept, 0.0)), axis=1)
-    return Ladder(units, heading, trips, state.steps + 1), LadderInfo(rates, trips)
+    return Ladder(units, heading, trips, 1 - state.turn), LadderInfo(rates, trips)
 
 
 def machine_chains(state: Ladder) -> PyTree[Array]:

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Key
 
-from remjax.boltzmann.families import Family
+from remjax.boltzmann.families import Bits, Family
 from remjax.boltzmann.rbm import RBM
+from remjax.errors import InputError
 
 
 class Trajectory(NamedTuple):
@@ -31,7 +32,13 @@ class Trajectory(NamedTuple):
 def trajectory(
     key: Key[Array, ""], machine: RBM, start: Float[Array, "... V"], steps: int
 ) -> Trajectory:
-    """z_i ~ p(z | x_i), x_{i+1} ~ p(x | z_i), from x_0 = start. Consumes the key; no gradient."""
+    """z_i ~ p(z | x_i), x_{i+1} ~ p(x | z_i), from x_0 = start. Consumes the key; no gradient.
+
+    Raises:
+        InputError: for fewer steps than one.
+    """
+    if steps < 1:
+        raise InputError(f"steps is {steps}: give 1 or more")
     machine, start = lax.stop_gradient((machine, start))
 
     def step(
@@ -113,7 +120,12 @@ def estimated_end_log_prob(machine: RBM, tau: Trajectory) -> Float[Array, " C"]:
     Args:
         machine: whose trajectories they are.
         tau: of [C] chains, two or more.
+
+    Raises:
+        InputError: for one chain, which has no others.
     """
+    if tau.visible.shape[1] < 2:
+        raise InputError("log q(x_k) is estimated from other chains and there is 1: give 2 or more")
     fields = machine.visible_field(tau.hidden[-1])
     ends = tau.visible[-1]
     terms = ends @ fields.T - machine.visible.log_normalizer(fields)
@@ -131,7 +143,12 @@ def transition_matrix(machine: RBM, states: Float[Array, "n V"]) -> Float[Array,
 
     Returns:
         [n, n]; rows sum to one. Gradients reach the machine.
+
+    Raises:
+        InputError: for real units, which have no list of states.
     """
+    if not all(isinstance(family, Bits) for family in machine.families):
+        raise InputError("real units have no list of states: simulate trajectories instead")
     hidden = all_bits(machine.hidden_bias.shape[0])
     to_hidden = _hidden_log_prob(machine, states[:, None], hidden[None])
     to_visible = _visible_log_prob(machine, hidden[:, None], states[None])

@@ -123,7 +123,11 @@ def make_observe(
 
 def both_supports(model: DenoisingModel, corruption: Corruption) -> Support:
     """The values of x that the model has a density for and the corruption takes."""
-    low, high, _ = model.support
-    if not corruption.of_unit_interval or (low >= 0.0 and high <= 1.0):
-        return model.support
-    return Support(max(low, 0.0), min(high, 1.0), "use GaussianNoise or Masking for other values")
+    own = model.support
+    if not corruption.of_unit_interval or (own.low >= 0.0 and own.high <= 1.0):
+        return own
+    return own._replace(
+        low=max(own.low, 0.0),
+        high=min(own.high, 1.0),
+        mend="use GaussianNoise or Masking for other values",
+    )

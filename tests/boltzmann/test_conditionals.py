@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from remjax.boltzmann import RBM, Bits, Reals
+from remjax.errors import InputError
 
 
 def _machine(visible):
@@ -20,8 +21,9 @@ def test_masses_of_bits():
     a, weights = (np.asarray(x, np.float64) for x in (machine.visible_bias, machine.weights))
     p = 1.0 / (1.0 + np.exp(-(a + h @ weights.T)))
     expected = (v * np.log(p) + (1 - v) * np.log1p(-p)).sum(axis=-1)
-    found = machine.visible_log_prob(jnp.asarray(v, jnp.float32), jnp.asarray(h, jnp.float32))
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(machine.visible_log_prob(v, h), expected, rtol=1e-5)
+    with pytest.raises(InputError, match="visible units"):
+        machine.visible_log_prob(h, h)
 
 
 @pytest.mark.parametrize("precision", [1.0, 9.0])
@@ -33,5 +35,4 @@ def test_densities_of_reals(precision):
     a, weights = (np.asarray(x, np.float64) for x in (machine.visible_bias, machine.weights))
     distance = v - (a + weights @ h) / precision
     expected = 0.5 * np.sum(np.log(precision / (2 * np.pi)) - precision * distance**2)
-    found = machine.visible_log_prob(jnp.asarray(v, jnp.float32), jnp.asarray(h, jnp.float32))
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(machine.visible_log_prob(v, h), expected, rtol=1e-5)

@@ -97,7 +97,9 @@ def test_epochs_follow_log_z_and_the_chains(fitted):
     assert abs(distance) < 5 * rows[-1]["tracked_log_z_stderr"] + 0.05
     assert 0 < rows[-1]["flip_rate"] < 1
     assert "pseudo-log-likelihood" in stdout
-    assert "log-likelihood (short AIS)" in stdout
+    last = rows[-1]
+    low, middle, high = (last[f"tracked_log_likelihood{name}"] for name in ("_low", "", "_high"))
+    assert f"log-likelihood {middle:8.2f} ({low:.2f} to {high:.2f}) nats" in stdout
 
 
 def test_annealed_log_z_is_bracketed(run_binary, tmp_path):
