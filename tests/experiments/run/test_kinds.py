@@ -71,6 +71,12 @@ def test_settings_that_each_kind_has():
     assert all(kind.settings | set(kind.defaults) <= names for kind in MODELS.values())
 
 
+def test_runs_of_a_kind_are_compared_by_a_figure_that_is_shown():
+    for kind in MODELS.values():
+        assert kind.scoring.headline in kind.scoring.columns
+    assert MODELS["denoising"].scoring.headline == "test_csl"
+
+
 def test_help_has_the_defaults_of_the_kind(defined_flags):
     with defined_flags(train):
         flags = train.flags.FLAGS
