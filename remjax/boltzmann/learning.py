@@ -13,6 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.boltzmann.families import Bits
+from remjax.boltzmann.machine import check_width
 from remjax.boltzmann.negative_phases import NegativePhase
 from remjax.boltzmann.rbm import RBM
 from remjax.errors import InputError
@@ -192,6 +193,7 @@ def make_estimator(
     ) -> tuple[Estimate, LearningState]:
         machine: RBM = params.theta
         x = batch.x.astype(machine.dtype)
+        check_width("datapoints", x.shape, machine.sizes[0])
         key_negative, key_pixel = jax.random.split(key)
         negative, chains, metrics = negative_phase.advance(
             key_negative, lax.stop_gradient(machine), state.negative, x, batch.index

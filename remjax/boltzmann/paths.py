@@ -43,7 +43,9 @@ class Path(Generic[U]):
     def log_z_of_base(self) -> Float[Array, ""]:
         """log Z at the inverse temperature 0, nats."""
         pairs = zip(self.machine.families, self.base, strict=True)
-        return sum((one.log_normalizer(field) for one, field in pairs), jnp.zeros(()))
+        return sum(
+            (one.log_normalizer(field) for one, field in pairs), jnp.zeros((), self.machine.dtype)
+        )
 
     def draw_base(self, key: Key[Array, ""], shape: tuple[int, ...]) -> U:
         """Exact draws at the inverse temperature 0, of these leading axes. Consumes the key."""
@@ -140,7 +142,7 @@ class Path(Generic[U]):
 
     def _base_terms(self, blocks: Sequence[int], units: U) -> Float[Array, "..."]:
         """Those of the base's negative energy that come from some blocks."""
-        total = jnp.zeros(())
+        total = jnp.zeros((), self.machine.dtype)
         for block in blocks:
             z = self.machine.values(block, units)
             total = total + z @ self.base[block] + self.machine.families[block].log_base(z)
