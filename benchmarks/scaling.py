@@ -17,8 +17,8 @@ from absl import flags
 
 from benchmarks.machine import machine
 from benchmarks.measure import median, write_rows
-from benchmarks.peers import ours
-from benchmarks.peers.work import Work
+from benchmarks.peers.networks import ours
+from benchmarks.peers.networks.work import TrainingWork
 from experiments.output.tables import markdown
 from experiments.pictures.drawing import COLOURS, MARKERS, PathLike, drawing
 from experiments.run import command_line
@@ -62,7 +62,7 @@ def measure(method: str, keep: int | None) -> list[Row]:
     rows: list[Row] = []
     expected = 0.0
     for count in counts():
-        prepared = ours.prepare(Work(method, FLAGS.batch_size, count, keep, 1))
+        prepared = ours.prepare(TrainingWork(method, FLAGS.batch_size, count, keep, 1))
         row = {
             "method": method,
             "keep": keep,
