@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import (
+    boltzmann,
     gradient_variance,
     precision,
     replicas,
@@ -42,6 +43,10 @@ _REPLICAS = (
     "--num_replicas=2", "--batch_size=4", "--num_particles=4", "--hidden_size=8", "--steps=2",
     "--repeats=1",
 )  # fmt: skip
+_BOLTZMANN = (
+    "--chains=4,6", "--hidden=3,5", "--num_chains=4", "--hidden_size=3", "--visible_size=7",
+    "--batch_size=2", "--operations=1000", "--repeats=1",
+)  # fmt: skip
 _ROOFLINE = ("--batch_size=2", "--num_particles=8", "--size=64", "--repeats=1")
 
 
@@ -49,11 +54,12 @@ _ROOFLINE = ("--batch_size=2", "--num_particles=8", "--size=64", "--repeats=1")
     ("module", "arguments", "columns", "has_picture"),
     [
         (scaling, _SCALING, {"method", "keep", "num_particles", "temp_bytes"}, True),
+        (boltzmann, _BOLTZMANN, {"sweep", "products", "ratio", "update", "sweep_bytes"}, True),
         (time_to_quality, _QUALITY, {"method", "seconds", "log_likelihood"}, True),
         (roofline, _ROOFLINE, {"what", "GFLOP/s", "GB/s"}, False),
         (replicas, _REPLICAS, {"method", "speedup of updates"}, False),
     ],
-    ids=["scaling", "time_to_quality", "roofline", "replicas"],
+    ids=["scaling", "boltzmann", "time_to_quality", "roofline", "replicas"],
 )
 def test_benchmark(module, arguments, columns, has_picture, tmp_path, run_binary):
     picture = [f"--picture={tmp_path / 'picture.png'}"] if has_picture else []
@@ -127,6 +133,16 @@ def test_seconds_to_a_target_lie_between_the_turns():
     assert time_to_quality.seconds_to(-85.0, rows) == pytest.approx(6.0 + 2.0 * 10 / 15)
     assert time_to_quality.seconds_to(-120.0, rows) == 2.0
     assert time_to_quality.seconds_to(-70.0, rows) is None
+
+
+def test_sizes_of_both_lines_stand_once(tmp_path, run_binary):
+    done = run_binary(boltzmann, *_BOLTZMANN, f"--json={tmp_path / 'rows.json'}")
+    assert done.code == 0, done.stderr
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert [(row["num_chains"], row["num_hidden"]) for row in rows] == [(4, 3), (6, 3), (4, 5)]
+    for row in rows:
+        assert row["steps"] == max(1, 1000 // (4 * row["num_chains"] * 7 * row["num_hidden"]))
+        assert row["share"] == pytest.approx(1.0 / row["ratio"])
 
 
 def test_peers(tmp_path, run_binary):
@@ -205,6 +221,7 @@ def test_a_peer_that_is_missing_says_so():
     [
         (peers, ["--sizes=20"], "--sizes=20 is no B x K: write it as 20x1000"),
         (peers, ["--machines=5x4"], "--machines=5x4 is no chains x visible x hidden units: write"),
+        (boltzmann, ["--chains=0"], "--chains=0: give positive whole numbers"),
         (peers, ["--methods=rem"], "--methods=rem is not known"),
         (scaling, ["--keep=64", "--particles=8"], "--keep=64 is more than --particles=8"),
         (scaling, ["--methods=remv1"], "--method=remv1 is not known: use one of rem_v1"),
