@@ -197,7 +197,7 @@ def all_bits(count: int) -> Float[Array, "_ N"]:
 def _conditionals(
     machine: RBM, states: Float[Array, "n V"]
 ) -> tuple[Float[Array, "n m"], Float[Array, "m n"]]:
-    """p(z | x) and p(x | z) between the states given and all hidden ones, each row a distribution."""
+    """p(z | x) and p(x | z) of the states given and all hidden ones; rows sum to one."""
     if not all(isinstance(family, Bits) for family in machine.families):
         raise InputError("real units have no list of states: simulate trajectories instead")
     hidden = all_bits(machine.hidden_bias.shape[0])
