@@ -79,8 +79,8 @@ def likelihoods(length: Length, learned: Sequence[Learned]) -> Table:
         f"± seeds: standard deviation over {length.seeds} seeds",
         "below ML: the best of maximum likelihood less the best of the row, nats; with as many "
         "updates, so that it may be negative",
-        "(24): KL(q || p) of trajectories of k steps, nats, exact: what the whole gradient (35) "
-        "descends",
+        "(24): KL(q || p) of trajectories of k steps, nats, exact, which the whole gradient (35) "
+        "descends: KL(D || p) - KL(q(x_k) || p), zero also where chains stand still",
         "ms: processor time of an update of one machine, all seeds and rates side by side",
     ]
     title = "Exact mean log-likelihood of the training distribution, nats per row"
