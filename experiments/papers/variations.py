@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from experiments.output.files import writing
-from experiments.papers.variations_arms import PERSISTENT, Arm, of_task
+from experiments.papers.variations_arms import NOISELESS, PERSISTENT, Arm, of_task
 from experiments.papers.variations_gradients import gradient_errors, points
 from experiments.papers.variations_report import Learned, write_report
 from experiments.papers.variations_tasks import Task, bars_and_stripes, digits, shifter
@@ -94,9 +94,10 @@ def learn(task: Task, arms: list[Arm], scale: Scale, bar: tqdm) -> Learned:
     places = (max(1, last // _EARLY), last)
     machines = [likelihood.machine(place, likelihood.best, 0) for place in places]
     compared = points(task, scale.steps, machines)
-    # PCD has no gradient at a machine alone: its chains depend on all those before.
-    memoryless = [arm for arm in arms if arm.name != PERSISTENT]
-    of_arms = [gradient_errors(task, arm, compared, scale.draws) for arm in memoryless]
+    # PCD has no gradient at a machine alone, for its chains depend on all those before; the exact
+    # gradient of CD is the mean of CD.
+    others = [arm for arm in arms if arm.name not in (PERSISTENT, NOISELESS)]
+    of_arms = [gradient_errors(task, arm, compared, scale.draws) for arm in others]
     updates = [int(likelihood.updates[place]) for place in places]
     return Learned(
         task, courses, found, dict(zip(updates, zip(*of_arms, strict=True), strict=True))

@@ -55,9 +55,10 @@ class Arm(NamedTuple):
 MAXIMUM_LIKELIHOOD = "maximum likelihood"
 PERSISTENT = "PCD-1"
 PLAIN = "CD"
-EXACT = "CD + (45), exact"
-SAMPLED = "CD + (45), sampled"
-ESTIMATED = "CD + (45), estimated"
+NOISELESS = "CD, exact"
+EXACT = "CD+(45), exact"
+SAMPLED = "CD+(45), sampled"
+ESTIMATED = "CD+(45), estimated"
 
 
 def references(task: Task) -> Iterator[Arm]:
@@ -84,13 +85,6 @@ def references(task: Task) -> Iterator[Arm]:
 
 def of_steps(task: Task, steps: int) -> Iterator[Arm]:
     """The arms of a k: CD-k, and with the term (45) by enumeration and by the score function."""
-    yield Arm(
-        PLAIN,
-        steps,
-        make_estimator(task.init, cd(steps), centring=None),
-        lambda machine: _plain(task, machine, steps),
-        "contrastive divergence, which leaves (45) out",
-    )
 
     def divergence(machine: RBM) -> Float[Array, ""]:
         return exact_divergence(machine, task.distribution, task.states, steps)
@@ -105,7 +99,25 @@ def of_steps(task: Task, steps: int) -> Iterator[Arm]:
             return jnp.zeros(1)
         return estimated_end_log_prob(machine, tau)
 
+    def plain(machine: RBM) -> Float[Array, ""]:
+        return _plain(task, machine, steps)
+
+    yield Arm(
+        PLAIN,
+        steps,
+        make_estimator(task.init, cd(steps), centring=None),
+        plain,
+        "contrastive divergence, which leaves (45) out",
+    )
     if task.enumerates:
+        yield Arm(
+            NOISELESS,
+            steps,
+            of_loss(task, lambda machine, key, x: plain(machine)),
+            plain,
+            "the mean gradient of CD by enumeration: (45) is all that it lacks of (35)",
+            enumerates=True,
+        )
         yield Arm(
             EXACT,
             steps,

@@ -24,7 +24,8 @@ class Task(NamedTuple):
     """A distribution D to learn, and the machine that learns it.
 
     Attributes:
-        name: in tables and pictures.
+        name: in tables.
+        title: in pictures.
         meaning: in words.
         rows: [N, V] bits; D gives each row the same probability.
         num_hidden: H.
@@ -33,6 +34,7 @@ class Task(NamedTuple):
     """
 
     name: str
+    title: str
     meaning: str
     rows: Num[np.ndarray, "N V"]
     num_hidden: int
@@ -93,7 +95,7 @@ def bars_and_stripes(side: int = 3, num_hidden: int = 6, copies: int = 4) -> Tas
         images += [image, image.T]
     rows = np.tile(np.array(images).reshape(-1, side * side), (copies, 1))
     meaning = f"bars and stripes of {side} x {side} pixels"
-    return Task("bars", meaning, rows, num_hidden, len(rows), enumerates=True)
+    return Task("bars", "bars and stripes", meaning, rows, num_hidden, len(rows), enumerates=True)
 
 
 def shifter(width: int = 3, num_hidden: int = 6, copies: int = 3) -> Task:
@@ -113,7 +115,9 @@ def shifter(width: int = 3, num_hidden: int = 6, copies: int = 3) -> Task:
     ]
     tiled = np.tile(np.array(rows), (copies, 1))
     meaning = f"the shifter ensemble of {width} + {width} + 3 bits"
-    return Task("shifter", meaning, tiled, num_hidden, len(tiled), enumerates=True)
+    return Task(
+        "shifter", "shifter ensemble", meaning, tiled, num_hidden, len(tiled), enumerates=True
+    )
 
 
 def digits(num_hidden: int = 8, batch_size: int = 100) -> Task:
@@ -126,4 +130,6 @@ def digits(num_hidden: int = 8, batch_size: int = 100) -> Task:
     grey = load("digits").train.reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4))
     rows = (grey > 0.5).astype(int).reshape(-1, 16)
     meaning = f"{len(rows):,} digits of scikit-learn, reduced to 4 x 4 bits"
-    return Task("digits", meaning, rows, num_hidden, batch_size, enumerates=False)
+    return Task(
+        "digits", "digits of 4 x 4 bits", meaning, rows, num_hidden, batch_size, enumerates=False
+    )

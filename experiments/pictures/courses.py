@@ -8,7 +8,7 @@ from jaxtyping import Float
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from experiments.pictures.drawing import COLOURS, PathLike, drawing
+from experiments.pictures.drawing import PathLike, drawing
 
 
 class Line(NamedTuple):
@@ -29,7 +29,7 @@ class Panel(NamedTuple):
 
     Attributes:
         title: above it.
-        lines: name -> curve; a name has the same colour in all panels.
+        lines: name -> curve.
         ceiling: a value that no curve can pass.
     """
 
@@ -42,7 +42,9 @@ def grid_of_courses(
     path: PathLike,
     rows: Mapping[str, list[Panel]],
     *,
+    colours: Mapping[str, str],
     dashed: tuple[str, ...] = (),
+    title: str,
     x_label: str,
     y_label: str,
     ceiling_label: str,
@@ -55,25 +57,31 @@ def grid_of_courses(
     Args:
       path: The file to write.
       rows: Name -> its panels, as many in each row.
+      colours: Name of a curve -> its colour; the legend has this order.
       dashed: The names whose curves are the same in all panels of a row, for reference.
-      x_label: Below the panels.
+      title: Stands above all.
+      x_label: Below each column.
       y_label: Left of them.
       ceiling_label: Of the dotted line.
     """
-    names = list(dict.fromkeys(n for panels in rows.values() for p in panels for n in p.lines))
-    colours = dict(zip(names, ("#000000", "0.55", *COLOURS), strict=False))
     columns = len(next(iter(rows.values())))
-    with drawing(path, 1.0 + 3.7 * columns, 1.3 + 2.7 * len(rows)) as figure:
+    width = max(7.5, 1.0 + 3.7 * columns)
+    with drawing(path, width, 2.0 + 2.7 * len(rows)) as figure:
         grid = figure.subplots(len(rows), columns, sharex="col", sharey="row", squeeze=False)
-        handles: dict[str, Artist] = {}
-        for of_row, panels in zip(grid, rows.values(), strict=True):
+        drawn: dict[str, Artist] = {}
+        for of_row, (name, panels) in zip(grid, rows.items(), strict=True):
             for axes, panel in zip(of_row, panels, strict=True):
-                handles |= _draw(axes, panel, colours, dashed)
-                handles[ceiling_label] = axes.axhline(panel.ceiling, color="0.4", ls=":", lw=1.2)
+                drawn |= _draw(axes, panel, colours, dashed)
+                drawn[ceiling_label] = axes.axhline(panel.ceiling, color="0.4", ls=":", lw=1.2)
             of_row[0].set_ylim(*_limits(panels))
-        figure.supxlabel(x_label, fontsize="medium")
+            of_row[0].set_ylabel(name)
+        for axes in grid[-1]:  # and not one for all, which would lie across the legend
+            axes.set_xlabel(x_label)
         figure.supylabel(y_label, fontsize="medium")
-        figure.legend(handles.values(), handles, loc="outside upper center", ncols=3, fontsize=10)
+        names = [name for name in (*colours, ceiling_label) if name in drawn]
+        handles = [drawn[name] for name in names]
+        figure.legend(handles, names, loc="outside lower center", ncols=2, fontsize=10)
+        figure.suptitle(title, x=0.01, ha="left")
 
 
 def _draw(

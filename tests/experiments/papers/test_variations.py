@@ -76,13 +76,14 @@ def test_command(run_binary, tmp_path, smallest_scale):
         "maximum likelihood",
         "PCD-1",
         "CD",
-        "CD + (45), exact",
-        "CD + (45), sampled",
-        "CD + (45), estimated",
+        "CD, exact",
+        "CD+(45), exact",
+        "CD+(45), sampled",
+        "CD+(45), estimated",
     ]
     assert np.shape(rows["courses"][0]["log_likelihood"]) == (4, 2, 2)
     assert rows["courses"][0]["updates"] == [0, 2, 4, 6]
-    # Two machines, and every arm but PCD.
+    # Two machines, and every arm but PCD and the exact gradient of CD.
     assert len(rows["gradients"]) == 2 * 5
     table = (out / "table.md").read_text()
     assert table.strip() in done.stdout

@@ -20,7 +20,14 @@ def test_grid(tmp_path, seeds):
         rows = {name: [_panel(name, seeds)] * columns for name in ("first", "second")}
         path = tmp_path / f"{columns}.png"
         grid_of_courses(
-            path, rows, dashed=("one",), x_label="updates", y_label="nats", ceiling_label="most"
+            path,
+            rows,
+            colours={"one": "black", "other": "red", "absent": "blue"},
+            dashed=("one",),
+            title="both",
+            x_label="updates",
+            y_label="nats",
+            ceiling_label="most",
         )
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("L"))
