@@ -89,7 +89,7 @@ def likelihoods(length: Length, learned: Sequence[Learned]) -> Table:
             rows.append(
                 _named(one.task, course.arm.name, course.arm.steps)
                 | {
-                    f"at {rate:g}": float(course.log_likelihood[-1, place].mean())
+                    f"{rate:g}": float(course.log_likelihood[-1, place].mean())
                     for place, rate in enumerate(length.rates)
                 }
                 | {
@@ -101,12 +101,12 @@ def likelihoods(length: Length, learned: Sequence[Learned]) -> Table:
             )
             remarks.append([_meaning(one.task), course.arm.remark])
     notes = [
-        f"at {length.rates[0]:g} to {length.rates[-1]:g}: the learning rate of plain gradient "
+        f"{length.rates[0]:g} to {length.rates[-1]:g}: the learning rate of plain gradient "
         f"descent, the same rates for all; the highest after {length.updates:,} updates, in the "
         "mean over seeds, is the best one of a row, and the columns to its right are at that rate",
         f"±: standard deviation over {length.seeds} seeds",
-        "gap: the best of maximum likelihood less the best of the row, nats; negative where that was "
-        "slower in as many updates",
+        "gap: the best of maximum likelihood less the best of the row, nats; below zero where "
+        "maximum likelihood got less far in as many updates",
         "(24): KL(q || p) of trajectories of k steps, nats, exact, which the whole gradient (35) "
         "descends: KL(D || p) - KL(q(x_k) || p), zero also where chains stand still",
         "ms: processor time of an update of one machine, all seeds and rates side by side",
