@@ -43,8 +43,8 @@ if [ -n "$small" ]; then
     run roofline 60 benchmarks.roofline --num_particles=50 --size=256 --json="$out/roofline.json"
     run rem 270 $fit --dataset=digits --epochs=2 --num_particles=50 --train_size=300 \
         --eval_num_particles=50 --run_dir="$out/rem" --resume
-    run peers 180 benchmarks.peers --sizes=4x8 --keep=4 --repeats=1 --epoch_steps=2 \
-        --json="$out/peers.json" --picture="$out/peers.png"
+    run peers 180 benchmarks.peers --methods=rem_v1,rws,iwae,e_step,epoch --sizes=4x8 --keep=4 \
+        --repeats=1 --epoch_steps=2 --json="$out/peers.json" --picture="$out/peers.png"
     run scaling 90 benchmarks.scaling --methods=rem_v1 --particles=100,1000 --seconds=5 \
         --json="$out/scaling.json" --picture="$out/scaling.png"
 else

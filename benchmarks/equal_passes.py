@@ -76,7 +76,7 @@ def run_cell(name: str, seed: int) -> Cell:
     num_data = len(dataset.train)
     steps = num_data // FLAGS.batch_size
     schedule = look_up(SCHEDULES, "schedule", FLAGS.schedule)
-    optimizer = adam(schedule(1e-3, steps))
+    optimizer = adam(schedule(1e-3, steps, FLAGS.epochs))
     state = init_train_state(estimator, optimizer, jax.random.key(seed), dataset.train)
     epoch = make_epoch(
         estimator,

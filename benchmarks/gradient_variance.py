@@ -36,8 +36,8 @@ from benchmarks.measure import median
 from experiments.output.files import replacing, writing
 from experiments.output.tables import markdown
 from experiments.run import command_line
-from experiments.run.choices import MODELS, look_up
-from experiments.run.methods import METHODS, accepts, build_estimator
+from experiments.run.choices import NETWORKS, look_up
+from experiments.run.methods import WITH_RECOGNITION, accepts, build_estimator
 from remjax.data import Dataset, load
 from remjax.data.binarization import fixed, per_minibatch
 from remjax.errors import InputError
@@ -146,7 +146,7 @@ class Cell(NamedTuple):
 def cells(model: Model, recognition: Recognition, batch: Batch) -> list[Cell]:
     """Every method with every K that fit the model and each other; the others are left out."""
     wanted = []
-    for method in FLAGS.methods or METHODS:
+    for method in FLAGS.methods or WITH_RECOGNITION.methods:
         keeps = [None, *map(int, FLAGS.keep)] if accepts(method, "keep") else [None]
         for count in map(int, FLAGS.particles):
             for keep in (keep for keep in keeps if keep is None or keep < count):
@@ -185,7 +185,7 @@ def states_of(
 
 def on_model(name: str, dataset: Dataset) -> Iterator[Row]:
     """The rows of one model, as they are measured."""
-    model, recognition = shared_networks.networks_for(dataset, look_up(MODELS, "models", name))
+    model, recognition = shared_networks.networks_for(dataset, look_up(NETWORKS, "models", name))
     data, size = jnp.asarray(dataset.train), FLAGS.batch_size
     places = [jnp.arange(size) + start for start in range(0, len(data) - size + 1, size)]
     batches = [
@@ -202,7 +202,7 @@ def on_model(name: str, dataset: Dataset) -> Iterator[Row]:
 
 def main() -> None:
     """Measure every cell of both models; write after each, so that nothing is lost."""
-    for flag, table in (("models", MODELS), ("methods", METHODS)):
+    for flag, table in (("models", NETWORKS), ("methods", WITH_RECOGNITION.methods)):
         for name in getattr(FLAGS, flag) or ():
             look_up(table, flag, name)
     for flag in ("particles", "keep"):

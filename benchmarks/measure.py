@@ -29,17 +29,26 @@ def compile_program(function: Callable[..., Any], *arguments: Any) -> Program:
 
 
 def time_interleaved(programs: Mapping[str, Program], repeats: int) -> dict[str, list[float]]:
-    """Seconds of every run; the programs take turns, so that a drift of the machine hits all.
+    """Seconds of every run of compiled programs, as `time_in_turn` has them."""
+
+    def runner(program: Program) -> Callable[[], Any]:
+        return lambda: jax.block_until_ready(program.compiled(*program.arguments))
+
+    return time_in_turn({name: runner(one) for name, one in programs.items()}, repeats)
+
+
+def time_in_turn(runs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of every run; they take turns, so that a drift of the machine hits all.
 
     Args:
-        programs: by name.
+        runs: by name; each returns when it is finished.
         repeats: counted runs of each, after one that is not.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in programs}
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
     for repeat in range(repeats + 1):
-        for name, (compiled, arguments) in programs.items():
+        for name, run in runs.items():
             began = time.perf_counter()
-            jax.block_until_ready(compiled(*arguments))
+            run()
             if repeat:
                 seconds[name].append(time.perf_counter() - began)
     return seconds

@@ -25,8 +25,8 @@ from benchmarks.measure import median, median_ratio
 from experiments.output.files import replacing, writing
 from experiments.output.tables import markdown
 from experiments.run import command_line
+from experiments.run.images import evenly_spaced, fixed_bits
 from experiments.run.methods import build_estimator
-from experiments.run.problem import evenly_spaced, fixed_bits
 from remjax.data import Dataset, load
 from remjax.data.binarization import per_minibatch
 from remjax.evaluation.importance_sampling import make_log_likelihood

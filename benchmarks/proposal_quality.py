@@ -14,10 +14,11 @@ from absl import flags
 from experiments.output.tables import markdown
 from experiments.run import command_line
 from experiments.run.choices import COVARIANCES
+from experiments.run.images import evaluation_images
 from experiments.run.initial_state import initial_state
-from experiments.run.problem import Problem, build
+from experiments.run.kind import Problem
+from experiments.run.problem import build
 from experiments.run.run_directory import reopen
-from experiments.run.scoring import evaluation_images
 from experiments.run.settings import Settings
 from remjax.errors import InputError
 from remjax.methods.draws import Draws
@@ -41,10 +42,10 @@ def quality(problem: Problem, params: Params, x: jax.Array, covariance: Covarian
         key, x = item
         draws = Draws(
             key,
-            problem.model,
+            problem.parts.model,
             params.theta,
             x,
-            problem.recognition.r(params.eta, x),
+            problem.parts.recognition.r(params.eta, x),
             num_particles=FLAGS.num_particles,
             chunk_size=FLAGS.num_particles,
             keep=None,
@@ -74,8 +75,8 @@ def main() -> None:
     with reopen(FLAGS.run_dir) as run:
         settings = Settings.from_mapping(run.config() | {"mesh": None})
         problem = build(settings)
-        params = checkpoints.restore(run.checkpoints, initial_state(problem, settings)).params
-    x = jnp.asarray(evaluation_images(problem, "train", FLAGS.size))
+        params = checkpoints.restore(run.checkpoints, initial_state(problem)).params
+    x = jnp.asarray(evaluation_images(problem.dataset, "train", FLAGS.size))
     rows = []
     for name, make in COVARIANCES.items():
         for proposal, (log_evidence, ess) in quality(problem, params, x, make()).items():

@@ -21,8 +21,8 @@ from jax import lax
 
 from benchmarks.machine import machine
 from benchmarks.measure import median, write_rows
-from benchmarks.peers import ours
-from benchmarks.peers.work import DATA_SIZE, HIDDEN_SIZE, LATENT_SIZE, Work
+from benchmarks.peers.networks import ours
+from benchmarks.peers.networks.work import DATA_SIZE, HIDDEN_SIZE, LATENT_SIZE, TrainingWork
 from experiments.output.tables import markdown
 from experiments.run import command_line
 from experiments.run.methods import build_estimator, particles_scored
@@ -95,7 +95,7 @@ def main() -> None:
     """Measure the device and the step; print both."""
     write_rows(FLAGS.json, [])
     matrix_rate, copy_rate = device_rates(FLAGS.size)
-    work = Work(FLAGS.method, FLAGS.batch_size, FLAGS.num_particles, None, 1)
+    work = TrainingWork(FLAGS.method, FLAGS.batch_size, FLAGS.num_particles, None, 1)
     seconds = seconds_of(ours.prepare(work).run)
     operations, traffic = step_needs(FLAGS.method, FLAGS.batch_size, FLAGS.num_particles)
     rows = [

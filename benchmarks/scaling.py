@@ -17,12 +17,12 @@ from absl import flags
 
 from benchmarks.machine import machine
 from benchmarks.measure import median, write_rows
-from benchmarks.peers import ours
-from benchmarks.peers.work import Work
+from benchmarks.peers.networks import ours
+from benchmarks.peers.networks.work import TrainingWork
 from experiments.output.tables import markdown
 from experiments.pictures.drawing import COLOURS, MARKERS, PathLike, drawing
 from experiments.run import command_line
-from experiments.run.methods import METHODS, accepts
+from experiments.run.methods import WITH_RECOGNITION, accepts
 from remjax.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -30,7 +30,7 @@ FLAGS = flags.FLAGS
 Row = dict[str, Any]
 
 # The published form of REM v1 stands for its leaky twin, which costs the same and more.
-DEFAULT_METHODS = [name for name in METHODS if name != "rem_v1_leaky"]
+DEFAULT_METHODS = [name for name in WITH_RECOGNITION.methods if name != "rem_v1_leaky"]
 
 
 def define_flags() -> None:
@@ -62,7 +62,7 @@ def measure(method: str, keep: int | None) -> list[Row]:
     rows: list[Row] = []
     expected = 0.0
     for count in counts():
-        prepared = ours.prepare(Work(method, FLAGS.batch_size, count, keep, 1))
+        prepared = ours.prepare(TrainingWork(method, FLAGS.batch_size, count, keep, 1))
         row = {
             "method": method,
             "keep": keep,

@@ -4,7 +4,8 @@
 
 reads the last checkpoint of RUN and adds one entry to the list `evaluations` of RUN/result.json.
 With --ais_steps, annealed importance sampling scores the test images as well. With --ais_simulated,
-lower and upper bounds on images of the model itself show how tight that score is.
+lower and upper bounds on images of the model itself show how tight that score is. With --csl_draws
+a machine is scored by its draws too, as denoising models are.
 """
 
 from absl import flags

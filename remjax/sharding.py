@@ -181,6 +181,14 @@ def mean_over_batch(tree: T) -> T:
     return lax.pmean(tree, batch_axes()) if batch_axes() else tree
 
 
+def whole_batch(tree: T) -> T:
+    """The rows that the devices that share a batch have, in order, on every one; no gradient."""
+    tree = lax.stop_gradient(tree)
+    if not batch_axes():
+        return tree
+    return jax.tree.map(lambda leaf: lax.all_gather(leaf, DATA, tiled=True), tree)
+
+
 def sum_over_particles(tree: T) -> T:
     """The sum of what the devices that share the particles have, on every one."""
     return lax.psum(tree, PARTICLES) if particle_devices() > 1 else tree

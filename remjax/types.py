@@ -107,6 +107,35 @@ class Model(NamedTuple):
         )
 
 
+class DenoisingModel(NamedTuple):
+    """A model p_theta(x | zbar) of a datapoint given its corruption: pure functions of ONE of each.
+
+    It has no prior: together with a corruption q(zbar | x) it defines a Markov chain
+    (`methods.denoising_chains`), whose stationary distribution is the model of the data.
+
+    Attributes:
+        init: key -> theta.
+        log_likelihood: (theta, x, zbar) -> log p_theta(x | zbar), nats.
+        sample: (theta, key, zbar) -> x.
+        mean: (theta, zbar) -> E[x | zbar], where it is known; pictures need it.
+        support: the values that x may have; any finite ones by default.
+    """
+
+    init: Callable[[Key[Array, ""]], PyTree]
+    log_likelihood: Callable[[PyTree, Datapoint, Datapoint], Scalar]
+    sample: Callable[[PyTree, Key[Array, ""], Datapoint], Datapoint]
+    mean: Callable[[PyTree, Datapoint], Datapoint] | None = None
+    support: Support = Support()
+
+    def reconstruction(self, theta: PyTree, x: Datapoint, zbar: Datapoint) -> Scalar:
+        """log p_theta(x | zbar) in nats, held to be one number.
+
+        Raises:
+            InputError: for a log density that is not.
+        """
+        return _one_number("likelihood(x, zbar)", self.log_likelihood(theta, x, zbar))
+
+
 def _one_number(name: str, value: Array) -> Scalar:
     """The value, or an InputError where broadcasting would make something else of it."""
     if getattr(value, "shape", ()) != ():

@@ -1,1 +1,1 @@
-"""One training step of the same work in remjax and in each of its peers, side by side."""
+"""The same work in remjax and in each of its peers, side by side."""

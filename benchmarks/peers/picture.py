@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.peers.groups import SIZES
 from experiments.pictures.drawing import COLOURS, PathLike, drawing
 
 
@@ -13,21 +14,19 @@ def draw(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
         path: the PNG file to write.
         rows: of `benchmarks.peers`; those without a time are left out.
     """
-    panels: dict[tuple[str, int, int], dict[str, float]] = {}
+    panels: dict[str, dict[str, float]] = {}
     for row in rows:
         if row["milliseconds"]:
-            kept = (
-                f", keep={row['keep']}" if row["implementation"] == "remjax" and row["keep"] else ""
-            )
-            panel = (row["method"], row["batch_size"], row["num_particles"])
-            panels.setdefault(panel, {})[row["implementation"] + kept] = row["milliseconds"]
+            kept = row.get("keep") if row["implementation"] == "remjax" else None
+            name = row["implementation"] + (f", keep={kept}" if kept else "")
+            panels.setdefault(_title(row), {})[name] = row["milliseconds"]
     columns = min(4, len(panels))
     lines = -(-len(panels) // columns)
     with drawing(path, 3.6 * columns, 1.9 * lines + 0.3) as figure:
         axes = figure.subplots(lines, columns, squeeze=False).flatten()
         for panel in axes:
             panel.set_visible(False)
-        for panel, ((method, batch, count), bars) in zip(axes, panels.items(), strict=False):
+        for panel, (title, bars) in zip(axes, panels.items(), strict=False):
             panel.set_visible(True)
             colours = [COLOURS[0] if name.startswith("remjax") else "0.7" for name in bars]
             drawn = panel.barh(list(bars), list(bars.values()), color=colours)
@@ -36,8 +35,13 @@ def draw(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
             panel.invert_yaxis()
             panel.grid(visible=False)
             panel.set_xticks([])
-            panel.set_title(f"{method}, B={batch}, K={count:,}", fontsize=10)
-        figure.supxlabel("milliseconds per training step", fontsize=10)
+            panel.set_title(title, fontsize=10)
+        figure.supxlabel("milliseconds per step", fontsize=10)
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    sizes = [f"{label}={row[name]:,}" for name, label in SIZES.items() if name in row]
+    return ", ".join([row["method"], *sizes])
 
 
 def _shown(milliseconds: float) -> str:

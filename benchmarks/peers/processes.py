@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from benchmarks.peers.work import Work
+from benchmarks.peers.work import Implementation, encoded
 from remjax.errors import InputError
 
 # Several processes share one accelerator: none may take all its memory at the start.
@@ -19,18 +19,17 @@ _ENVIRONMENT = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "PYTHONWARNINGS": "ign
 class Worker:
     """One implementation with its work prepared, in its own process."""
 
-    def __init__(self, module: str, work: Work, limit: float) -> None:
+    def __init__(self, implementation: Implementation, limit: float) -> None:
         """Start it.
 
         Args:
-            module: of benchmarks.peers.
-            work: what to prepare.
+            implementation: what to prepare.
             limit: seconds that the preparation, and each run, may take.
         """
         self._limit = limit
         self.temp_bytes: int | None = None
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.peers.worker", module, json.dumps(work)],
+            [sys.executable, "-m", "benchmarks.peers.worker", encoded(implementation)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -78,12 +77,12 @@ class Started(NamedTuple):
 
 
 @contextlib.contextmanager
-def workers(wanted: Mapping[str, tuple[str, Work]], limit: float) -> Iterator[Started]:
-    """Workers of (module, work), prepared one after the other and ended with the block."""
+def workers(wanted: Mapping[str, Implementation], limit: float) -> Iterator[Started]:
+    """Workers by name, prepared one after the other and ended with the block."""
     started = Started({}, {})
     try:
-        for name, (module, work) in wanted.items():
-            worker = started.ready[name] = Worker(module, work, limit)
+        for name, implementation in wanted.items():
+            worker = started.ready[name] = Worker(implementation, limit)
             try:
                 worker.prepare()
             except InputError as error:

@@ -1,37 +1,13 @@
-"""The work that every implementation does: one update of both networks on one batch.
+"""What a process is asked to prepare, how that travels to it, and what it has then.
 
-Networks 784-200-200-20 and back with tanh layers, Bernoulli pixels, a standard normal prior,
-float32, Adam. A step is the gradients of both losses and the update, from a batch that lies on the
-device already.
+Work is a named tuple of numbers and words: `networks.work` has that of training a pair of networks,
+`machines.work` that of Boltzmann machines.
 """
 
-import itertools
+import importlib
+import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
-
-import numpy as np
-
-DATA_SIZE, HIDDEN_SIZE, LATENT_SIZE = 784, 200, 20
-LEARNING_RATE, ADAM_EPSILON = 1e-3, 5e-6
-
-
-class Work(NamedTuple):
-    """What to time.
-
-    Attributes:
-        method: rem_v1, rws, iwae, or e_step: drawing and scoring the particles alone.
-        batch_size: B.
-        num_particles: K.
-        keep: particles that carry the gradient, of the implementations that have the choice.
-        steps: training steps in one timed run; more than one is a loop, where the cost of
-            starting a step shows.
-    """
-
-    method: str
-    batch_size: int
-    num_particles: int
-    keep: int | None
-    steps: int
 
 
 class Prepared(NamedTuple):
@@ -46,15 +22,36 @@ class Prepared(NamedTuple):
     temp_bytes: int | None
 
 
-def images(number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Binary images [number, 784] and the mean image, the same everywhere."""
-    rng = np.random.default_rng(0)
-    mean = rng.uniform(0.0, 0.3, DATA_SIZE)
-    return (rng.uniform(size=(number, DATA_SIZE)) < mean).astype(np.float32), mean
+class Implementation(NamedTuple):
+    """A function that prepares some work.
+
+    Attributes:
+        module: of benchmarks.peers, as "networks.ours". It is imported where the work is done, for
+            it may need what is not installed.
+        function: in it: work -> Prepared.
+        work: its argument.
+        peak_bytes: what it would hold at its peak, counted by hand; 0 where that is of no account.
+    """
+
+    module: str
+    function: str
+    work: Any
+    peak_bytes: float = 0.0
+
+    def prepare(self) -> Prepared:
+        """Build and compile the work."""
+        module = importlib.import_module(f"benchmarks.peers.{self.module}")
+        return getattr(module, self.function)(self.work)
 
 
-def initial_weights(sizes: tuple[int, ...]) -> list[np.ndarray]:
-    """Uniform weights [in, out] of variance 2 / (in + out) for each layer of a network."""
-    rng = np.random.default_rng(1)
-    limits = [(m, n, np.sqrt(6.0 / (m + n))) for m, n in itertools.pairwise(sizes)]
-    return [rng.uniform(-limit, limit, (m, n)).astype(np.float32) for m, n, limit in limits]
+def encoded(implementation: Implementation) -> str:
+    """The implementation as one line of JSON."""
+    kind = type(implementation.work)
+    return json.dumps([kind.__module__, kind.__name__, implementation])
+
+
+def decoded(line: str) -> Implementation:
+    """The implementation that `encoded` made a line of."""
+    module, name, (*place, work, peak_bytes) = json.loads(line)
+    kind = getattr(importlib.import_module(module), name)
+    return Implementation(*place, kind(*work), peak_bytes)

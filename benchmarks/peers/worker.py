@@ -5,14 +5,13 @@ prepared, or the error. For each "run" that comes in, the work is done twice, an
 seconds go out with the peak memory.
 """
 
-import importlib
 import json
 import resource
 import sys
 import time
 from typing import Any
 
-from benchmarks.peers.work import Work
+from benchmarks.peers.work import Implementation, decoded
 from remjax.errors import InputError
 
 
@@ -24,10 +23,10 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def main(module: str, work: Work) -> None:
+def main(implementation: Implementation) -> None:
     """Prepare the work and do it as often as asked."""
     try:
-        prepared = importlib.import_module(f"benchmarks.peers.{module}").prepare(work)
+        prepared = implementation.prepare()
         prepared.run()  # whatever happens only once
     except ModuleNotFoundError as error:
         return _say({"error": f"{error.name} is not installed: pip install -e '.[peers]'"})
@@ -49,4 +48,4 @@ def main(module: str, work: Work) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Work(*json.loads(sys.argv[2])))
+    main(decoded(sys.argv[1]))

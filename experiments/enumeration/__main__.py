@@ -20,7 +20,7 @@ from experiments.output.files import replacing
 from experiments.output.tables import markdown
 from experiments.run import command_line
 from experiments.run.choices import look_up
-from experiments.run.methods import METHODS
+from experiments.run.methods import WITH_RECOGNITION
 from remjax.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -38,7 +38,7 @@ def _chosen() -> list[Case]:
     """The cases of --methods."""
     names = dict.fromkeys(case.name for case in CASES)
     for name in FLAGS.methods:
-        if name in METHODS and name not in names:
+        if name in WITH_RECOGNITION.methods and name not in names:
             raise InputError(
                 f"--methods={name} needs real latents, and bits are enumerated: use some of "
                 f"{', '.join(names)}"

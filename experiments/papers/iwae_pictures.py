@@ -10,9 +10,9 @@ from experiments.papers.protocol import Outcome, Place, Result, Table
 from experiments.pictures.posteriors import posterior_pictures
 from experiments.pictures.sweeps import activity_histogram, labelled_images
 from experiments.run.finished_run import finished_run
+from experiments.run.images import evaluation_images
 from experiments.run.posterior_maps import posterior_maps
 from experiments.run.run_pictures import sample_means
-from experiments.run.scoring import evaluation_images
 
 
 def active_latents(
@@ -89,7 +89,7 @@ def _draw_samples(root: Path, outcomes: Sequence[Outcome]) -> None:
 def _draw_posteriors(root: Path, outcomes: Sequence[Outcome], num_images: int = 6) -> None:
     """Posteriors of training images in the runs with two latents."""
     runs = [finished_run(one.folder, one.cell.settings.data_dir) for one in outcomes]
-    images = evaluation_images(runs[0].problem, "train", num_images)
+    images = evaluation_images(runs[0].problem.dataset, "train", num_images)
     maps = {
         _label(outcome): [posterior_maps(run, image) for image in images]
         for outcome, run in zip(outcomes, runs, strict=True)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.run.method_options import applies
+from experiments.run.kinds import chosen, kind_of
 from experiments.run.presets import PRESETS, form_of
-from experiments.run.settings import Settings
+from experiments.run.settings import DEFAULTS, Settings
 from remjax.errors import InputError
 
 # Smaller than the training sets of the scales above smoke: they are used whole.
@@ -53,32 +53,35 @@ class Plan(NamedTuple):
     seeds: int | None = None
 
     def settings(self, method: str, *layers: Mapping[str, Any]) -> Settings:
-        """The settings of a cell: the preset's, then each layer over those before, then the flags'.
+        """The settings of a cell: the model's defaults, the preset's, the layers', then the flags'.
 
-        Settings that the method does not have are left out. Where no more particles are drawn than
-        would carry the gradient, all of them do. The smallest data sets are used whole.
+        Settings that the model or the method does not have are left out. Where no more particles
+        are drawn than would carry the gradient, all of them do. The smallest data sets are used
+        whole.
 
         Args:
             method: as the papers name it; a preset may run another form of it.
-            layers: settings, of which later ones take precedence; they name the data set.
+            layers: settings, of which later ones take precedence; they name the data set, and the
+                model where it is not the default.
 
         Raises:
             InputError: for settings that cannot be.
         """
         name = form_of(method, self.preset)
-        chosen: dict[str, Any] = {"data_dir": self.data_dir} | dict(PRESETS[self.preset])
+        given: dict[str, Any] = {"data_dir": self.data_dir} | dict(PRESETS[self.preset])
         for layer in layers:
-            chosen |= layer
+            given |= layer
         if self.seeds is not None:
             if self.seeds < 1:
                 raise InputError(f"--seeds={self.seeds} cannot be: give a positive number")
-            chosen["num_replicas"] = self.seeds
-        if chosen["dataset"] in SMALL_DATASETS and (chosen.get("train_size") or 0) > 1_000:
-            del chosen["train_size"]
-        chosen = {key: value for key, value in chosen.items() if applies(key, name)}
-        if (chosen.get("keep") or 0) >= chosen["num_particles"]:
-            del chosen["keep"]
-        return Settings.from_mapping(chosen | {"method": name})
+            given["num_replicas"] = self.seeds
+        if given["dataset"] in SMALL_DATASETS and (given.get("train_size") or 0) > 1_000:
+            del given["train_size"]
+        model = given.get("model", DEFAULTS["model"])
+        given = dict(kind_of(model).defaults) | chosen(given, model, name)
+        if (given.get("keep") or 0) >= given.get("num_particles", DEFAULTS["num_particles"]):
+            del given["keep"]
+        return Settings.from_mapping(given | {"method": name})
 
 
 class Cell(NamedTuple):

@@ -108,7 +108,7 @@ def _all(value: Any) -> Any:
 
 def _last_rate(settings: Settings) -> float:
     # By epochs: one step in each.
-    schedule = SCHEDULES[settings.schedule](settings.learning_rate, 1)
+    schedule = SCHEDULES[settings.schedule](settings.learning_rate, 1, settings.epochs)
     return float(schedule(settings.epochs - 1))
 
 

@@ -22,6 +22,7 @@ from experiments.papers.protocol import Cell, Outcome, Plan, Protocol, Result
 from experiments.papers.report import write_report
 from experiments.run.choices import look_up
 from experiments.run.fitting import Stopped
+from experiments.run.kinds import kind_of
 from experiments.run.problem import build
 from experiments.run.progress import Share, progress_bar, skip
 from experiments.run.run_directory import start
@@ -123,15 +124,11 @@ def _kind(settings: Settings) -> tuple[str, ...]:
 
 
 def _work(settings: Settings, num_images: int) -> int:
-    """Decoder passes of a run, roughly: those with a gradient count three times."""
+    """What a run costs, roughly, in the unit of its kind of model."""
     train, evaluated = settings.train_size or num_images, settings.eval_size or num_images
     steps = settings.epochs * (train // settings.batch_size)
-    scored = 2 * evaluated * settings.eval_num_particles * settings.num_replicas
-    return steps * _passes_of_update(settings) + scored
-
-
-def _passes_of_update(settings: Settings) -> int:
-    return 3 * settings.batch_size * settings.num_particles * settings.num_replicas
+    of_one = kind_of(settings.model).work(settings)
+    return settings.num_replicas * (steps * of_one.update + 2 * evaluated * of_one.image)
 
 
 def _run_cells(
@@ -158,7 +155,7 @@ def _run_cells(
                 for figure, value in result.items()
             }
             outcomes[settings] = Outcome(cell, result, folder)
-            value = result["test_log_likelihood"]
+            value = result[kind_of(settings.model).scoring.headline]
             bar.write(f"{cell.name:44s} test {value:9.2f} nats  {result['seconds']:7.1f} s")
             move(bar, end - bar.n)  # the rest of an estimate, or all that was done before
     return outcomes
@@ -172,8 +169,9 @@ def _share(
     bar: tqdm, settings: Settings, *, total: int, unit: str, desc: str, initial: int = 0, **_: Any
 ) -> Share:
     """The bar of a cell's updates, or of the images that it evaluates, in that of the sweep."""
-    updates = unit == "step"
-    worth = _passes_of_update(settings) if updates else settings.eval_num_particles
+    of_one = kind_of(settings.model).work(settings)
+    # An update is of all replicas at once, and they are scored one after the other.
+    worth = settings.num_replicas * of_one.update if unit == "step" else of_one.image
     return Share(bar, worth, initial)
 
 

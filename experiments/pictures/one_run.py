@@ -10,7 +10,11 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 
 from experiments.pictures.drawing import COLOURS, DPI, MARKERS, PathLike, drawing, tiled
 
+_FILTERS = 100
+
 Metrics = Sequence[Mapping[str, Any]]
+
+LOG_EVIDENCE: Mapping[str, str] = {"log_evidence": "training", "test_log_likelihood": "test"}
 
 
 def image_grid(
@@ -39,6 +43,25 @@ def image_grid(
             figure.text(0.05 / full_width, 1 - 0.2 / full_height, title, va="center")
 
 
+def filter_grid(
+    path: PathLike, weights: np.ndarray, shape: tuple[int, int], *, title: str | None = None
+) -> None:
+    """The weights of the units of largest norm as images, zero in the middle of grey.
+
+    Args:
+      path: The file to write.
+      weights: `[X, H]`, a column for each unit.
+      shape: (height, width) of an image.
+      title: Stands above the images.
+    """
+    columns = np.asarray(weights).T
+    order = np.argsort(-np.linalg.norm(columns, axis=1), kind="stable")[:_FILTERS]
+    chosen = columns[order]
+    largest = np.abs(chosen).max(axis=1, keepdims=True)
+    grey = 0.5 + 0.5 * chosen / np.where(largest > 0, largest, 1.0)
+    image_grid(path, grey.reshape(-1, *shape), title=title)
+
+
 def reconstructions(
     path: PathLike, originals: np.ndarray, means: np.ndarray, *, title: str | None = None
 ) -> None:
@@ -55,13 +78,23 @@ def reconstructions(
     image_grid(path, pairs, columns=min(10, len(pairs)), title=title)
 
 
-def learning_curves(path: PathLike, metrics: Metrics, *, title: str | None = None) -> None:
-    """The log-evidence of training, and of the test images, over epochs and over time.
+def learning_curves(
+    path: PathLike,
+    metrics: Metrics,
+    *,
+    curves: Mapping[str, str] = LOG_EVIDENCE,
+    label: str = "log-evidence (nats per image)",
+    title: str | None = None,
+) -> None:
+    """How a fit grows over epochs and over time.
 
     Args:
       path: The file to write.
       metrics: One mapping per epoch: `epoch`; `seconds`, the training time since the start of the
-        run; `log_evidence`, and `test_log_likelihood` in any of them, in nats per image.
+        run; and what is drawn, in any of them.
+      curves: The names of the metrics that are drawn, with what the legend calls them: by default
+        the log-evidence of training and that of the test images.
+      label: What they are, with their unit.
       title: Stands above the panels.
     """
     with drawing(path, 10, 4.2) as figure:
@@ -71,14 +104,14 @@ def learning_curves(path: PathLike, metrics: Metrics, *, title: str | None = Non
         if latest < 120:
             unit, seconds = "seconds", 1
         for axes, key, divisor in ((left, "epoch", 1), (right, "seconds", seconds)):
-            _line(axes, metrics, key, "log_evidence", 0, "training", divisor)
-            _line(axes, metrics, key, "test_log_likelihood", 1, "test", divisor)
+            for style, (name, called) in enumerate(curves.items()):
+                _line(axes, metrics, key, name, style, called, divisor)
             _begin_at_zero(axes)
-        _zoom_on_the_end(left, metrics)
+        _zoom_on_the_end(left, metrics, tuple(curves))
         left.xaxis.set_major_locator(MaxNLocator(integer=True))
-        left.set(xlabel="epoch", ylabel="log-evidence (nats per image)")
+        left.set(xlabel="epoch", ylabel=label)
         right.set_xlabel(f"training time ({unit})")
-        if metrics:
+        if right.get_legend_handles_labels()[0]:
             right.legend(loc="best")
         if title:
             figure.suptitle(title, x=0.01, ha="left")
@@ -126,16 +159,16 @@ def _begin_at_zero(axes: Axes) -> None:
     axes.set_xlim(0, 1.05 * last if math.isfinite(last) and last > 0 else None)
 
 
-def _zoom_on_the_end(axes: Axes, metrics: Metrics) -> None:
+def _zoom_on_the_end(axes: Axes, metrics: Metrics, names: Sequence[str]) -> None:
     """Fits the panel to all but the first quarter of a long run, whose climb would flatten it."""
     late = metrics[len(metrics) // 4 :] if len(metrics) >= 8 else []
-    values = [row.get(name) for row in late for name in ("log_evidence", "test_log_likelihood")]
+    values = [row.get(name) for row in late for name in names]
     known = [value for value in values if value is not None and math.isfinite(value)]
     if known and max(known) > min(known):
         margin = 0.08 * (max(known) - min(known))
         bottom = min(known) - margin
         axes.set_ylim(bottom, max(known) + margin)
-        below = sum(1 for row in metrics if (row.get("log_evidence") or bottom) < bottom)
+        below = sum(1 for row in metrics if (row.get(names[0]) or bottom) < bottom)
         if below:
             text = f"epochs below the picture: {below}"
             axes.annotate(text, (0.98, 0.02), xycoords="axes fraction", ha="right", color="0.4")

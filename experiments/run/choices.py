@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+import numpy as np
 import optax
 
 from experiments.run.networks import (
@@ -23,9 +24,11 @@ from experiments.run.presets import (
     rounded_burda_schedule,
     unweighted_with_ridge,
 )
+from remjax.boltzmann import RBM, Path, bias_base, data_mean_base, mean_field_base, uniform_base
 from remjax.data import Dataset
 from remjax.data.binarization import Binarization, fixed, per_epoch, per_minibatch, unchanged
 from remjax.data.orders import Order, as_stored, shuffled
+from remjax.distributions import Corruption, Flips, GaussianNoise, Masking, SaltAndPepper
 from remjax.errors import InputError
 from remjax.evaluation.importance_sampling import EvaluationProposal, from_recognition, two_stage
 from remjax.methods.nvil import Signals, local_signals, whole_signal
@@ -44,7 +47,7 @@ from remjax.training.optimizers import burda_schedule
 
 V = TypeVar("V")
 
-MODELS: Mapping[str, Networks] = {
+NETWORKS: Mapping[str, Networks] = {
     "gaussian": gaussian,
     "sigmoid_belief": sigmoid_belief,
     "categorical": categorical,
@@ -89,15 +92,34 @@ ORDERS: Mapping[str, Order] = {
     "as_stored": as_stored,
 }
 
-SCHEDULES: Mapping[str, Callable[[float, int], optax.Schedule]] = {
-    "burda": burda_schedule,
-    "burda_rounded": rounded_burda_schedule,
-    "constant": lambda learning_rate, _: optax.constant_schedule(learning_rate),
+# (first rate, updates per epoch, epochs of the run) -> the rate of each update.
+SCHEDULES: Mapping[str, Callable[[float, int, int], optax.Schedule]] = {
+    "burda": lambda rate, steps, _: burda_schedule(rate, steps),
+    "burda_rounded": lambda rate, steps, _: rounded_burda_schedule(rate, steps),
+    "constant": lambda rate, *_: optax.constant_schedule(rate),
+    # It would reach zero one update after the last.
+    "linear": lambda rate, steps, epochs: optax.linear_schedule(rate, 0.0, steps * epochs),
 }
 
 EVALUATION_PROPOSALS: Mapping[str, EvaluationProposal] = {
     "recognition": from_recognition,
     "two_stage": two_stage,
+}
+
+# What a network learns to undo, of its strength: a rate, or the scale of the noise.
+CORRUPTIONS: Mapping[str, Callable[[float], Corruption]] = {
+    "salt_and_pepper": SaltAndPepper,
+    "masking": Masking,
+    "flips": Flips,
+    "gaussian": GaussianNoise,
+}
+
+# What the annealing of a machine begins at, from the machine and the mean training image.
+BASES: Mapping[str, Callable[[RBM, np.ndarray], Path]] = {
+    "uniform": lambda machine, _: uniform_base(machine),
+    "biases": lambda machine, _: bias_base(machine),
+    "data_mean": data_mean_base,
+    "mean_field": lambda machine, _: mean_field_base(machine),
 }
 
 ACTIVITIES: Mapping[str, Activity] = {

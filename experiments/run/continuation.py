@@ -10,7 +10,8 @@ import optax
 
 from experiments.output.files import read_json
 from experiments.run.initial_state import initial_state
-from experiments.run.problem import Problem, build
+from experiments.run.kind import Problem
+from experiments.run.problem import build
 from experiments.run.settings import Settings
 from remjax.errors import InputError
 from remjax.training import checkpoints
@@ -36,8 +37,7 @@ def continued(state: TrainState, settings: Settings) -> TrainState:
     Raises:
         InputError: the other run is not finished, or does not fit.
     """
-    problem, origin = _origin(settings)
-    old = initial_state(problem, origin)
+    old = initial_state(_origin(settings))
     _require_equal_shapes(old, state, settings)
     old = checkpoints.restore(Path(settings.init_from or "") / "checkpoints", old)
 
@@ -53,24 +53,23 @@ def continued(state: TrainState, settings: Settings) -> TrainState:
     return state._replace(params=old.params, opt_state=state.opt_state._replace(inner_state=memory))
 
 
-def require_fit(problem: Problem, settings: Settings) -> None:
+def require_fit(problem: Problem) -> None:
     """Check that the run can start as --init_from asks, if the flag is given.
 
     Raises:
         InputError: the other run is missing, not finished, or of another shape.
     """
+    settings = problem.settings
     if settings.init_from is None:
         return
-    old_problem, origin = _origin(settings)
     old, new = (
-        jax.eval_shape(lambda one=one: initial_state(*one))
-        for one in ((old_problem, origin), (problem, settings))
+        jax.eval_shape(lambda one=one: initial_state(one)) for one in (_origin(settings), problem)
     )
     _require_equal_shapes(old, new, settings)
 
 
-def _origin(settings: Settings) -> tuple[Problem, Settings]:
-    """The finished run that --init_from names, built anew, and its settings."""
+def _origin(settings: Settings) -> Problem:
+    """The finished run that --init_from names, built anew."""
     path = Path(settings.init_from or "")
     flag = f"--init_from={settings.init_from}"
     if not (path / "config.json").is_file():
@@ -87,7 +86,7 @@ def _origin(settings: Settings) -> tuple[Problem, Settings]:
                 f"--{setting}={getattr(settings, setting)}; give the same"
             )
     origin = dataclasses.replace(origin, data_dir=settings.data_dir, mesh=None)
-    return build(origin), origin
+    return build(origin)
 
 
 def _require_equal_shapes(old: TrainState, new: TrainState, settings: Settings) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.output.files import read_json
-from experiments.run.initial_state import each_replica, initial_state
-from experiments.run.problem import Problem, build
+from experiments.run.initial_state import initial_state
+from experiments.run.kind import Problem
+from experiments.run.problem import build
+from experiments.run.replicas import each_replica
 from experiments.run.settings import Settings
 from remjax.training import checkpoints
 from remjax.types import Params
@@ -34,5 +36,5 @@ def finished_run(path: str | os.PathLike[str], data_dir: str | None) -> Finished
     config = read_json(Path(path) / "config.json")
     settings = dataclasses.replace(Settings.from_mapping(config), data_dir=data_dir, mesh=None)
     problem = build(settings)
-    state = checkpoints.restore(Path(path) / "checkpoints", initial_state(problem, settings))
-    return FinishedRun(problem, each_replica(state, settings)[0].params)
+    state = checkpoints.restore(Path(path) / "checkpoints", initial_state(problem))
+    return FinishedRun(problem, each_replica(state, settings.num_replicas)[0].params)

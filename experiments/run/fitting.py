@@ -1,7 +1,7 @@
 """The training loop of a run on disk: interrupted at any moment, it goes on to the same numbers."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -11,17 +11,17 @@ from experiments.output.tables import mean_and_std
 from experiments.run.choices import ORDERS, choose_binarization, look_up
 from experiments.run.continuation import continued
 from experiments.run.hosts import from_first, gather, on_first
-from experiments.run.initial_state import each_replica, initial_state
-from experiments.run.problem import Problem
+from experiments.run.initial_state import initial_state
+from experiments.run.kind import Problem
 from experiments.run.progress import Bars, progress_bar
+from experiments.run.replicas import each_replica, local
 from experiments.run.run_directory import RunDirectory
-from experiments.run.scoring import Evaluate, test_metrics
 from experiments.run.settings import Settings
 from experiments.run.stopping import StopRequest
 from remjax.sharding import replicate
 from remjax.training import checkpoints
 from remjax.training.epochs import make_epoch
-from remjax.training.replicas import replicas_in_flight, train_replicas
+from remjax.training.replicas import train_replicas
 from remjax.training.steps import TrainState, metric_means
 
 # A compiled call lasts about this long. Between calls, signals are handled and the bar moves.
@@ -36,10 +36,8 @@ class Stopped(Exception):
 
 def fit(
     problem: Problem,
-    settings: Settings,
     run: RunDirectory | None,
     stop: StopRequest,
-    evaluate: Evaluate,
     write_line: Callable[[str], None] = tqdm.write,
     bars: Bars = progress_bar,
 ) -> TrainState:
@@ -50,10 +48,8 @@ def fit(
 
     Args:
         problem: the run's parts.
-        settings: of the run.
         run: its directory; None on every host but the first.
         stop: any host may ask for it.
-        evaluate: for the test images during training, where the settings ask for it.
         write_line: prints the line about each epoch.
         bars: makes the bar over the updates.
 
@@ -61,15 +57,16 @@ def fit(
         Stopped: someone asked for it; the state is saved.
         InputError: the disk is full or cannot be written.
     """
-    steps_per_epoch, last = problem.steps_per_epoch, settings.epochs * problem.steps_per_epoch
-    state, seconds_before = _begin(problem, settings, run)
+    settings, steps_per_epoch = problem.settings, problem.steps_per_epoch
+    last = settings.epochs * steps_per_epoch
+    state, seconds_before = _begin(problem, run)
     step = int(state.step)
     if step == last:
         return state
     data = replicate(problem.mesh, problem.dataset.train)
     with bars(total=last, initial=step, unit="step", desc="compiling") as bar:
         # Compiled before the clock starts: the speed of a run is that of its updates.
-        advance = _updates(problem, settings).lower(state, data, 1).compile()
+        advance = _updates(problem).lower(state, data, 1).compile()
         clock = _Clock(seconds_before)
         if step and run is not None:
             write_line(f"goes on after {step:,} of {last:,} updates")
@@ -89,11 +86,11 @@ def fit(
             steps_per_call, due = int(answers[0, 0]), bool(answers[0, 2])
             stopping = answers[:, 1].any()
             if step % steps_per_epoch == 0:
-                metrics = _epoch_metrics(problem, settings, evaluate, state)
+                metrics = _epoch_metrics(problem, state)
                 if run is not None:
                     metrics |= {"seconds": clock.seconds, "images_per_second": images}
                     run.log(metrics)
-                    write_line(_line(metrics, settings.epochs))
+                    write_line(_line(problem, metrics))
             if step % steps_per_epoch == 0 or stopping or due:
                 on_first(lambda step=step, state=state: _save(run, step, state, clock.seconds))
                 clock.checkpoint_saved()
@@ -102,18 +99,17 @@ def fit(
     return state
 
 
-def _begin(
-    problem: Problem, settings: Settings, run: RunDirectory | None
-) -> tuple[TrainState, float]:
+def _begin(problem: Problem, run: RunDirectory | None) -> tuple[TrainState, float]:
     """The state to start from, on every host, and the seconds of training until then."""
-    state = initial_state(problem, settings)
-    found = on_first(lambda: _resumed(run, state, settings, problem.steps_per_epoch))
+    state = initial_state(problem)
+    found = on_first(lambda: _resumed(run, state, problem.settings, problem.steps_per_epoch))
     state, seconds = found or (state, 0.0)
     return replicate(problem.mesh, from_first(state)), seconds
 
 
-def _updates(problem: Problem, settings: Settings) -> Any:
+def _updates(problem: Problem) -> Any:
     """The jitted (state, data, number of updates) -> state, of all replicas at once."""
+    settings = problem.settings
     advance = make_epoch(
         problem.estimator,
         problem.optimizer,
@@ -125,13 +121,7 @@ def _updates(problem: Problem, settings: Settings) -> Any:
     )
     if settings.num_replicas == 1:
         return advance
-    devices = 1 if problem.mesh is None else problem.mesh.size
-    at_a_time = replicas_in_flight(
-        passes=-(-settings.batch_size * settings.num_particles // devices),
-        keep=settings.keep,
-        data_size=problem.dataset.train.shape[1],
-    )
-    return train_replicas(advance, at_a_time=at_a_time)
+    return train_replicas(advance, at_a_time=problem.kind.replicas_at_a_time(problem))
 
 
 def _resumed(
@@ -151,32 +141,37 @@ def _save(run: RunDirectory, step: int, state: TrainState, seconds: float) -> No
     checkpoints.save(run.checkpoints, step, state)
 
 
-def _epoch_metrics(
-    problem: Problem, settings: Settings, evaluate: Evaluate, state: TrainState
-) -> dict[str, Any]:
+def _epoch_metrics(problem: Problem, state: TrainState) -> dict[str, Any]:
     """The metrics of an epoch that are not the clock's."""
-    step = int(state.step)
+    settings, step = problem.settings, int(state.step)
     epoch = step // problem.steps_per_epoch
-    metrics = _metrics(state, settings) | {"epoch": epoch, "step": step}
-    if settings.eval_every and epoch % settings.eval_every == 0:
-        replicas = [one.params for one in each_replica(state, settings)]
-        metrics |= test_metrics(problem, settings, evaluate, replicas)
-    return metrics
+    states = each_replica(state, settings.num_replicas)
+    metrics = _metrics(states) | {"epoch": epoch, "step": step}
+    due = bool(settings.eval_every) and epoch % settings.eval_every == 0
+    return metrics | _over_replicas([_measured(problem, local(one), due) for one in states])
 
 
-def _metrics(state: TrainState, settings: Settings) -> dict[str, float]:
-    """The metrics of an epoch; of replicas, their means and standard deviations."""
-    states = each_replica(state, settings)
-    each = [metric_means(one) for one in states]
+def _measured(problem: Problem, state: TrainState, due: bool) -> dict[str, float]:
+    """What the kind of model measures of one replica after an epoch; test images where due."""
+    metrics = problem.kind.epoch_metrics(problem, state)
+    return metrics | problem.kind.scoring.test_metrics(problem, state) if due else metrics
+
+
+def _metrics(states: Sequence[TrainState]) -> dict[str, float]:
+    """The metrics of the steps of an epoch; of replicas, their means and standard deviations."""
     skipped = {"skipped_updates": sum(int(one.skipped_updates) for one in states)}
-    return each[0] | skipped if len(each) == 1 else mean_and_std(each) | skipped
+    return _over_replicas([metric_means(one) for one in states]) | skipped
 
 
-def _line(metrics: dict[str, float], epochs: int) -> str:
+def _over_replicas(each: Sequence[dict[str, float]]) -> dict[str, float]:
+    return each[0] if len(each) == 1 else mean_and_std(each)
+
+
+def _line(problem: Problem, metrics: dict[str, float]) -> str:
     skipped = metrics["skipped_updates"]
     return (
-        f"epoch {metrics['epoch']:>3}/{epochs}  log_evidence {metrics['log_evidence']:9.2f} nats  "
-        f"ess {metrics['ess']:6.1f}  {metrics['images_per_second']:7,.0f} images/s  "
+        f"epoch {metrics['epoch']:>3}/{problem.settings.epochs}  {problem.kind.line(metrics)}  "
+        f"{metrics['images_per_second']:7,.0f} images/s  "
         f"{metrics['seconds']:6.1f} s" + (f"  {skipped} updates skipped" if skipped else "")
     )
 

@@ -2,28 +2,21 @@
 
 import jax
 
-from experiments.run.problem import Problem
-from experiments.run.settings import Settings
-from remjax.training.replicas import replica, stack_replicas
+from experiments.run.kind import Problem
+from remjax.training.replicas import stack_replicas
 from remjax.training.steps import TrainState, init_train_state
 
 
-def initial_state(problem: Problem, settings: Settings) -> TrainState:
+def initial_state(problem: Problem) -> TrainState:
     """The state before the first update, of one run or of all replicas."""
+    seed, count = problem.settings.seed, problem.settings.num_replicas
     states = [
         init_train_state(
             problem.estimator,
             problem.optimizer,
-            jax.random.key(settings.seed + number),
+            jax.random.key(seed + number),
             problem.dataset.train,
         )
-        for number in range(settings.num_replicas)
+        for number in range(count)
     ]
-    return states[0] if settings.num_replicas == 1 else stack_replicas(states)
-
-
-def each_replica(state: TrainState, settings: Settings) -> list[TrainState]:
-    """The state of each replica; of a run without replicas, its own."""
-    if settings.num_replicas == 1:
-        return [state]
-    return [replica(state, number) for number in range(settings.num_replicas)]
+    return states[0] if count == 1 else stack_replicas(states)

@@ -8,17 +8,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.run.choices import look_up
+from experiments.run.fields import Checked
 from experiments.run.methods import METHODS, accepts, knobs
 
 _KNOBS = knobs()
 _KEEPING = ", ".join(name for name in METHODS if accepts(name, "keep"))
 
 
-class _Checked:
+class _ByName(Checked):
     """Options by name, some of which stand for a value in a table."""
 
     def __post_init__(self) -> None:
         """Refuse names that are in no table."""
+        super().__post_init__()
         for name, value, table in self._given():
             if table is not None:
                 look_up(table, name, value)
@@ -63,7 +65,7 @@ MethodOptions = dataclasses.make_dataclass(
             for name, knob in _KNOBS.items()
         ),
     ],
-    bases=(_Checked,),
+    bases=(_ByName,),
     frozen=True,
     kw_only=True,
 )

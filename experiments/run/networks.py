@@ -144,13 +144,17 @@ def build_networks(
     encoder subtracts that image. Without, the output starts at a half (Bernoulli) or zero, and the
     encoder sees the raw image, as in the release of REM.
     """
+    shape = Shape(latent_sizes, hidden_sizes, num_categories, initialization)
+    likelihood = likelihood_of(dataset, mean_output=mean_output)
+    return networks.build(likelihood, input_offset(dataset, centred=centred_input), shape)
+
+
+def likelihood_of(dataset: Dataset, *, mean_output: bool = True) -> Likelihood:
+    """Of the pixels: Bernoullis, or Gaussians of real ones, that start at the mean image or not."""
     mean = np.mean(dataset.train, axis=0)
     # The log odds of a half are zero.
     blank = np.full_like(mean, 0.0 if dataset.real_valued else 0.5)
     output_mean = mean if mean_output else blank
     if dataset.real_valued:
-        likelihood = gaussian_likelihood(output_mean, np.std(dataset.train, axis=0))
-    else:
-        likelihood = bernoulli_likelihood(output_mean)
-    shape = Shape(latent_sizes, hidden_sizes, num_categories, initialization)
-    return networks.build(likelihood, input_offset(dataset, centred=centred_input), shape)
+        return gaussian_likelihood(output_mean, np.std(dataset.train, axis=0))
+    return bernoulli_likelihood(output_mean)

@@ -25,7 +25,7 @@ def posterior_maps(run: FinishedRun, x: np.ndarray) -> PosteriorMaps:
         run: a run with two latents.
         x: [X], the image as bits.
     """
-    model, recognition = run.problem.model, run.problem.recognition
+    model, recognition = run.problem.parts.model, run.problem.parts.recognition
 
     @jax.jit
     def densities(z: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -240,7 +240,8 @@ def _require_equal(
     path: Path, old: dict[str, Any], new: dict[str, Any], may_change: Collection[str]
 ) -> None:
     """Raises InputError at the first key in which two configurations differ."""
-    for key in old | new:
+    # Another model has defaults of its own: it is named, and not what follows from it.
+    for key in ("model", *(old | new)):
         if key not in may_change and (key in old, old.get(key)) != (key in new, new.get(key)):
             before, now = (
                 f"no --{key}" if one.get(key) is None else f"--{key}={one[key]}"

@@ -1,4 +1,4 @@
-"""The pictures of one run: what its model makes, and how its training went."""
+"""The pictures of a run with a recognition network: what it makes, and how its training went."""
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +10,10 @@ from experiments.pictures.one_run import (
     learning_curves,
     reconstructions,
 )
-from experiments.run.problem import Problem
+from experiments.run.images import evaluation_images
+from experiments.run.kind import Problem
 from experiments.run.run_directory import RunDirectory
-from experiments.run.scoring import evaluation_images
-from experiments.run.settings import Settings
+from remjax.training.steps import TrainState
 from remjax.types import Params
 
 
@@ -24,17 +24,18 @@ def sample_means(problem: Problem, params: Params, keys: jax.Array) -> np.ndarra
     """
 
     def mean_of_sample(key: jax.Array) -> jax.Array:
-        z, _ = problem.model.sample(params.theta, key)
-        return problem.model.mean(params.theta, z)
+        z, _ = problem.parts.model.sample(params.theta, key)
+        return problem.parts.model.mean(params.theta, z)
 
     images = jax.jit(jax.vmap(mean_of_sample))(keys)
     return np.reshape(images, (-1, *problem.dataset.image_shape))
 
 
-def draw_run(problem: Problem, settings: Settings, params: Params, run: RunDirectory) -> None:
+def draw_run(problem: Problem, state: TrainState, run: RunDirectory) -> None:
     """Samples, reconstructions, learning curves and the effective sample size over time."""
     height, width = problem.dataset.image_shape
-    model, recognition = problem.model, problem.recognition
+    model, recognition = problem.parts.model, problem.parts.recognition
+    settings, params = problem.settings, state.params
     name = f"{settings.method} on {settings.dataset}"
     keys = jax.random.split(jax.random.key(settings.seed), 100)
     image_grid(
@@ -42,7 +43,7 @@ def draw_run(problem: Problem, settings: Settings, params: Params, run: RunDirec
         sample_means(problem, params, keys),
         title=f"Mean images of latents drawn from the prior: {name}",
     )
-    originals = evaluation_images(problem, "test", 20)
+    originals = evaluation_images(problem.dataset, "test", 20)
 
     def mean_of_posterior(x: jax.Array, key: jax.Array) -> jax.Array:
         r = recognition.r(params.eta, x)

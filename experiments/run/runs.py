@@ -3,18 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from tqdm import tqdm
 
 from experiments.run.fitting import Stopped, fit
 from experiments.run.hosts import gather, on_first
-from experiments.run.initial_state import each_replica
-from experiments.run.problem import Problem, build
+from experiments.run.kind import Problem
+from experiments.run.problem import build
 from experiments.run.progress import Bars, progress_bar
+from experiments.run.replicas import each_replica, local, over_replicas
 from experiments.run.run_directory import RunDirectory
-from experiments.run.run_pictures import draw_run
-from experiments.run.scoring import make_evaluate, over_replicas, score
 from experiments.run.settings import Settings
 from experiments.run.stopping import StopRequest
 from remjax.errors import InputError
@@ -52,28 +49,23 @@ def run_to_result(
         if gather(bool(stop)).any():
             raise Stopped
 
-    evaluate = make_evaluate(problem, settings)
-    state = fit(problem, settings, run, stop, evaluate, write_line, bars)
+    state = fit(problem, run, stop, write_line, bars)
     check()
-    # On a device of this host alone, for what the first host does by itself.
-    params = [
-        jax.tree.map(jnp.asarray, jax.device_get(one.params))
-        for one in each_replica(state, settings)
-    ]
+    states = [local(one) for one in each_replica(state, settings.num_replicas)]
+    scoring = problem.kind.scoring
     if run is not None:
-        write_line(f"evaluating test and training images with K = {settings.eval_num_particles:,}")
-    each = [score(problem, settings, evaluate, one, check, bars) for one in params]
+        write_line(f"evaluating {scoring.announced(settings)}")
+    each = [scoring.score(problem, one, check, bars) for one in states]
     if run is None:
         return {}
-    draw_run(problem, settings, params[0], run)
-    run.update_result(_result(settings, problem, run, each))
+    problem.kind.draw(problem, states[0], run)
+    run.update_result(_result(problem, run, each))
     return run.result()
 
 
-def _result(
-    settings: Settings, problem: Problem, run: RunDirectory, each: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _result(problem: Problem, run: RunDirectory, each: list[dict[str, Any]]) -> dict[str, Any]:
     """What result.json holds of a run, from the figures of each seed."""
+    settings = problem.settings
     figures = each[0]
     if len(each) > 1:
         seeds = [{"seed": settings.seed + number} for number in range(len(each))]
@@ -83,9 +75,8 @@ def _result(
     if not metrics:
         raise InputError(f"{run.path}/metrics.jsonl is gone: restore the file, or train again")
     last = metrics[-1]
-    names = ("method", "dataset", "epochs", "num_particles", "seed", "num_replicas")
     return (
-        {name: getattr(settings, name) for name in names}
+        {name: getattr(settings, name) for name in problem.kind.scoring.recorded}
         | {"source": problem.dataset.source}
         | figures
         | {

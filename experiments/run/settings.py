@@ -6,140 +6,79 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.run.choices import (
-    ACTIVITIES,
-    BINARIZATIONS,
-    EVALUATION_PROPOSALS,
-    INITIALIZATIONS,
-    MODELS,
-    ORDERS,
-    SCHEDULES,
-    look_up,
-)
-from experiments.run.method_options import MethodOptions
+from experiments.run.choices import BINARIZATIONS, ORDERS, SCHEDULES, look_up
+from experiments.run.denoising_settings import DenoisingSettings
+from experiments.run.fields import require_positive, setting
+from experiments.run.machine_settings import MachineSettings
 from experiments.run.methods import METHODS
+from experiments.run.network_settings import NetworkSettings
 from experiments.run.optimizers import OPTIMIZERS
 from experiments.run.presets import SPLITS
+from experiments.run.sampling_settings import SamplingSettings
 from remjax.data import NAMES
 from remjax.errors import InputError
 
-_CATEGORIES = 10
-
-
-def _setting(default: Any, meaning: str) -> Any:
-    return dataclasses.field(default=default, metadata={"meaning": meaning})
-
-
-def _sizes(flag: str, text: str) -> tuple[int, ...]:
-    parts = text.split(",")
-    if not all(part.isdecimal() and 0 < int(part) < 2**31 for part in parts):
-        raise InputError(
-            f"--{flag}={text} cannot be: give a positive number, or one for each stochastic layer, "
-            "as 100,50"
-        )
-    return tuple(map(int, parts))
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(MethodOptions):
-    """What a run is: each field is a flag of `experiments.train` and a key of config.json."""
+class Settings(NetworkSettings, MachineSettings, DenoisingSettings, SamplingSettings):
+    """What a run is: each field is a flag of `experiments.train` and a key of config.json.
 
-    method: str = _setting("rem_v1", f"method of fitting: {', '.join(METHODS)}")
-    dataset: str = _setting("digits", f"data set to fit: {', '.join(NAMES)}")
-    data_dir: str | None = _setting(
-        None, "folder of the data files; without it, REMJAX_DATA_DIR or a download"
+    Here are those that every kind of model has; each kind may have a class of its own among the
+    bases. Whether a value goes with the kind is for `kinds.require_fit` to say.
+    """
+
+    method: str = setting("rem_v1", f"method of fitting: {', '.join(METHODS)}")
+    dataset: str = setting("digits", f"data set to fit: {', '.join(NAMES)}")
+    data_dir: str | None = setting(
+        None,
+        "folder of the data files; without it, REMJAX_DATA_DIR or a download",
+        again="folder of the data files",
     )
-    split: str = _setting("published", f"which images train and test: {', '.join(SPLITS)}")
-    split_seed: int = _setting(
+    split: str = setting("published", f"which images train and test: {', '.join(SPLITS)}")
+    split_seed: int = setting(
         0, "seed of the split into training and test images, for sets published without a split"
     )
-    train_size: int | None = _setting(None, "training images used, evenly spaced; default all")
-    num_particles: int = _setting(50, "K, particles per image and per distribution drawn from")
-    batch_size: int = _setting(100, "images per update")
-    epochs: int = _setting(20, "passes over the training images")
-    seed: int = _setting(0, "seed of the parameters, the order, the bits and the particles")
-    num_replicas: int = _setting(1, "runs side by side in one program, from seed, seed + 1, ...")
-    mesh: str | None = _setting(
+    train_size: int | None = setting(None, "training images used, evenly spaced; default all")
+    batch_size: int = setting(100, "images per update")
+    epochs: int = setting(20, "passes over the training images")
+    seed: int = setting(0, "seed of the parameters, the order, the bits and the particles")
+    num_replicas: int = setting(1, "runs side by side in one program, from seed, seed + 1, ...")
+    mesh: str | None = setting(
         None, "devices that share the work, as data:4,particles:2; default one"
     )
-    model: str = _setting("gaussian", f"the stochastic layers: {', '.join(MODELS)}")
-    latent_size: str = _setting(
-        "20", "dimension of the latent; with several layers one for each, z_1 first, as 100,50"
+    model: str = setting(
+        "gaussian",
+        "kind of model: the stochastic layers of a decoder, a Boltzmann machine, or a network that "
+        "denoises",
     )
-    num_categories: int = _setting(_CATEGORIES, "categories of each latent of --model=categorical")
-    hidden_size: str = _setting(
-        "200", "units in each tanh layer; for all, or below each stochastic layer, as 200,100"
-    )
-    hidden_layers: int = _setting(
-        2, "tanh layers below each stochastic layer, in both networks; 0 for linear ones"
-    )
-    baseline_size: int | None = _setting(
-        None,
-        "tanh units of the network of x that guesses the learning signal of nvil (default 100); "
-        "0 for no such network",
-    )
-    initialization: str = _setting(
-        "glorot", f"initial weights of the layers: {', '.join(INITIALIZATIONS)}"
-    )
-    bfloat16: bool = _setting(
-        False, "train with a decoder whose matrix products round their factors to bfloat16"
-    )
-    mean_output: bool = _setting(True, "start the output of the decoder at the mean training image")
-    centred_input: bool = _setting(
-        True, "subtract the mean training image from the input of the encoder and of a baseline"
-    )
-    binarization: str = _setting(
+    binarization: str = setting(
         "per_minibatch", f"when grey pixels become bits: {', '.join(BINARIZATIONS)}"
     )
-    order: str = _setting("shuffled", f"order of the images in an epoch: {', '.join(ORDERS)}")
-    optimizer: str = _setting("adam", f"optimizer of the parameters: {', '.join(OPTIMIZERS)}")
-    learning_rate: float = _setting(1e-3, "first rate of the optimizer")
-    schedule: str = _setting("burda", f"schedule of the learning rate: {', '.join(SCHEDULES)}")
-    adam_epsilon: float = _setting(5e-6, "epsilon of Adam, for a loss averaged over the batch")
-    epsilon_hat: bool = _setting(False, "Adam in its epsilon-hat form, as in the papers' codes")
-    adam_b1: float = _setting(0.9, "decay of the first moment of Adam")
-    adam_initial_nu: float = _setting(
+    order: str = setting("shuffled", f"order of the images in an epoch: {', '.join(ORDERS)}")
+    optimizer: str = setting("adam", f"optimizer of the parameters: {', '.join(OPTIMIZERS)}")
+    learning_rate: float = setting(1e-3, "first rate of the optimizer")
+    schedule: str = setting("burda", f"schedule of the learning rate: {', '.join(SCHEDULES)}")
+    adam_epsilon: float = setting(5e-6, "epsilon of Adam, for a loss averaged over the batch")
+    epsilon_hat: bool = setting(False, "Adam in its epsilon-hat form, as in the papers' codes")
+    adam_b1: float = setting(0.9, "decay of the first moment of Adam")
+    adam_initial_nu: float = setting(
         0.0, "second moments of Adam at the start, for --epsilon_hat; 1/400 in the release of IWAE"
     )
-    init_from: str | None = _setting(
+    init_from: str | None = setting(
         None, "folder of a finished run whose parameters and optimizer state this one starts from"
     )
-    max_gradient_norm: float | None = _setting(
+    max_gradient_norm: float | None = setting(
         None, "clip the gradient of theta and that of eta to this norm; default no clipping"
     )
-    eval_every: int | None = _setting(
+    eval_every: int | None = setting(
         None, "evaluate the test images after every so many epochs too; default at the end only"
     )
-    eval_num_particles: int = _setting(5000, "K of the evaluation")
-    eval_size: int | None = _setting(
+    eval_size: int | None = setting(
         1000,
         "test images (and as many training images) evaluated, evenly spaced, or all if "
         "there are fewer; 0 for all",
+        again="test and training images, evenly spaced; 0 for all",
     )
-    eval_proposal: str = _setting(
-        "recognition",
-        f"where the particles of the evaluation come from: {', '.join(EVALUATION_PROPOSALS)}",
-    )
-    eval_activity: str = _setting(
-        "averaged", f"how the activity of latents is measured: {', '.join(ACTIVITIES)}"
-    )
-
-    @property
-    def latent_sizes(self) -> tuple[int, ...]:
-        """The size of each stochastic layer, z_1 first."""
-        return _sizes("latent_size", self.latent_size)
-
-    @property
-    def hidden_sizes(self) -> tuple[tuple[int, ...], ...]:
-        """The widths of the tanh layers below each stochastic layer."""
-        widths, layers = _sizes("hidden_size", self.hidden_size), len(self.latent_sizes)
-        if len(widths) not in (1, layers):
-            raise InputError(
-                f"--hidden_size={self.hidden_size} does not go with --latent_size="
-                f"{self.latent_size}: give one width, or one for each stochastic layer"
-            )
-        each = widths * layers if len(widths) == 1 else widths
-        return tuple((width,) * self.hidden_layers for width in each)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "Settings":
@@ -160,47 +99,25 @@ class Settings(MethodOptions):
         """Refuse a value that cannot be, in one line that names the flag."""
         for flag, table in (
             ("method", METHODS),
-            ("model", MODELS),
             ("dataset", dict.fromkeys(NAMES)),
             ("split", SPLITS),
-            ("initialization", INITIALIZATIONS),
             ("binarization", BINARIZATIONS),
             ("order", ORDERS),
             ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
-            ("eval_proposal", EVALUATION_PROPOSALS),
-            ("eval_activity", ACTIVITIES),
         ):
             look_up(table, flag, getattr(self, flag))
         super().__post_init__()
-        positive = (
-            "train_size num_particles batch_size epochs num_replicas keep chunk_size learning_rate "
-            "adam_epsilon max_gradient_norm eval_every eval_num_particles num_categories"
+        require_positive(
+            self,
+            "train_size batch_size epochs num_replicas learning_rate adam_epsilon "
+            "max_gradient_norm eval_every",
         )
-        for flag in positive.split():
-            value = getattr(self, flag)
-            if value is not None and not value > 0:
-                raise InputError(f"--{flag}={value} cannot be: give a positive number")
-            if value is not None and value >= 2**31:  # a compiled program counts in 32 bits
-                raise InputError(f"--{flag}={value} is too large: give less than 2^31")
         self._check_optimizer()
-        for flag in ("hidden_layers", "baseline_size"):
-            if (getattr(self, flag) or 0) < 0:
-                raise InputError(f"--{flag}={getattr(self, flag)} cannot be: give 0 or more")
-        _ = self.hidden_sizes  # refuses sizes that cannot be
         self._check_seeds()
-        if self.model != "categorical" and self.num_categories != _CATEGORIES:
-            raise InputError(
-                f"--num_categories does nothing for --model={self.model}: leave it out"
-            )
         # One image has no standard error, and its latents no activity.
         if self.eval_size is not None and (self.eval_size < 0 or self.eval_size == 1):
             raise InputError(f"--eval_size={self.eval_size} cannot be: give 0 (all), 2 or more")
-        for flag, otherwise in (("keep", "to keep all particles"), ("chunk_size", "")):
-            value = getattr(self, flag)
-            if value is not None and value > self.num_particles:
-                text = f"--{flag}={value} is more than --num_particles={self.num_particles}"
-                raise InputError(f"{text}: lower it, or leave it out {otherwise}".rstrip())
 
     def _check_seeds(self) -> None:
         if not 0 <= self.seed <= 2**32 - self.num_replicas:

@@ -2,8 +2,6 @@
 
 import contextlib
 import dataclasses
-import types
-import typing
 from pathlib import Path
 
 from absl import flags
@@ -13,25 +11,19 @@ from experiments.output.tables import two_columns
 from experiments.run import hosts
 from experiments.run.choices import look_up
 from experiments.run.continuation import require_fit
+from experiments.run.fields import define
 from experiments.run.fitting import Stopped
-from experiments.run.method_options import applies
+from experiments.run.kinds import MODELS, chosen, kind_of
 from experiments.run.presets import PRESETS, form_of
 from experiments.run.problem import build
 from experiments.run.run_directory import start
 from experiments.run.runs import run_to_result
-from experiments.run.scoring import remarks
 from experiments.run.settings import DEFAULTS, MAY_CHANGE, Settings
 from experiments.run.stopping import stop_on_signal
 from remjax.errors import InputError
 from remjax.sharding import check_divides
 
 FLAGS = flags.FLAGS
-
-COLUMNS = [
-    "method", "dataset", "epochs", "num_particles", "eval_num_particles", "train_log_likelihood",
-    "test_log_likelihood", "test_log_likelihood_stderr", "ess", "test_pareto_k", "kl_to_prior",
-    "active_units", "active_units_per_layer", "seconds",
-]  # fmt: skip
 
 
 def define_flags() -> None:
@@ -43,33 +35,41 @@ def define_flags() -> None:
     )
     hosts.define_flags()
     flags.adopt_module_key_flags(hosts)  # otherwise --help would leave them out
-    define = {
-        str: flags.DEFINE_string,
-        int: flags.DEFINE_integer,
-        float: flags.DEFINE_float,
-        bool: flags.DEFINE_bool,
-    }
     for field in dataclasses.fields(Settings):
-        kind = field.type
-        if isinstance(kind, types.UnionType):
-            kind = next(k for k in typing.get_args(kind) if k is not types.NoneType)
-        define[kind](field.name, field.default, field.metadata["meaning"])
+        define(field)(field.name, field.default, _meaning(field))
+
+
+def _meaning(field: dataclasses.Field) -> str:
+    """The help of the flag of a setting, with the kinds of model that have a default of their own.
+
+    Of --model itself, with their names.
+    """
+    text = field.metadata["meaning"]
+    if field.name == "model":
+        return f"{text}: {', '.join(MODELS)}"
+    own = {name: kind.defaults.get(field.name, field.default) for name, kind in MODELS.items()}
+    differing = [f"{own[name]} for {name}" for name in own if own[name] != field.default]
+    return f"{text} (default {', '.join(differing)})" if differing else text
 
 
 def settings_from_flags() -> Settings:
-    """The settings of the command line: the defaults, then the preset, then the flags.
+    """The settings of the command line: the model's defaults, then the preset, then the flags.
 
     With --resume those of the earlier run come first, so that they need not be given again.
     """
     preset = look_up(PRESETS, "preset", FLAGS.preset) if FLAGS.preset else {}
-    chosen = {name: FLAGS[name].value for name in FLAGS if FLAGS[name].present}
+    given = {name: FLAGS[name].value for name in FLAGS if FLAGS[name].present}
     path = Path(FLAGS.run_dir) / "config.json"
     earlier = read_json(path) if FLAGS.resume and path.is_file() else {}
-    # A preset serves every method: settings that the chosen method does not have are left out.
-    method = chosen.get("method") or earlier.get("method") or FLAGS.method
+    model = given.get("model") or earlier.get("model") or FLAGS.model
+    # A setting that is newer than the earlier run has the default of all models.
+    goes_on = earlier and earlier.get("model", model) == model
+    base = earlier if goes_on else kind_of(model).defaults
+    method = given.get("method") or base.get("method") or FLAGS.method
     method = form_of(method, FLAGS.preset)
-    preset = {name: value for name, value in preset.items() if applies(name, method)}
-    return Settings.from_mapping({**earlier, **preset, **chosen, "method": method})
+    # A preset serves every method: settings that the chosen method does not have are left out.
+    preset = chosen(preset, model, method)
+    return Settings.from_mapping({**base, **preset, **given, "model": model, "method": method})
 
 
 def main() -> None:
@@ -83,7 +83,7 @@ def main() -> None:
     problem = build(settings)  # refuses bad settings before anything is written
     hosts.require_same("images", problem.data_checksum)
     check_divides(problem.mesh, settings.batch_size)
-    require_fit(problem, settings)
+    require_fit(problem)
     run = hosts.on_first(
         lambda: start(
             FLAGS.run_dir, config, resume=FLAGS.resume, may_change=MAY_CHANGE, defaults=DEFAULTS
@@ -102,5 +102,7 @@ def main() -> None:
                     print(f"stopped by {by}; everything is saved: go on with --resume")
                 return
         if run is not None:
-            print(f"\n{two_columns(result, COLUMNS)}\n{remarks(result)}")
+            scoring = problem.kind.scoring
+            columns = [name for name in scoring.columns if name in result]
+            print(f"\n{two_columns(result, columns)}\n{scoring.remarks(result)}")
             print(f"\nresult and pictures are in {run.path}")

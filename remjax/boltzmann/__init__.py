@@ -14,7 +14,8 @@ as those of the methods are.
 """
 
 from remjax.boltzmann import negative_phases
-from remjax.boltzmann.annealing import Bracket, ais, bracket, reverse_ais
+from remjax.boltzmann.annealing import ais, reverse_ais
+from remjax.boltzmann.brackets import Bracket, bracket, measure_bracket
 from remjax.boltzmann.families import Bits, Family, Reals
 from remjax.boltzmann.gibbs import Info, gibbs_step, gibbs_steps, init
 from remjax.boltzmann.learning import (
@@ -39,7 +40,7 @@ from remjax.boltzmann.pairwise import (
     grid_graph,
     make_graph,
 )
-from remjax.boltzmann.partition import LogPartition, exact, exact_samples, log_partition
+from remjax.boltzmann.partition import LogPartition, exact, exact_samples, joined, log_partition
 from remjax.boltzmann.paths import (
     Path,
     bias_base,
@@ -101,6 +102,7 @@ __all__ = [
     "init",
     "init_ladder",
     "init_rbm",
+    "joined",
     "l1",
     "l2",
     "ladder_step",
@@ -112,6 +114,7 @@ __all__ = [
     "make_graph",
     "mean_field",
     "mean_field_base",
+    "measure_bracket",
     "negative_phases",
     "pcd",
     "population",

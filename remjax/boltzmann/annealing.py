@@ -6,8 +6,7 @@ and err the other way. Neither says it of itself: report both (`bracket`).
 """
 
 import functools
-import math
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -98,41 +97,6 @@ def _check_samples(path: Path[U], samples: U) -> None:
         raise InputError(f"samples of the shapes {shapes}: give those of the machine, {wanted}")
 
 
-class Bracket(NamedTuple):
-    """log Z from both sides.
-
-    Attributes:
-        lower: of forward chains, too small on average.
-        upper: of reverse chains, too large on average where their samples are exact.
-        log_z: the bridge between both, nats: of least variance (Bennett 1976).
-        stderr: of the bridge, nats.
-    """
-
-    lower: LogPartition
-    upper: LogPartition
-    log_z: Float[Array, ""]
-    stderr: Float[Array, ""]
-
-    @property
-    def gap(self) -> Float[Array, ""]:
-        """upper - lower, nats."""
-        return self.upper.log_z - self.lower.log_z
-
-
-def bracket(forward: LogPartition, reverse: LogPartition) -> Bracket:
-    """Forward and reverse chains of the same path together, and the bridge between them.
-
-    The bridge is Bennett's acceptance ratio (1976): with s the sigmoid and m = log(C_F / C_R) it
-    solves sum_F s(log w - log Z - m) = sum_R s(log Z - log w + m), F the forward chains. Its
-    standard error is infinite where one side has a single chain, which says nothing of its own.
-
-    Args:
-        forward: of `ais`: chains that are independent of one another.
-        reverse: of `reverse_ais`, on the same path and inverse temperatures.
-    """
-    return Bracket(forward, reverse, *_bridge(forward.log_weights, reverse.log_weights))
-
-
 def _check_counts(num_chains: int, num_sweeps: int) -> None:
     for name, value in (("num_chains", num_chains), ("num_sweeps", num_sweeps)):
         if value < 1:
@@ -194,36 +158,3 @@ def _reverse(
     path, samples = lax.stop_gradient((path, samples))
     units, log_ratio = _walk(key, path, samples, schedule[::-1], num_sweeps, backward=True)
     return from_reverse(path.log_z_of_base - log_ratio, units)
-
-
-@jax.jit
-def _bridge(
-    forward: Float[Array, " F"], reverse: Float[Array, " R"]
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """log Z of least variance, by bisection of a monotone equation, and its standard error."""
-    shift = math.log(forward.shape[0] / reverse.shape[0])
-    # Relative to one of them: log Z itself may be hundreds.
-    origin = jnp.mean(forward)
-    f, r = forward - origin, reverse - origin
-
-    def excess(log_z: Float[Array, ""]) -> Float[Array, ""]:
-        """Falls with log Z, and is zero at the solution."""
-        return jnp.sum(jax.nn.sigmoid(f - log_z - shift)) - jnp.sum(
-            jax.nn.sigmoid(log_z - r + shift)
-        )
-
-    def halve(_: Int[Array, ""], ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        middle = 0.5 * (ends[0] + ends[1])
-        above = excess(middle) > 0
-        return jnp.where(above, middle, ends[0]), jnp.where(above, ends[1], middle)
-
-    both = jnp.concatenate([f, r])
-    ends = (jnp.min(both) - abs(shift) - 1.0, jnp.max(both) + abs(shift) + 1.0)
-    low, high = lax.fori_loop(0, 60, halve, ends)
-    log_z = 0.5 * (low + high)
-    parts = jax.nn.sigmoid(f - log_z - shift), jax.nn.sigmoid(log_z - r + shift)
-    variance = sum(
-        jnp.var(p) / (p.shape[0] * jnp.square(jnp.mean(p))) if p.shape[0] > 1 else jnp.inf
-        for p in parts
-    )
-    return log_z + origin, jnp.sqrt(jnp.asarray(variance))

@@ -85,6 +85,8 @@ def _centred_backward(offsets: Offsets, gradient: RBM) -> tuple[RBM, Offsets]:
     mu, lam = offsets
     visible, hidden = gradient.visible_bias, gradient.hidden_bias
     weights = gradient.weights - jnp.outer(mu, hidden) - jnp.outer(visible, lam)
+    # Once: fused into each of its three uses it would be computed in each.
+    weights = lax.optimization_barrier(weights)
     mapped = dataclasses.replace(
         gradient,
         weights=weights,

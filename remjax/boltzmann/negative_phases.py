@@ -45,6 +45,11 @@ class Negative(NamedTuple):
 class NegativePhase(abc.ABC):
     """How the samples come about; the state is what persists from one update to the next."""
 
+    @property
+    def chains_to_divide(self) -> int:
+        """Chains that devices along the mesh axis `particles` have shares of; 0 for none."""
+        return 0
+
     @abc.abstractmethod
     def init(self, key: Key[Array, ""], machine: RBM) -> PyTree[Array]:
         """The state before the first update: numbers, chains on an axis of their own."""
@@ -134,6 +139,9 @@ class ContrastiveDivergence(NegativePhase):
 
     steps: int
 
+    def __str__(self) -> str:
+        return f"chains of {_sweeps(self.steps)} from the datapoints"
+
     def init(self, key: Key[Array, ""], machine: RBM) -> PyTree[Array]:
         """Nothing persists."""
         return ()
@@ -165,6 +173,14 @@ class Persistent(NegativePhase):
 
     num_chains: int
     steps: int
+
+    def __str__(self) -> str:
+        return f"{self.num_chains} chains that persist, {_sweeps(self.steps)} each"
+
+    @property
+    def chains_to_divide(self) -> int:
+        """All."""
+        return self.num_chains
 
     def init(self, key: Key[Array, ""], machine: RBM) -> PyTree[Array]:
         """Chains of the machine without its couplings: [S, C / S, ...], S strands."""
@@ -199,6 +215,17 @@ class Tempered(NegativePhase):
     num_chains: int
     steps: int
     num_temperatures: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.num_chains} ladders of {self.num_temperatures} chains that persist, "
+            f"{_sweeps(self.steps)} each"
+        )
+
+    @property
+    def chains_to_divide(self) -> int:
+        """All."""
+        return self.num_chains
 
     def init(self, key: Key[Array, ""], machine: RBM) -> PyTree[Array]:
         """Chains of the machine without its couplings: [S, R, C / S, ...]."""
@@ -247,6 +274,14 @@ class Population(NegativePhase):
     steps: int
     num_temperatures: int
 
+    def __str__(self) -> str:
+        return f"{self.num_chains} chains annealed afresh over {self.num_temperatures} temperatures"
+
+    @property
+    def chains_to_divide(self) -> int:
+        """All."""
+        return self.num_chains
+
     def init(self, key: Key[Array, ""], machine: RBM) -> PyTree[Array]:
         """Nothing persists."""
         return ()
@@ -286,6 +321,10 @@ class Population(NegativePhase):
         )
         log_z = jax.nn.logsumexp(everywhere) - math.log(self.num_chains)
         return negative, state, {"log_z": log_z}
+
+
+def _sweeps(count: int) -> str:
+    return "1 sweep" if count == 1 else f"{count} sweeps"
 
 
 def _positive(name: str, value: int) -> int:

@@ -1,6 +1,7 @@
 """log Z as one record, whatever it came from; exact by enumeration; a bracket of two estimates."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -78,6 +79,18 @@ def from_reverse(log_weights: Float[Array, " C"], samples: PyTree) -> LogPartiti
         log_weights,
         samples,
     )
+
+
+def joined(records: Sequence[LogPartition], *, reverse: bool = False) -> LogPartition:
+    """Independent records of one path as one, chains after chains.
+
+    Args:
+        records: of `ais`, or all of `reverse_ais`.
+        reverse: whether they are of reverse chains.
+    """
+    log_weights = jnp.concatenate([one.log_weights for one in records])
+    samples = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *[r.samples for r in records])
+    return (from_reverse if reverse else from_forward)(log_weights, samples)
 
 
 def _stderr(log_weights: Float[Array, " C"]) -> Float[Array, ""]:

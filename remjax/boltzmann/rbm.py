@@ -18,6 +18,11 @@ from remjax.errors import InputError
 VISIBLE, HIDDEN = 0, 1
 
 
+# Data come as NumPy arrays, of bools or integers too.
+Visible = Shaped[Array, "... V"] | Shaped[np.ndarray, "... V"]
+Hidden = Shaped[Array, "... H"] | Shaped[np.ndarray, "... H"]
+
+
 class Units(NamedTuple):
     """The units of an RBM, bits as numbers 0 and 1; the leading axes are those of the chains."""
 
@@ -81,40 +86,53 @@ class RBM(Machine[Units]):
             return self.visible_field(units.hidden)
         return self.hidden_field(units.visible)
 
-    def visible_field(self, h: Float[Array, "... H"]) -> Float[Array, "... V"]:
+    def visible_field(self, h: Hidden) -> Float[Array, "... V"]:
         """a + W h: the log odds of the visible units given the hidden ones, where they are bits."""
+        h = jnp.asarray(h, self.dtype)
         check_width("hidden units", h.shape, self.sizes[1])
         return h @ self.weights.T + self.visible_bias
 
-    def hidden_field(self, v: Float[Array, "... V"]) -> Float[Array, "... H"]:
+    def hidden_field(self, v: Visible) -> Float[Array, "... H"]:
         """b + v W: the log odds of the hidden units given the visible ones, where they are bits."""
+        v = jnp.asarray(v, self.dtype)
         check_width("visible units", v.shape, self.sizes[0])
         return v @ self.weights + self.hidden_bias
 
-    def visible_mean(self, h: Float[Array, "... H"]) -> Float[Array, "... V"]:
+    def visible_mean(self, h: Hidden) -> Float[Array, "... V"]:
         """E[v | h]."""
         return self.visible.mean(self.visible_field(h))
 
-    def hidden_mean(self, v: Float[Array, "... V"]) -> Float[Array, "... H"]:
+    def visible_log_prob(self, v: Visible, h: Hidden) -> Float[Array, "..."]:
+        """log p(v | h) = log base(v) + v (a + W h) - log normaliser(a + W h), nats.
+
+        Their leading axes are broadcast. Gradients reach the parameters, v and h.
+        """
+        v = jnp.asarray(v, self.dtype)
+        check_width("visible units", v.shape, self.sizes[0])
+        field = self.visible_field(h)
+        linear = jnp.vecdot(v, field)
+        return self.visible.log_base(v) + linear - self.visible.log_normalizer(field)
+
+    def hidden_mean(self, v: Visible) -> Float[Array, "... H"]:
         """E[h | v]."""
         return self.hidden.mean(self.hidden_field(v))
 
-    def free_energy(self, v: Float[Array, "... V"]) -> Float[Array, "..."]:
+    def free_energy(self, v: Visible) -> Float[Array, "..."]:
         """F(v) = -log sum_h exp(-E(v, h)) = -a v - sum_j log(1 + exp(b_j + v W_j)), nats.
 
         p(v) = exp(-F(v)) / Z. Gradients reach the parameters and v.
         """
+        v = jnp.asarray(v, self.dtype)
         log_sum = self.hidden.log_normalizer(self.hidden_field(v))
         return -(v @ self.visible_bias + self.visible.log_base(v) + log_sum)
 
-    def hidden_free_energy(self, h: Float[Array, "... H"]) -> Float[Array, "..."]:
+    def hidden_free_energy(self, h: Hidden) -> Float[Array, "..."]:
         """-log sum_v exp(-E(v, h)), nats: `free_energy` of the hidden side."""
+        h = jnp.asarray(h, self.dtype)
         log_sum = self.visible.log_normalizer(self.visible_field(h))
         return -(h @ self.hidden_bias + self.hidden.log_base(h) + log_sum)
 
-    def log_prob(
-        self, v: Float[Array, "... V"], log_z: Float[Array, ""] | float
-    ) -> Float[Array, "..."]:
+    def log_prob(self, v: Visible, log_z: Float[Array, ""] | float) -> Float[Array, "..."]:
         """log p(v) = -F(v) - log Z, nats.
 
         Args:

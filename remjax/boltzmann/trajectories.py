@@ -147,20 +147,19 @@ def transition_matrix(machine: RBM, states: Float[Array, "n V"]) -> Float[Array,
     Raises:
         InputError: for real units, which have no list of states.
     """
-    if not all(isinstance(family, Bits) for family in machine.families):
-        raise InputError("real units have no list of states: simulate trajectories instead")
-    hidden = all_bits(machine.hidden_bias.shape[0])
-    to_hidden = _hidden_log_prob(machine, states[:, None], hidden[None])
-    to_visible = _visible_log_prob(machine, hidden[:, None], states[None])
-    return jnp.exp(to_hidden) @ jnp.exp(to_visible)
+    to_hidden, to_visible = _conditionals(machine, states)
+    return to_hidden @ to_visible
 
 
 def end_marginal(
     machine: RBM, data: Float[Array, " n"], states: Float[Array, "n V"], steps: int
 ) -> Float[Array, " n"]:
-    """q(x_k) of all states, where x_0 has the distribution `data` over them (32)."""
-    matrix = transition_matrix(machine, states)
-    end = lax.fori_loop(0, steps, lambda _, q: q @ matrix, data)
+    """q(x_k) of all states, where x_0 has the distribution `data` over them (32).
+
+    A step goes by way of the hidden states: 2 n 2^H multiplications, and no [n, n] matrix.
+    """
+    to_hidden, to_visible = _conditionals(machine, states)
+    end = lax.fori_loop(0, steps, lambda _, q: (q @ to_hidden) @ to_visible, data)
     return end / jnp.sum(end)  # one, but for what hundreds of float32 products have lost
 
 
@@ -173,7 +172,7 @@ def exact_divergence(
     of the trajectories count. With k it tends to KL(D || p), which maximum likelihood descends.
 
     Args:
-        machine: of bits, small enough for `transition_matrix`.
+        machine: of bits, small enough for `end_marginal`.
         data: D(x) of all states.
         states: all visible states.
         steps: k.
@@ -193,6 +192,24 @@ def exact_divergence(
 def all_bits(count: int) -> Float[Array, "_ N"]:
     """All 2^count states of so many bits, a row each."""
     return ((jnp.arange(2**count)[:, None] >> jnp.arange(count)) & 1).astype(jnp.float32)
+
+
+def _conditionals(
+    machine: RBM, states: Float[Array, "n V"]
+) -> tuple[Float[Array, "n m"], Float[Array, "m n"]]:
+    """p(z | x) and p(x | z) of the states given and all hidden ones; rows sum to one."""
+    if not all(isinstance(family, Bits) for family in machine.families):
+        raise InputError("real units have no list of states: simulate trajectories instead")
+    hidden = all_bits(machine.hidden_bias.shape[0])
+
+    def table(family: Family, fields: Array, values: Array) -> Array:
+        terms = fields @ values.T + family.log_base(values)
+        return jnp.exp(terms - family.log_normalizer(fields)[:, None])
+
+    return (
+        table(machine.hidden, machine.hidden_field(states), hidden),
+        table(machine.visible, machine.visible_field(hidden), states),
+    )
 
 
 def _log_prob(

@@ -1,12 +1,19 @@
 """What latents are drawn from and scored by, and what data are scored by.
 
 Distributions of one kind (`gaussian`, `bernoulli`, `categorical`), those made of others (`layers`,
-`mixtures`), and the likelihoods of an output layer.
+`mixtures`), the likelihoods of an output layer, and corruptions of data.
 """
 
 from remjax.distributions.base import Distribution, Drawn
 from remjax.distributions.bernoulli import Bernoulli
 from remjax.distributions.categorical import Categorical
+from remjax.distributions.corruptions import (
+    Corruption,
+    Flips,
+    GaussianNoise,
+    Masking,
+    SaltAndPepper,
+)
 from remjax.distributions.gaussian import DiagonalGaussian, FullGaussian
 from remjax.distributions.layers import Layers, Unflattened
 from remjax.distributions.likelihoods import bernoulli_log_likelihood, gaussian_log_likelihood
@@ -16,12 +23,17 @@ __all__ = [
     "Balanced",
     "Bernoulli",
     "Categorical",
+    "Corruption",
     "DiagonalGaussian",
     "Distribution",
     "Drawn",
+    "Flips",
     "FullGaussian",
+    "GaussianNoise",
     "Layers",
+    "Masking",
     "Mixture",
+    "SaltAndPepper",
     "Stratified",
     "Unflattened",
     "bernoulli_log_likelihood",

@@ -1,4 +1,4 @@
-"""How good a fitted model is: log-likelihoods, the use of latents, annealed bounds."""
+"""How good a fitted model is: log-likelihoods, the use of latents, annealed bounds, draws."""
 
 from remjax.evaluation.annealing import Annealing
 from remjax.evaluation.bounds import (
@@ -15,12 +15,20 @@ from remjax.evaluation.importance_sampling import (
     two_stage,
 )
 from remjax.evaluation.latents import LatentUse, active_units, activity, latent_use
+from remjax.evaluation.sample_based import (
+    Parzen,
+    SampleBased,
+    make_conservative_log_likelihood,
+    parzen_windows,
+)
 
 __all__ = [
     "Annealed",
     "Annealing",
     "Evaluation",
     "LatentUse",
+    "Parzen",
+    "SampleBased",
     "Sandwich",
     "active_units",
     "activity",
@@ -28,7 +36,9 @@ __all__ = [
     "latent_use",
     "log_likelihood",
     "make_annealed_log_likelihood",
+    "make_conservative_log_likelihood",
     "make_log_likelihood",
     "make_sandwich",
+    "parzen_windows",
     "two_stage",
 ]

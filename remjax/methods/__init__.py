@@ -1,7 +1,8 @@
 """The methods: each a value, or a function of its knobs that returns one.
 
 `make_estimator(model, recognition, method, particles)` makes an estimator of any of them. What they
-are made of is here too: objectives, proposals, and ways to combine datapoints.
+are made of is here too: objectives, proposals, and ways to combine datapoints. Denoising models
+have methods of their own, such as `walkback(num_steps=5)`, and chains that sample from them.
 """
 
 from remjax.methods.additions import with_dreams as with_dreams
@@ -13,6 +14,15 @@ from remjax.methods.combine import Groups as Groups
 from remjax.methods.combine import Mean as Mean
 from remjax.methods.combine import equal_shares as equal_shares
 from remjax.methods.combine import evidence_shares as evidence_shares
+from remjax.methods.denoising import make_denoising_estimator as make_denoising_estimator
+from remjax.methods.denoising_chains import Chains as Chains
+from remjax.methods.denoising_chains import chain_step as chain_step
+from remjax.methods.denoising_chains import make_chains as make_chains
+from remjax.methods.denoising_chains import walk_back as walk_back
+from remjax.methods.denoising_methods import DenoisingMethod as DenoisingMethod
+from remjax.methods.denoising_methods import denoising as denoising
+from remjax.methods.denoising_methods import learned_corruption as learned_corruption
+from remjax.methods.denoising_methods import walkback as walkback
 from remjax.methods.disarm import disarm as disarm
 from remjax.methods.draws import Draws as Draws
 from remjax.methods.draws import Scored as Scored
@@ -24,6 +34,9 @@ from remjax.methods.importance_weighted import miwae as miwae
 from remjax.methods.importance_weighted import piwae as piwae
 from remjax.methods.importance_weighted import stl as stl
 from remjax.methods.importance_weighted import vr as vr
+from remjax.methods.learned_corruptions import (
+    make_learned_denoising_estimator as make_learned_denoising_estimator,
+)
 from remjax.methods.method import Method as Method
 from remjax.methods.method import make_estimator as make_estimator
 from remjax.methods.nvil import local_signals as local_signals

@@ -1,10 +1,12 @@
-"""Models p(x, z) and recognition networks r(z | x), as pure functions made of Flax NNX modules.
+"""Models p(x, z), recognition networks r(z | x) and denoising models p(x | zbar).
 
-A likelihood of the data, then a model and the recognition network that goes with it; `pure` makes
-one of a user's own module, and `latent_variable_model` a model of a user's own parts.
+They are pure functions made of Flax NNX modules: a likelihood of the data, then a model and the
+recognition network that goes with it. `pure` makes one of a user's own module, and
+`latent_variable_model` a model of a user's own parts.
 """
 
 from remjax.models.categorical import categorical_model, categorical_recognition
+from remjax.models.denoising import denoising_model
 from remjax.models.gaussian import gaussian_model, gaussian_recognition
 from remjax.models.latent_variable import Decoder, Prior, dense_decoder, latent_variable_model
 from remjax.models.layered import (
@@ -39,6 +41,7 @@ __all__ = [
     "deep_categorical_recognition",
     "deep_gaussian_model",
     "deep_gaussian_recognition",
+    "denoising_model",
     "dense_decoder",
     "fan_in_uniform",
     "gaussian_likelihood",

@@ -75,13 +75,16 @@ def column_units(
     return np.where(constant, typical, scale), constant
 
 
-def centred(data_mean: PerColumn, data_scale: PerColumn | None) -> tuple[Centring, int]:
-    """How a datapoint enters a recognition network: (x - data_mean) / data_scale.
+def centred(
+    data_mean: PerColumn, data_scale: PerColumn | None, taker: str = "the recognition network"
+) -> tuple[Centring, int]:
+    """How a datapoint enters a network: (x - data_mean) / data_scale.
 
     Args:
         data_mean: [X].
         data_scale: a number, [1] or [X]; None leaves x in its units. For a constant column see
             `column_units`.
+        taker: whose input it is, for the message.
 
     Returns:
         (the function of x [X], of any real type, and X). Gradients reach x.
@@ -97,7 +100,7 @@ def centred(data_mean: PerColumn, data_scale: PerColumn | None) -> tuple[Centrin
         scale = jnp.asarray(column_units(mean, column_scales(data_scale, size))[0], jnp.float32)
 
     def centre(x: Shaped[Array, "..."]) -> Float[Array, " X"]:
-        check_datapoint(x, size, "the recognition network")
+        check_datapoint(x, size, taker)
         return x - offset if scale is None else (x - offset) / scale
 
     return centre, size

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import (
+    boltzmann,
     gradient_variance,
     precision,
     replicas,
@@ -15,8 +16,10 @@ from benchmarks import (
     time_to_quality,
 )
 from benchmarks.peers import __main__ as peers
+from benchmarks.peers.machines.work import MachineWork
+from benchmarks.peers.networks.work import TrainingWork
 from benchmarks.peers.processes import workers
-from benchmarks.peers.work import Work
+from benchmarks.peers.work import Implementation, decoded, encoded
 
 # Each compiles what it measures, and some start processes.
 pytestmark = pytest.mark.exhaustive
@@ -40,6 +43,10 @@ _REPLICAS = (
     "--num_replicas=2", "--batch_size=4", "--num_particles=4", "--hidden_size=8", "--steps=2",
     "--repeats=1",
 )  # fmt: skip
+_BOLTZMANN = (
+    "--chains=4,6", "--hidden=3,5", "--num_chains=4", "--hidden_size=3", "--visible_size=7",
+    "--batch_size=2", "--operations=1000", "--repeats=1",
+)  # fmt: skip
 _ROOFLINE = ("--batch_size=2", "--num_particles=8", "--size=64", "--repeats=1")
 
 
@@ -47,11 +54,12 @@ _ROOFLINE = ("--batch_size=2", "--num_particles=8", "--size=64", "--repeats=1")
     ("module", "arguments", "columns", "has_picture"),
     [
         (scaling, _SCALING, {"method", "keep", "num_particles", "temp_bytes"}, True),
+        (boltzmann, _BOLTZMANN, {"sweep", "products", "ratio", "update", "sweep_bytes"}, True),
         (time_to_quality, _QUALITY, {"method", "seconds", "log_likelihood"}, True),
         (roofline, _ROOFLINE, {"what", "GFLOP/s", "GB/s"}, False),
         (replicas, _REPLICAS, {"method", "speedup of updates"}, False),
     ],
-    ids=["scaling", "time_to_quality", "roofline", "replicas"],
+    ids=["scaling", "boltzmann", "time_to_quality", "roofline", "replicas"],
 )
 def test_benchmark(module, arguments, columns, has_picture, tmp_path, run_binary):
     picture = [f"--picture={tmp_path / 'picture.png'}"] if has_picture else []
@@ -127,11 +135,22 @@ def test_seconds_to_a_target_lie_between_the_turns():
     assert time_to_quality.seconds_to(-70.0, rows) is None
 
 
+def test_sizes_of_both_lines_stand_once(tmp_path, run_binary):
+    done = run_binary(boltzmann, *_BOLTZMANN, f"--json={tmp_path / 'rows.json'}")
+    assert done.code == 0, done.stderr
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert [(row["num_chains"], row["num_hidden"]) for row in rows] == [(4, 3), (6, 3), (4, 5)]
+    for row in rows:
+        assert row["steps"] == max(1, 1000 // (4 * row["num_chains"] * 7 * row["num_hidden"]))
+        assert row["share"] == pytest.approx(1.0 / row["ratio"])
+
+
 def test_peers(tmp_path, run_binary):
     """Ours has a time in every group; a peer has one, or says why not."""
     done = run_binary(
-        peers, "--methods=e_step,rws", "--sizes=4x8", "--repeats=1", "--memory_gb=1e-9",
-        f"--json={tmp_path / 'rows.json'}", f"--picture={tmp_path / 'picture.png'}",
+        peers, "--methods=e_step,rws,ais", "--sizes=4x8", "--machines=4x7x3", "--machine_steps=2",
+        "--repeats=1", "--memory_gb=1e-9", f"--json={tmp_path / 'rows.json'}",
+        f"--picture={tmp_path / 'picture.png'}",
     )  # fmt: skip
     assert done.code == 0, done.stderr
     rows = json.loads((tmp_path / "rows.json").read_text())
@@ -141,20 +160,57 @@ def test_peers(tmp_path, run_binary):
         ("rws", "remjax"),
         ("rws", "PyTorch"),
         ("rws", "Pyro"),
+        ("ais", "remjax"),
+        ("ais", "matrix products"),
+        ("ais", "rbms (PyTorch)"),
+        ("ais", "PyTorch"),
     ]
     for row in rows:
-        if row["implementation"] in ("PyTorch", "Pyro"):
-            assert "would take about" in row["error"]
-        else:
+        if row["implementation"] in ("remjax", "matrix products"):
             assert row["milliseconds"] > 0.0
             assert row["speedup"] > 0.0
             assert row["temp_bytes"] > 0
+        else:
+            assert "would take about" in row["error"]
+    # Networks and machines have tables of their own, with their own columns.
+    tables = done.stdout.split("\n\n")[-2:]
+    assert all("| keep |" in one.splitlines()[0] for one in tables[:1])
+    assert "| chains | V | H |" in tables[1].splitlines()[0]
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("method", ["sweep", "pcd"])
+def test_peers_of_machines(method, tmp_path, run_binary):
+    """scikit-learn is a dependency, and has a time wherever ours has."""
+    flags = [f"--methods={method}", "--machines=4x7x3,2x5x3", "--machine_steps=2", "--repeats=1"]
+    done = run_binary(peers, *flags, f"--json={tmp_path / 'rows.json'}")
+    assert done.code == 0, done.stderr
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert {(row["num_chains"], row["num_visible"]) for row in rows} == {(4, 7), (2, 5)}
+    for name in ("remjax", "scikit-learn", "matrix products"):
+        mine = [row for row in rows if row["implementation"] == name]
+        assert [row["rounds"] for row in mine] == [1, 1]
+        assert all(row["milliseconds"] > 0.0 and row["speedup"] > 0.0 for row in mine)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [TrainingWork("iwae", 4, 8, None, 1), MachineWork(4, 7, 3, 2, 1)],
+    ids=["net", "machine"],
+)
+def test_work_travels_as_json(work):
+    there = Implementation("networks.ours", "prepare", work, 8.0)
+    assert decoded(encoded(there)) == there
+    assert type(decoded(encoded(there)).work) is type(work)
+
+
 def test_a_peer_that_is_missing_says_so():
-    work = Work("iwae", 4, 8, None, 1)
-    with workers({"other": ("absent", work), "wrong": ("products", work)}, 60.0) as started:
+    work = TrainingWork("iwae", 4, 8, None, 1)
+    wanted = {
+        "other": Implementation("absent", "prepare", work),
+        "wrong": Implementation("networks.products", "prepare", work),
+    }
+    with workers(wanted, 60.0) as started:
         assert not started.ready
         assert "is not installed" in started.failed["other"]
         assert "beside the forward pass" in started.failed["wrong"]
@@ -164,6 +220,8 @@ def test_a_peer_that_is_missing_says_so():
     ("module", "arguments", "message"),
     [
         (peers, ["--sizes=20"], "--sizes=20 is no B x K: write it as 20x1000"),
+        (peers, ["--machines=5x4"], "--machines=5x4 is no chains x visible x hidden units: write"),
+        (boltzmann, ["--chains=0"], "--chains=0: give positive whole numbers"),
         (peers, ["--methods=rem"], "--methods=rem is not known"),
         (scaling, ["--keep=64", "--particles=8"], "--keep=64 is more than --particles=8"),
         (scaling, ["--methods=remv1"], "--method=remv1 is not known: use one of rem_v1"),

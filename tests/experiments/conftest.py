@@ -4,6 +4,8 @@ import contextlib
 import io
 import json
 import logging
+import os
+import signal
 import sys
 import textwrap
 import types
@@ -16,7 +18,7 @@ import pytest
 from absl import flags
 
 from experiments import train
-from experiments.run import command_line
+from experiments.run import command_line, kinds
 from experiments.run.initial_state import initial_state
 from experiments.run.problem import build
 from experiments.run.settings import Settings
@@ -125,6 +127,22 @@ def kills_itself() -> Callable[[str], list[str]]:
     return lambda moment: [sys.executable, "-c", textwrap.dedent(_KILLS_ITSELF), moment]
 
 
+@pytest.fixture
+def score_is_stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Sends this process a SIGTERM when a run of Gaussian latents is scored."""
+
+    def score(problem: Any, state: Any, check: Callable[[], None], *_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        check()
+
+    def arm() -> None:
+        kind = kinds.MODELS["gaussian"]
+        stopped = kind._replace(scoring=kind.scoring._replace(score=score))
+        monkeypatch.setitem(kinds.MODELS, "gaussian", stopped)
+
+    return arm
+
+
 _TIMES = ("seconds", "images_per_second", "steps_per_second")
 
 
@@ -132,7 +150,7 @@ def _numbers(path: Path) -> dict[str, Any]:
     lines = (path / "metrics.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in [*lines, (path / "result.json").read_text()]]
     settings = Settings.from_mapping(json.loads((path / "config.json").read_text()))
-    state = checkpoints.restore(path / "checkpoints", initial_state(build(settings), settings))
+    state = checkpoints.restore(path / "checkpoints", initial_state(build(settings)))
     keys = jax.tree.map(lambda leaf: jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key), state)
     raw = jax.tree.map(lambda leaf, key: jax.random.key_data(leaf) if key else leaf, state, keys)
     return {

@@ -12,8 +12,8 @@ from remjax.types import Params
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[peers]'")
 
-from benchmarks.peers import pytorch  # noqa: E402  it imports torch
-from benchmarks.peers.work import DATA_SIZE, HIDDEN_SIZE, LATENT_SIZE  # noqa: E402
+from benchmarks.peers.networks import pytorch  # noqa: E402  it imports torch
+from benchmarks.peers.networks.work import DATA_SIZE, HIDDEN_SIZE, LATENT_SIZE  # noqa: E402
 
 NUM_PARTICLES, DRAWS = 64, 200
 

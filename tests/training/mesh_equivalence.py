@@ -23,10 +23,12 @@ from jax import lax
 from jax.sharding import Mesh
 
 from remjax import methods
+from remjax.distributions import Flips, GaussianNoise
 from remjax.evaluation import make_log_likelihood
 from remjax.methods import Particles, make_estimator
 from remjax.models import (
     bernoulli_likelihood,
+    denoising_model,
     sigmoid_belief_network,
     sigmoid_belief_recognition,
 )
@@ -280,6 +282,23 @@ def check_batch_statistics() -> None:
         assert_close(f"batch statistics | {name}", on_mesh, on_one, rtol=1e-3)
 
 
+def check_denoising() -> None:
+    """Walkback, and a learned corruption that compares each datapoint with the whole batch."""
+    mean = np.full(3, 0.4)
+    model = denoising_model(bernoulli_likelihood(mean), mean, hidden_sizes=(4,))
+    estimators = {
+        "walkback": methods.make_denoising_estimator(model, Flips(0.2), num_steps=3),
+        "learned flips": methods.make_learned_denoising_estimator(
+            model, Flips(0.2), num_particles=2
+        ),
+        "learned noise": methods.make_learned_denoising_estimator(model, GaussianNoise(0.5)),
+    }
+    mesh = mesh_of("data:4,particles:2")
+    for name, estimator in estimators.items():
+        on_one, on_mesh = (trained(estimator, EVERY_IMAGE, one) for one in (None, mesh))
+        assert_close(f"denoising | {name}", on_mesh, on_one, rtol=1e-4)
+
+
 def check_evaluation() -> None:
     """The figures do not depend on the mesh."""
     figures = []
@@ -296,6 +315,7 @@ CHECKS = {
     "state": (check_state, 1),
     "memory": (check_memory, 2),
     "batch_statistics": (check_batch_statistics, 2),
+    "denoising": (check_denoising, 3),
     "evaluation": (check_evaluation, 1),
 }
 

@@ -9,6 +9,7 @@ from matplotlib import _pylab_helpers
 from PIL import Image
 
 from experiments.pictures import one_run
+from experiments.pictures.drawing import COLOURS
 from remjax.errors import InputError
 
 IMAGES = np.random.default_rng(0).random((7, 8, 6))
@@ -57,6 +58,19 @@ def test_grid_shows_every_pixel_of_every_image(path):
         np.testing.assert_allclose(shown[6::scale, 6::scale], image, atol=0.01)
 
 
+def test_filters_of_largest_norm_come_first_with_zero_in_the_middle(path):
+    weights = np.zeros((6, 3))
+    weights[0, 1], weights[5, 2], weights[4, 2] = 2.0, -4.0, 1.0
+    one_run.filter_grid(path, weights, (2, 3))
+    pixels = _pixels(path)
+    scale = 12
+    shown = pixels[scale + 6 :: scale, scale + 6 :: scale]
+    # Two columns of images, apart by a line: the third unit, the second, and below the first.
+    np.testing.assert_allclose(shown[:2, :3], [[0.5] * 3, [0.5, 0.625, 0.0]], atol=0.01)
+    np.testing.assert_allclose(shown[:2, 4:7], [[1.0, 0.5, 0.5], [0.5] * 3], atol=0.01)
+    np.testing.assert_allclose(shown[3:5, :3], 0.5, atol=0.01)
+
+
 def test_grid_cuts_brightness_and_takes_one_image_with_a_title(path):
     one_run.image_grid(path, np.array([[[-3.0, 2.0]]]), title="A title wider than the image")
     assert _pixels(path).shape[1] > 300
@@ -82,6 +96,17 @@ def test_curves_leave_out_what_is_not_there(path):
     holes = [{"epoch": 1, "seconds": 1.0, "ess": None, "log_evidence": math.nan}] * 9
     one_run.learning_curves(path, holes)
     one_run.ess_over_time(path, holes)
+
+
+def test_other_curves_than_the_evidence(path):
+    """Three of them, each in its own colour; the metrics of the evidence are not looked at."""
+    rows = [{"epoch": n, "seconds": n, "a": n, "b": 2.0 * n, "c": 3.0 * n} for n in range(1, 10)]
+    one_run.learning_curves(path, rows, curves={"a": "one", "b": "two", "c": "three"}, label="d")
+    _pixels(path)
+    with Image.open(path) as image:
+        found = {colour for _, colour in image.convert("RGB").getcolors(1 << 24)}
+    assert {tuple(bytes.fromhex(colour[1:])) for colour in COLOURS[:3]} <= found
+    assert not {tuple(bytes.fromhex(colour[1:])) for colour in COLOURS[3:6]} & found
 
 
 def test_place_that_cannot_be_written_is_one_line(tmp_path):

@@ -55,7 +55,7 @@ CASES = [
     (["--dataset=mnsit"], "--dataset=mnsit is not known: use one of mnist"),
     (["--preset=rem"], "--preset=rem is not known: use one of rem_paper, review, rem_release"),
     (["--covariance=shrink"], "--covariance=shrink is not known: use one of shrunk"),
-    (["--schedule=linear"], "--schedule=linear is not known: use one of burda, burda_rounded"),
+    (["--schedule=burta"], "--schedule=burta is not known: use one of burda, burda_rounded"),
     (["--binarization=none"], "use one of fixed, per_epoch, per_minibatch"),
     (["--num_particles=0"], f"--num_particles=0 cannot be: {POSITIVE}"),
     (["--batch_size=-1"], f"--batch_size=-1 cannot be: {POSITIVE}"),

@@ -35,10 +35,10 @@ def _schedules(state):
 
 def test_state_of_the_other_run_goes_on(finished):
     settings = _settings(finished, method="iwae", init_from=str(finished), seed=5)
-    fresh = initial_state(build(settings), settings)
+    fresh = initial_state(build(settings))
     state = continued(fresh, settings)
     origin = _settings(finished)
-    old = checkpoints.restore(finished / "checkpoints", initial_state(build(origin), origin))
+    old = checkpoints.restore(finished / "checkpoints", initial_state(build(origin)))
     jax.tree.map(np.testing.assert_array_equal, state.params, old.params)
     # Moments and their count go on; the schedule begins anew.
     ours, theirs = (optax.tree.get_all_with_path(one.opt_state, "mu") for one in (state, old))

@@ -1,14 +1,11 @@
 """A finished run is scored again, and only its list of evaluations grows."""
 
 import json
-import os
 import shutil
-import signal
 
 import pytest
 
 from experiments import evaluate, train
-from experiments.run import evaluation
 
 
 @pytest.fixture
@@ -63,12 +60,8 @@ def test_annealing_is_added_to_the_result(run_binary, run):
     assert f"{figures['ais_log_likelihood']:.2f}" in done.stdout
 
 
-def test_stopped_evaluation_adds_nothing(run_binary, run, monkeypatch):
-    def stopped_score(problem, settings, evaluation, params, check, *_):
-        os.kill(os.getpid(), signal.SIGTERM)
-        check()
-
-    monkeypatch.setattr(evaluation, "score", stopped_score)
+def test_stopped_evaluation_adds_nothing(run_binary, run, score_is_stopped):
+    score_is_stopped()
     before = _result(run)
     done = run_binary(evaluate, f"--run_dir={run}")
     assert done.code == 0

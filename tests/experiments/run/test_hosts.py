@@ -65,7 +65,7 @@ def both_hosts(tiny, tmp_path):
 def _state(path):
     config = json.loads((path / "config.json").read_text())
     settings = Settings.from_mapping(config | {"mesh": None})  # read here by one device
-    state = checkpoints.restore(path / "checkpoints", initial_state(build(settings), settings))
+    state = checkpoints.restore(path / "checkpoints", initial_state(build(settings)))
     return jax.tree.leaves(state.params)
 
 

@@ -1,14 +1,15 @@
 """Names of the command line find their functions, and only options that mean something pass."""
 
 import dataclasses
-import inspect
+import types
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from experiments import methods as table
-from experiments.run import choices, method_options, methods
+from experiments.run import choices, families, method_options, methods
 from experiments.run.method_options import MethodOptions
 from experiments.run.networks import build_networks, gaussian, sigmoid_belief
 from remjax.data import Dataset
@@ -28,13 +29,13 @@ def test_message_has_the_nearest_names():
     assert choices.look_up({"vae": 1}, "method", "vae") == 1
     with pytest.raises(InputError, match=r"--method=rm_v1 is not known: use one of rem_v1, rem_v2"):
         choices.look_up(methods.METHODS, "method", "rm_v1")
-    with pytest.raises(InputError, match=r"use one of burda, burda_rounded, constant$"):
+    with pytest.raises(InputError, match=r"use one of burda, burda_rounded, constant, linear$"):
         choices.look_up(choices.SCHEDULES, "schedule", "zzz")
 
 
 def test_options_that_a_method_has():
-    for method in methods.METHODS:
-        assert methods.accepts(method, "num_particles")
+    for method, family in methods.METHODS.items():
+        assert methods.accepts(method, "num_particles") == (family is methods.WITH_RECOGNITION)
         assert method_options.applies("latent_size", method)
         assert method_options.applies("covariance", method) == method.startswith("rem")
 
@@ -51,7 +52,7 @@ def test_every_public_method_of_the_library_has_a_name():
     """Values, and functions that need no argument; the release's form stands beside them."""
     assert {"iwae", "vae", "rem_v1", "wake_sleep", "disarm"} <= methods.METHODS.keys()
     assert not {"rem", "with_dreams", "make_estimator"} & methods.METHODS.keys()
-    for name in methods.METHODS:
+    for name in methods.WITH_RECOGNITION.methods:
         assert isinstance(methods.default_of(name), Method)
         assert str(methods.default_of(name).objective)
 
@@ -68,10 +69,9 @@ def test_help_has_the_default_and_the_names_of_a_table():
 
 def test_every_keyword_of_a_method_is_an_option():
     """But for the parts that are no number and no name."""
-    for name, method in methods.METHODS.items():
-        if not isinstance(method, Method):
-            keywords = set(inspect.signature(method).parameters) - {"baseline"}  # --baseline_size
-            assert keywords <= method_options.NAMES, name
+    for name, family in methods.METHODS.items():
+        keywords = set(families.parameters(family.methods[name]))
+        assert keywords - {"baseline"} <= method_options.NAMES, name  # --baseline_size
 
 
 def test_options_reach_the_estimators_as_they_take_them():
@@ -114,6 +114,64 @@ def test_particles_scored_per_datapoint(method, layers, scored):
     )
     estimator = methods.build_estimator(method, model, recognition, {"num_particles": 10})
     assert methods.particles_scored(estimator, 4) == scored
+
+
+class _Phase(NamedTuple):
+    """A method of another family."""
+
+    steps: int
+
+    def __str__(self):
+        return f"{self.steps} steps"
+
+
+def _short(steps: int = 1) -> _Phase:
+    """Few steps.
+
+    Args:
+        steps: how many there are, as in Hinton et al. (2006). More would be better.
+    """
+    return _Phase(steps)
+
+
+def _long(steps: int = 25, chains: int | None = None) -> _Phase:
+    """Many steps.
+
+    Args:
+        steps: how many there are, as in Hinton et al. (2006).
+        chains: how many go side by side; as many as images by default.
+    """
+    return _Phase(steps)
+
+
+def _of_data(data: float) -> _Phase:
+    """No method: it needs an argument."""
+    return _Phase(int(data))
+
+
+def test_a_family_is_what_a_module_has_of_one_kind():
+    """Private names, values of other kinds and functions with a duty are none of it."""
+    functions = {"short": _short, "long": _long, "_hidden": _short, "of_data": _of_data}
+    module = types.SimpleNamespace(**functions, none=_Phase(0), number=3, phase=_Phase)
+    found = families.public(module, _Phase)
+    assert found == {"short": _short, "long": _long, "none": _Phase(0)}
+    family = families.Family(_Phase, found, lambda phase: {"phase": str(phase)}, "legend")
+    assert [str(family.default_of(name)) for name in found] == ["1 steps", "25 steps", "0 steps"]
+    assert family.with_knobs("long", {"steps": 7}) == _Phase(7)
+    assert [family.accepts(name, "chains") for name in found] == [False, True, False]
+    knobs = families.knobs_of(found)
+    assert knobs["steps"].meaning == (
+        "how many there are, as in Hinton et al. (2006) (default 1; 25 for long); for short, long"
+    )
+    assert knobs["chains"].meaning == (
+        "how many go side by side; as many as images by default; for long"
+    )
+    assert (knobs["steps"].kind, knobs["chains"].kind) == (int, int | None)
+
+
+def test_no_name_is_that_of_two_methods():
+    names = [name for family in methods.FAMILIES for name in family.methods]
+    assert len(names) == len(set(names)) == len(methods.METHODS)
 
 
 def test_option_that_a_method_lacks_is_named():

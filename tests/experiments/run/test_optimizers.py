@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments.run.choices import SCHEDULES
 from experiments.run.optimizers import momentum
 from experiments.run.presets import PRESETS
 from remjax.types import Params
@@ -27,3 +28,21 @@ def test_the_release_of_iwae_in_units_of_a_mean_loss():
     preset = PRESETS["iwae_release"]
     assert preset["adam_b1"] == 0.99
     assert preset["adam_initial_nu"] == 1.0 / 400
+
+
+def test_linear_rates_of_a_run_of_three_epochs_of_four_updates():
+    schedule = SCHEDULES["linear"](0.05, 4, 3)
+    rates = [float(schedule(step)) for step in range(14)]
+    expected = [0.05 * (12 - step) / 12 for step in range(12)]
+    np.testing.assert_allclose(rates, [*expected, 0.0, 0.0], rtol=1e-6, atol=1e-9)
+
+
+def test_other_schedules_have_the_rates_of_their_epochs():
+    """Whatever the number of epochs is."""
+    for epochs in (1, 100):
+        burda, rounded, constant = (
+            SCHEDULES[name](1e-3, 10, epochs) for name in ("burda", "burda_rounded", "constant")
+        )
+        for step, power, digits in ((0, 0, 1e-3), (10, 1, 7.2e-4), (39, 1, 7.2e-4)):
+            np.testing.assert_allclose(burda(step), 1e-3 * 10 ** (-power / 7), rtol=1e-6)
+            np.testing.assert_allclose([rounded(step), constant(step)], [digits, 1e-3], rtol=1e-6)

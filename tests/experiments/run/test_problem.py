@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.run.problem import build, spaced_index
-from experiments.run.scoring import evaluation_images
+from experiments.run.images import evaluation_images, spaced_index
+from experiments.run.problem import build
 from experiments.run.settings import Settings
 from remjax.types import Batch
 
@@ -18,7 +18,7 @@ def built(binarization):
 def test_fixed_bits_are_trained_on_and_evaluated():
     problem = built("fixed")
     assert set(np.unique(problem.dataset.train)) == {0.0, 1.0}
-    images = evaluation_images(problem, "train", 10)
+    images = evaluation_images(problem.dataset, "train", 10)
     np.testing.assert_array_equal(images, problem.dataset.train[spaced_index(1_500, 10)])
     # Pixels that are half ink are bits of either kind.
     grey = built("per_minibatch").dataset.train
@@ -27,7 +27,7 @@ def test_fixed_bits_are_trained_on_and_evaluated():
 
 def test_bits_of_an_image_do_not_depend_on_how_many_are_evaluated():
     problem = built("per_minibatch")
-    few, all_of_them = (evaluation_images(problem, "test", size) for size in (10, 0))
+    few, all_of_them = (evaluation_images(problem.dataset, "test", size) for size in (10, 0))
     np.testing.assert_array_equal(few, all_of_them[spaced_index(297, 10)])
 
 
@@ -42,7 +42,9 @@ def test_bfloat16_is_for_training_alone():
         for problem in (exact, rounded)
     ]
     assert 0.0 < abs(losses[0] - losses[1]) < 0.1
-    joints = [problem.model.joint(params.theta, x)(jnp.ones(2)) for problem in (exact, rounded)]
+    joints = [
+        problem.parts.model.joint(params.theta, x)(jnp.ones(2)) for problem in (exact, rounded)
+    ]
     assert joints[0] == joints[1]
 
 

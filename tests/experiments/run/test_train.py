@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from experiments import train
-from experiments.run import fitting, runs, training
+from experiments.run import fitting, training
 from remjax.training import checkpoints
 
 _ROOT = Path(__file__).parents[3]
@@ -137,7 +137,15 @@ def signal_at_tick(monkeypatch):
 
 
 def test_stopped_run_comes_to_the_same_bits(
-    run_binary, tiny, tmp_path, numbers, expected_numbers, signal_at_tick, monkeypatch, capfd
+    run_binary,
+    tiny,
+    tmp_path,
+    numbers,
+    expected_numbers,
+    signal_at_tick,
+    score_is_stopped,
+    monkeypatch,
+    capfd,
 ):
     arguments = [*tiny, f"--run_dir={tmp_path}", "--resume"]
     # The first call of a process makes one update, so both stops are in the middle of epoch 1.
@@ -152,11 +160,7 @@ def test_stopped_run_comes_to_the_same_bits(
         assert not (tmp_path / "result.json").exists()
     monkeypatch.undo()
 
-    def stopped_score(problem, settings, evaluation, params, check, *_):
-        os.kill(os.getpid(), signal.SIGTERM)
-        check()
-
-    monkeypatch.setattr(runs, "score", stopped_score)
+    score_is_stopped()
     assert run_binary(train, *arguments).code == 0
     assert checkpoints.latest_step(tmp_path / "checkpoints") == 12
     assert not (tmp_path / "result.json").exists()

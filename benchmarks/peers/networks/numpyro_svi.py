@@ -7,17 +7,17 @@ import optax
 from numpyro import distributions as dist
 from numpyro.infer import SVI, RenyiELBO
 
-from benchmarks.peers.work import (
+from benchmarks.peers.networks.work import (
     ADAM_EPSILON,
     DATA_SIZE,
     HIDDEN_SIZE,
     LATENT_SIZE,
     LEARNING_RATE,
-    Prepared,
-    Work,
+    TrainingWork,
     images,
     initial_weights,
 )
+from benchmarks.peers.work import Prepared
 from remjax.errors import InputError
 
 
@@ -47,7 +47,7 @@ def _guide(x: jax.Array) -> None:
         numpyro.sample("z", dist.Normal(loc, jnp.exp(0.5 * log_variance)).to_event(1))
 
 
-def prepare(work: Work) -> Prepared:
+def prepare(work: TrainingWork) -> Prepared:
     """One update of SVI."""
     if work.method != "iwae":
         raise InputError(f"NumPyro has no {work.method}")

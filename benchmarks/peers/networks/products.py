@@ -4,21 +4,21 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from benchmarks.peers.work import (
+from benchmarks.peers.networks.work import (
     DATA_SIZE,
     HIDDEN_SIZE,
     LATENT_SIZE,
-    Prepared,
-    Work,
+    TrainingWork,
     initial_weights,
 )
+from benchmarks.peers.work import Prepared
 from remjax.errors import InputError
 
 # Rows of one product: what the compiler multiplies fastest here, and no fewer than an E-step has.
 _ROWS = 1000
 
 
-def prepare(work: Work) -> Prepared:
+def prepare(work: TrainingWork) -> Prepared:
     """The three products for B x K particles."""
     if work.method != "e_step":
         raise InputError("matrix products stand beside the forward pass alone")

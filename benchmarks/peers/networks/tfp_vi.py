@@ -5,17 +5,17 @@ import jax.numpy as jnp
 import optax
 from tensorflow_probability.substrates import jax as tfp
 
-from benchmarks.peers.work import (
+from benchmarks.peers.networks.work import (
     ADAM_EPSILON,
     DATA_SIZE,
     HIDDEN_SIZE,
     LATENT_SIZE,
     LEARNING_RATE,
-    Prepared,
-    Work,
+    TrainingWork,
     images,
     initial_weights,
 )
+from benchmarks.peers.work import Prepared
 from remjax.errors import InputError
 
 Layers = list[tuple[jax.Array, jax.Array]]
@@ -32,7 +32,7 @@ def _apply(layers: Layers, x: jax.Array) -> jax.Array:
     return x @ layers[-1][0] + layers[-1][1]
 
 
-def prepare(work: Work) -> Prepared:
+def prepare(work: TrainingWork) -> Prepared:
     """One update, compiled whole."""
     if work.method != "iwae":
         raise InputError(f"TFP has no {work.method}")

@@ -7,16 +7,17 @@ import torch
 from torch import nn
 from torch.distributions import Independent, MultivariateNormal, Normal
 
-from benchmarks.peers.work import (
+from benchmarks.peers.networks.work import (
     ADAM_EPSILON,
     DATA_SIZE,
     HIDDEN_SIZE,
     LATENT_SIZE,
     LEARNING_RATE,
-    Prepared,
-    Work,
+    TrainingWork,
     images,
 )
+from benchmarks.peers.torch_device import choose_device, finish
+from benchmarks.peers.work import Prepared
 from remjax.errors import InputError
 
 # Added to the diagonal of the covariance of s, as the paper promises (below its Eq. 19).
@@ -104,14 +105,12 @@ LOSSES: dict[str, Callable[[Networks, torch.Tensor, int], torch.Tensor]] = {
 }
 
 
-def prepare(work: Work) -> Prepared:
+def prepare(work: TrainingWork) -> Prepared:
     """A step, or a loop of steps over the batches of a small data set."""
     if work.method not in LOSSES:
         raise InputError(f"PyTorch has no {work.method} here")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = choose_device()
     torch.manual_seed(0)
-    if device == "cuda":
-        torch.set_float32_matmul_precision("high")  # as XLA multiplies on an accelerator
     networks = Networks().to(device)
     optimizer = torch.optim.Adam(networks.parameters(), LEARNING_RATE, eps=ADAM_EPSILON)
     data = torch.from_numpy(images(work.batch_size * work.steps)[0]).to(device)
@@ -123,7 +122,6 @@ def prepare(work: Work) -> Prepared:
             optimizer.zero_grad()
             loss_of(networks, data[index], work.num_particles).backward()
             optimizer.step()
-        if device == "cuda":
-            torch.cuda.synchronize()
+        finish(device)
 
     return Prepared(run, None)

@@ -5,27 +5,26 @@ import torch
 from pyro import distributions as dist
 from pyro.infer import SVI, ReweightedWakeSleep
 
-from benchmarks.peers.pytorch import Networks
-from benchmarks.peers.work import (
+from benchmarks.peers.networks.pytorch import Networks
+from benchmarks.peers.networks.work import (
     ADAM_EPSILON,
     LATENT_SIZE,
     LEARNING_RATE,
-    Prepared,
-    Work,
+    TrainingWork,
     images,
 )
+from benchmarks.peers.torch_device import choose_device
+from benchmarks.peers.work import Prepared
 from remjax.errors import InputError
 
 
-def prepare(work: Work) -> Prepared:
+def prepare(work: TrainingWork) -> Prepared:
     """One step of SVI."""
     if work.method != "rws":
         raise InputError(f"Pyro has no {work.method}")
     pyro.enable_validation(False)
     torch.manual_seed(0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda":
-        torch.set_float32_matmul_precision("high")  # as XLA multiplies on an accelerator
+    device = choose_device()
     networks = Networks().to(device)
 
     def model(x: torch.Tensor) -> None:

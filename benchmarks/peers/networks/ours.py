@@ -6,15 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.peers.work import (
+from benchmarks.peers.networks.work import (
     ADAM_EPSILON,
     HIDDEN_SIZE,
     LATENT_SIZE,
     LEARNING_RATE,
-    Prepared,
-    Work,
+    TrainingWork,
     images,
 )
+from benchmarks.peers.work import Prepared
 from experiments.run.methods import build_estimator
 from remjax.methods.batches import rows_in_flight
 from remjax.methods.draws import Draws
@@ -31,7 +31,7 @@ from remjax.types import Batch, Model, Recognition
 _OF_BITS = ("disarm",)
 
 
-def prepare(work: Work) -> Prepared:
+def prepare(work: TrainingWork) -> Prepared:
     """A training step (or `steps` of them as part of an epoch), or the forward pass alone."""
     number = work.batch_size * work.steps
     x, mean = images(number)

@@ -1,0 +1,78 @@
+"""remjax: sweeps, updates and temperatures, so many in one compiled program.
+
+A sweep leaves the chains and no report. An update is that of `make_epoch`, with the metrics, the
+pseudo-likelihood among them, and with the check that the gradient is finite.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from benchmarks.peers.machines.work import (
+    CENTRING,
+    LEARNING_RATE,
+    MachineWork,
+    chains,
+    data,
+    parameters,
+)
+from benchmarks.peers.work import Prepared
+from remjax import boltzmann
+from remjax.boltzmann import RBM, Units
+from remjax.training.epochs import make_epoch
+from remjax.training.steps import init_train_state
+
+
+def machine(work: MachineWork) -> RBM:
+    """The machine of the work."""
+    return RBM(*map(jnp.asarray, parameters(work)))
+
+
+def sweep(work: MachineWork) -> Prepared:
+    """Gibbs sweeps of all chains."""
+
+    def sweeps(key: jax.Array, rbm: RBM, units: Units) -> tuple[jax.Array, Units]:
+        key, own = jax.random.split(key)
+        return key, boltzmann.gibbs_steps(own, rbm, units, work.steps)[0]
+
+    rbm, state = machine(work), (jax.random.key(0), Units(*map(jnp.asarray, chains(work))))
+    compiled = jax.jit(sweeps, donate_argnums=2).lower(state[0], rbm, state[1]).compile()
+
+    def run() -> None:
+        nonlocal state
+        state = jax.block_until_ready(compiled(state[0], rbm, state[1]))
+
+    return Prepared(run, compiled.memory_analysis().temp_size_in_bytes)
+
+
+def pcd(work: MachineWork) -> Prepared:
+    """Updates of PCD-1."""
+    rows = jnp.asarray(data(work))
+    estimator = boltzmann.make_estimator(
+        lambda key: machine(work), boltzmann.pcd(work.num_chains), centring=CENTRING
+    )
+    optimizer = optax.sgd(LEARNING_RATE)
+    state = init_train_state(estimator, optimizer, jax.random.key(0), rows)
+    epoch = make_epoch(estimator, optimizer, num_data=rows.shape[0], batch_size=work.batch_size)
+    compiled = epoch.lower(state, rows, work.steps).compile()
+
+    def run() -> None:
+        nonlocal state
+        state = jax.block_until_ready(compiled(state, rows, work.steps))
+
+    return Prepared(run, compiled.memory_analysis().temp_size_in_bytes)
+
+
+def ais(work: MachineWork) -> Prepared:
+    """Temperatures of annealed importance sampling."""
+    path = boltzmann.bias_base(machine(work))
+    schedule = boltzmann.linear_inverse_temperatures(work.steps)
+
+    def estimate(key: jax.Array, path: boltzmann.Path[Units]) -> jax.Array:
+        return boltzmann.ais(key, path, schedule, num_chains=work.num_chains).log_z
+
+    compiled = jax.jit(estimate).lower(jax.random.key(0), path).compile()
+    return Prepared(
+        lambda: jax.block_until_ready(compiled(jax.random.key(0), path)),
+        compiled.memory_analysis().temp_size_in_bytes,
+    )

@@ -1,0 +1,1 @@
+"""One training step of a model with its recognition network, in each implementation."""

@@ -1,0 +1,57 @@
+"""What the fields of settings have in common: a meaning, and refusals of one line."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from absl import flags
+
+from remjax.errors import InputError
+
+
+class Checked:
+    """The last of the classes that settings are made of: each checks its own and calls the next."""
+
+    def __post_init__(self) -> None:
+        """Nothing is left to check."""
+
+
+def setting(default: Any, meaning: str, again: str | None = None) -> Any:
+    """A field of settings.
+
+    Args:
+        default: of its flag.
+        meaning: the help of its flag of `experiments.train`.
+        again: the help of its flag of `experiments.evaluate`, if an evaluation may have another
+            value of it than the run.
+    """
+    return dataclasses.field(default=default, metadata={"meaning": meaning, "again": again})
+
+
+def define(field: dataclasses.Field) -> Callable[..., Any]:
+    """What defines a flag for values of a field's kind: (name, default, meaning) -> the flag."""
+    kind: Any = field.type
+    if isinstance(kind, types.UnionType):
+        kind = next(k for k in typing.get_args(kind) if k is not types.NoneType)
+    return {
+        str: flags.DEFINE_string,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        bool: flags.DEFINE_bool,
+    }[kind]
+
+
+def require_positive(settings: Any, flags: str) -> None:
+    """Check some settings, their names separated by spaces; None passes.
+
+    Raises:
+        InputError: for a number that is not positive, or that no compiled program can count to.
+    """
+    for flag in flags.split():
+        value = getattr(settings, flag)
+        if value is not None and not value > 0:
+            raise InputError(f"--{flag}={value} cannot be: give a positive number")
+        if value is not None and value >= 2**31:  # a compiled program counts in 32 bits
+            raise InputError(f"--{flag}={value} is too large: give less than 2^31")

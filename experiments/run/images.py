@@ -1,0 +1,87 @@
+"""The images that a run is trained on and evaluated on, and the bits of grey ones."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.run.choices import look_up
+from experiments.run.presets import SPLITS
+from experiments.run.settings import Settings
+from remjax.data import Dataset, load
+from remjax.data.binarization import fixed
+from remjax.errors import InputError
+
+# All runs are trained on and scored on the same bits of an image.
+_KEY_BITS = 1_000_001
+_BLOCK = 1_000
+
+
+def images_of(settings: Settings) -> Dataset:
+    """The images that are trained on, and those of the test.
+
+    Raises:
+        InputError: for data that cannot be had, or too few of them.
+    """
+    dataset = look_up(SPLITS, "split", settings.split)(
+        _load(settings.dataset, settings.data_dir, settings.split_seed)
+    )
+    train = evenly_spaced(dataset.train, settings.train_size, "train_size")
+    if settings.batch_size > len(train):
+        raise InputError(
+            f"--batch_size={settings.batch_size} is more than the {len(train)} training images of "
+            f"{dataset.name}: lower it"
+        )
+    dataset = dataset._replace(train=train)
+    if settings.binarization == "fixed" and not (dataset.binary or dataset.real_valued):
+        # Once for all: what is trained on is what is evaluated.
+        bits = {"train": fixed_bits(train), "test": fixed_bits(dataset.test)}
+        dataset = dataset._replace(binary=True, **bits)
+    return dataset
+
+
+@functools.lru_cache(maxsize=1)  # the cells of a sweep have it in common
+def _load(name: str, data_dir: str | None, seed: int) -> Dataset:
+    return load(name, data_dir=data_dir, seed=seed)
+
+
+def evaluation_images(dataset: Dataset, part: str, size: int | None) -> np.ndarray:
+    """Evenly spaced images of "train" or "test", their bits drawn once for all runs."""
+    images = getattr(dataset, part)
+    return as_evaluated(dataset, images, spaced_index(len(images), size))
+
+
+def as_evaluated(dataset: Dataset, images: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Some of the images of a data set: bits of grey ones, others as they are."""
+    if dataset.binary or dataset.real_valued:
+        return images[index]
+    return fixed_bits(images, index)
+
+
+def fixed_bits(images: np.ndarray, index: np.ndarray | None = None) -> np.ndarray:
+    """Bits of some of the images, by default of all; an image has the same ones in every run."""
+    index = np.arange(len(images)) if index is None else index
+    bits = np.empty((len(index), images.shape[1]), images.dtype)
+    # The random numbers of all images at once would take several times their memory.
+    for start in range(0, len(index), _BLOCK):
+        some = index[start : start + _BLOCK]
+        drawn = fixed(jax.random.key(_KEY_BITS), 0, 0, jnp.asarray(some), jnp.asarray(images[some]))
+        bits[start : start + _BLOCK] = drawn
+    return bits
+
+
+def evenly_spaced(images: np.ndarray, size: int | None, flag: str) -> np.ndarray:
+    """`size` rows (None or 0: all) from the first to the last.
+
+    Published sets may be sorted by class, so that their first rows mislead.
+    """
+    if size and size > len(images):
+        raise InputError(f"--{flag}={size} is more than the {len(images)} images: lower it")
+    return images[spaced_index(len(images), size)] if size else images
+
+
+def spaced_index(count: int, size: int | None) -> np.ndarray:
+    """The places that are chosen; all of them where there are no more."""
+    size = min(size, count) if size else count
+    return np.arange(size) * count // size

@@ -1,0 +1,240 @@
+"""What is measured of a machine: log Z from both sides, and likelihoods within that bracket."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.run.choices import BASES, look_up
+from experiments.run.images import evaluation_images
+from experiments.run.kind import Check, Figures, Problem, Scoring
+from experiments.run.machine_sampling import sampler_of
+from experiments.run.progress import Bars, progress_bar
+from experiments.run.sampled import COLUMNS, sampled_figures, sampled_remarks
+from experiments.run.settings import Settings
+from remjax.boltzmann import (
+    RBM,
+    Bits,
+    Bracket,
+    Path,
+    bracket,
+    choose_inverse_temperatures,
+    exact,
+    init,
+    joined,
+    linear_inverse_temperatures,
+    measure_bracket,
+)
+from remjax.training.steps import TrainState
+
+# All runs are measured with the same keys.
+_KEY_LOG_Z = 1_000_006
+_KEY_TRACK = 1_000_007
+# Chains that are annealed together: a stop is heard, and the bar moves, between blocks.
+_BLOCK = 100
+_TRACK_CHAINS, _TRACK_BURN_IN = 100, 100
+# Up to so many units on the smaller side, log Z is enumerated.
+_EXACT = 20
+_ROWS = 5000
+
+
+class Machines(NamedTuple):
+    """What a run of a machine has besides its estimator.
+
+    Attributes:
+        data_mean: of the training images, where chains begin.
+    """
+
+    data_mean: np.ndarray
+
+
+def score(problem: Problem, state: TrainState, check: Check, bars: Bars) -> Figures:
+    """The figures of result.json: log Z with its bracket, and the log-likelihoods within it.
+
+    With --csl_draws also those by which it is compared with models that have no log Z.
+
+    Args:
+        problem: the run's parts; its settings say how log Z is measured.
+        state: of one replica.
+        check: called between blocks of chains; may raise to stop.
+        bars: makes the bar over the chains.
+    """
+    sampler = sampler_of(state.params.theta, problem.settings.csl_every)
+    figures = likelihood_figures(problem, state, check, bars)
+    return figures | sampled_figures(problem, sampler, check, bars)
+
+
+def likelihood_figures(problem: Problem, state: TrainState, check: Check, bars: Bars) -> Figures:
+    """Those within the bracket, without what --csl_draws asks for besides."""
+    machine: RBM = state.params.theta
+    figures = _log_z(problem, machine, check, bars)
+    for part in ("train", "test"):
+        images = evaluation_images(problem.dataset, part, problem.settings.eval_size)
+        values = _minus_free_energies(machine, images)
+        check()
+        figures |= {
+            f"{part}_log_likelihood": float(values.mean() - figures["log_z"]),
+            f"{part}_log_likelihood_low": float(values.mean() - figures["log_z_reverse"]),
+            f"{part}_log_likelihood_high": float(values.mean() - figures["log_z_ais"]),
+            f"{part}_log_likelihood_stderr": float(values.std(ddof=1) / np.sqrt(len(values))),
+            f"{part}_images": len(values),
+        }
+    return figures
+
+
+def test_metrics(problem: Problem, state: TrainState) -> dict[str, float]:
+    """The log-likelihood of the test images, measured as at the end of the run."""
+
+    def nothing() -> None:
+        return None
+
+    bars = functools.partial(progress_bar, leave=False)
+    figures = likelihood_figures(problem, state, nothing, bars)
+    names = ("log_z", "log_z_gap", "test_log_likelihood")
+    return {name: figures[name] for name in names}
+
+
+def tracked(problem: Problem, state: TrainState) -> dict[str, float]:
+    """log Z by a short annealing in both directions, and with it that of some training images.
+
+    A likelihood by so few temperatures is a wide bracket; how it grows shows all the same.
+    """
+    settings, machine = problem.settings, state.params.theta
+    if not settings.track_temperatures:
+        return {}
+    key_start, key = jax.random.split(jax.random.key(_KEY_TRACK))
+    images = evaluation_images(problem.dataset, "train", min(1000, len(problem.dataset.train)))
+    found = measure_bracket(
+        key,
+        _path(problem, machine),
+        linear_inverse_temperatures(settings.track_temperatures),
+        init(key_start, machine, _TRACK_CHAINS, images),
+        num_chains=_TRACK_CHAINS,
+        burn_in=_TRACK_BURN_IN,
+    )
+    mean = float(_minus_free_energies(machine, images).mean())
+    return {
+        "tracked_log_z": float(found.log_z),
+        "tracked_log_z_stderr": float(found.stderr),
+        "tracked_log_likelihood": mean - float(found.log_z),
+        "tracked_log_likelihood_low": mean - float(found.upper.log_z),
+        "tracked_log_likelihood_high": mean - float(found.lower.log_z),
+    }
+
+
+def _path(problem: Problem, machine: RBM) -> Path[Any]:
+    base = look_up(BASES, "log_z_base", problem.settings.log_z_base)
+    return base(machine, problem.parts.data_mean)
+
+
+def _log_z(problem: Problem, machine: RBM, check: Check, bars: Bars) -> Figures:
+    """log Z exactly where that is cheap, or by the bridge between both directions."""
+    settings = problem.settings
+    if min(machine.sizes) <= _EXACT and isinstance(machine.hidden, Bits):
+        value = float(jax.jit(exact)(machine).log_z)
+        return {"log_z_by": "enumeration", "log_z_gap": 0.0, "log_z_stderr": 0.0} | dict.fromkeys(
+            ("log_z", "log_z_ais", "log_z_reverse"), value
+        )
+    key = jax.random.key(_KEY_LOG_Z)
+    key_pilot, key_start, key_blocks = jax.random.split(key, 3)
+    path = _path(problem, machine)
+    schedule = choose_inverse_temperatures(key_pilot, path, settings.log_z_temperatures)
+    images = evaluation_images(problem.dataset, "train", None)
+    count = settings.log_z_chains
+    sizes = [len(some) for some in np.array_split(np.arange(count), -(-count // _BLOCK))]
+    blocks: list[Bracket] = []
+    with bars(total=count, unit="chain", desc="measure log Z", leave=False) as bar:
+        for number, size in enumerate(sizes):
+            starts = init(jax.random.fold_in(key_start, number), machine, size, images)
+            found = measure_bracket(
+                jax.random.fold_in(key_blocks, number),
+                path,
+                schedule,
+                starts,
+                num_chains=size,
+                burn_in=settings.log_z_burn_in,
+            )
+            blocks.append(jax.block_until_ready(found))
+            bar.update(size)
+            check()
+    whole = bracket(
+        joined([one.lower for one in blocks]), joined([one.upper for one in blocks], reverse=True)
+    )
+    return {
+        "log_z_by": "annealing",
+        "log_z": float(whole.log_z),
+        "log_z_stderr": float(whole.stderr),
+        "log_z_ais": float(whole.lower.log_z),
+        "log_z_ais_stderr": float(whole.lower.stderr),
+        "log_z_ais_ess": float(whole.lower.ess),
+        "log_z_reverse": float(whole.upper.log_z),
+        "log_z_reverse_stderr": float(whole.upper.stderr),
+        "log_z_gap": float(whole.gap),
+        "log_z_temperatures": settings.log_z_temperatures,
+        "log_z_chains": settings.log_z_chains,
+    }
+
+
+@jax.jit
+def _free_energies(machine: RBM, rows: jax.Array) -> jax.Array:
+    return machine.free_energy(rows)
+
+
+def _minus_free_energies(machine: RBM, images: np.ndarray) -> np.ndarray:
+    """-F(x) of each image in float64, in blocks."""
+    blocks = [images[start : start + _ROWS] for start in range(0, len(images), _ROWS)]
+    rows = [np.asarray(_free_energies(machine, jnp.asarray(block))) for block in blocks]
+    return -np.concatenate(rows).astype(np.float64)
+
+
+def _announced(settings: Settings) -> str:
+    return (
+        f"log Z with {settings.log_z_temperatures:,} temperatures and {settings.log_z_chains:,} "
+        "chains in each direction"
+    )
+
+
+def _remarks(figures: Mapping[str, Any]) -> str:
+    """What to know of the figures of `score`."""
+    text = _remark_on_likelihoods(figures)
+    return f"{text}\n{sampled_remarks(figures)}" if "test_csl" in figures else text
+
+
+def _remark_on_likelihoods(figures: Mapping[str, Any]) -> str:
+    if figures.get("log_z_by") == "enumeration":
+        return "log-likelihoods in nats per image, exact: log Z is enumerated"
+    text = (
+        "log-likelihoods in nats per image: between low, by reverse chains, and high, by annealed "
+        "importance\nsampling alone, which errs upward and is what papers report; the middle is "
+        "the bridge between both"
+    )
+    gap = figures.get("log_z_gap")
+    if gap is not None and abs(gap) > 0.5:
+        text += (
+            "\nthe bracket is wider than 0.5 nats: raise --log_z_temperatures, and "
+            "--log_z_burn_in where low is above high"
+        )
+    return text
+
+
+SCORING = Scoring(
+    score=score,
+    test_metrics=test_metrics,
+    announced=_announced,
+    remarks=_remarks,
+    recorded=("method", "dataset", "epochs", "seed", "num_replicas"),
+    columns=(
+        "method", "dataset", "epochs", "train_log_likelihood", "test_log_likelihood",
+        "test_log_likelihood_low", "test_log_likelihood_high", "test_log_likelihood_stderr",
+        "log_z", "log_z_stderr", "log_z_gap", *COLUMNS, "seconds",
+    ),
+    columns_again=(
+        "step", "log_z_temperatures", "log_z_chains", "train_log_likelihood",
+        "test_log_likelihood", "test_log_likelihood_low", "test_log_likelihood_high",
+        "test_log_likelihood_stderr", "test_images", "log_z", "log_z_stderr", "log_z_gap",
+        *COLUMNS,
+    ),
+)  # fmt: skip

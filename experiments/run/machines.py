@@ -1,0 +1,103 @@
+"""Restricted Boltzmann machines: what a run of one is made of."""
+
+import functools
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from experiments.run.kind import Kind, Work
+from experiments.run.machine_pictures import draw_machine
+from experiments.run.machine_scoring import SCORING, Machines, tracked
+from experiments.run.machine_settings import MACHINE_SETTINGS
+from experiments.run.methods import MACHINES, with_knobs
+from experiments.run.sampling_settings import SAMPLING_SETTINGS
+from experiments.run.settings import Settings
+from remjax.boltzmann import Bits, Family, gaussian_units, init_rbm, l1, l2, make_estimator, sparse
+from remjax.data import Dataset
+from remjax.errors import InputError
+from remjax.types import Estimator
+
+
+def _build(
+    settings: Settings, dataset: Dataset, mesh: jax.sharding.Mesh | None
+) -> tuple[Estimator, Machines]:
+    """The estimator, and the images that log Z is measured with."""
+    if len(settings.latent_sizes) > 1:
+        raise InputError(
+            f"--latent_size={settings.latent_size} does not go with --model=rbm, which has one "
+            "layer of hidden units: give one number"
+        )
+    num_hidden, data_mean = settings.latent_sizes[0], np.mean(dataset.train, axis=0)
+    if num_hidden * len(data_mean) >= 2**31:
+        raise InputError(
+            f"the machine would have {num_hidden * len(data_mean):,} weights: lower --latent_size"
+        )
+    visible: Family = Bits()
+    if dataset.real_valued:
+        visible = gaussian_units(np.std(dataset.train, axis=0))
+    init = functools.partial(init_rbm, num_hidden=num_hidden, data_mean=data_mean, visible=visible)
+    penalties = [
+        penalty
+        for strength, penalty in (
+            (settings.l1, l1(settings.l1)),
+            (settings.l2, l2(settings.l2)),
+            (settings.sparsity, sparse(settings.sparsity_target, settings.sparsity)),
+        )
+        if strength
+    ]
+    estimator = make_estimator(
+        init,
+        with_knobs(settings.method, settings.for_estimator()),
+        centring=settings.centring_rate or None,
+        penalties=penalties,
+    )
+    return estimator, Machines(data_mean)
+
+
+def _line(metrics: Mapping[str, float]) -> str:
+    parts = []
+    if "pseudo_log_likelihood" in metrics:
+        parts.append(f"pseudo-log-likelihood {metrics['pseudo_log_likelihood']:8.2f}")
+    if "tracked_log_likelihood" in metrics:
+        middle, low, high = (
+            metrics[f"tracked_log_likelihood{name}"] for name in ("", "_low", "_high")
+        )
+        parts.append(f"log-likelihood {middle:8.2f} ({low:.2f} to {high:.2f}) nats")
+    if "flip_rate" in metrics:
+        parts.append(f"flips {metrics['flip_rate']:.3f}")
+    return "  ".join(parts)
+
+
+def _chains(settings: Settings) -> tuple[str, int] | None:
+    count = with_knobs(settings.method, settings.for_estimator()).chains_to_divide
+    return ("num_chains", count) if count else None
+
+
+def _work(settings: Settings) -> Work:
+    """In products of one row with the weights."""
+    return Work(update=5 * settings.batch_size, image=1)
+
+
+KINDS: Mapping[str, Kind] = {
+    "rbm": Kind(
+        family=MACHINES,
+        settings=MACHINE_SETTINGS | SAMPLING_SETTINGS | {"latent_size"},
+        build=_build,
+        line=_line,
+        draw=draw_machine,
+        scoring=SCORING,
+        defaults={
+            "method": "pcd",
+            "optimizer": "sgd",
+            "learning_rate": 0.03,
+            "schedule": "linear",
+            "latent_size": "500",
+            "epochs": 100,
+            "eval_size": 0,
+        },
+        epoch_metrics=tracked,
+        particles=_chains,
+        work=_work,
+    )
+}

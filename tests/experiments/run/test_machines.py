@@ -1,0 +1,256 @@
+"""Restricted Boltzmann machines in the commands: train, resume, evaluate, mesh, replicas."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import evaluate, methods, train
+from experiments.run import fitting
+from experiments.run.images import evaluation_images
+from experiments.run.initial_state import initial_state
+from experiments.run.problem import build
+from experiments.run.settings import Settings
+from remjax.training import checkpoints
+
+_ROOT = Path(__file__).parents[3]
+# 4 updates in each of 3 epochs; log Z is enumerated over 6 hidden units.
+_FLAGS = (
+    "--model=rbm", "--dataset=digits", "--train_size=200", "--batch_size=50", "--epochs=3",
+    "--latent_size=6", "--num_chains=8", "--learning_rate=0.5", "--track_temperatures=20",
+)  # fmt: skip
+_LONGER = ("--epochs=60", "--learning_rate=0.4")
+# 24 hidden units are too many to enumerate.
+_ANNEALED = (
+    "--latent_size=24", "--log_z_temperatures=400", "--log_z_chains=150", "--log_z_burn_in=300",
+)  # fmt: skip
+
+
+def _json(path):
+    return json.loads(path.read_text())
+
+
+def _metrics(path):
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+def _state(path, **changes):
+    settings = Settings.from_mapping(_json(path / "config.json") | changes)
+    problem = build(settings)
+    return problem, checkpoints.restore(path / "checkpoints", initial_state(problem))
+
+
+@pytest.fixture(scope="module")
+def fitted(run_binary, tmp_path_factory):
+    """A finished run by persistent chains, and what it printed."""
+    path = tmp_path_factory.mktemp("fitted") / "run"
+    done = run_binary(train, *_FLAGS, f"--run_dir={path}")
+    assert (done.code, done.stderr) == (0, "")
+    return path, done.stdout
+
+
+def _exact(machine, x):
+    """[N] log p(x) in float64, log Z by all states of the hidden units."""
+    weights, a, b = (
+        np.asarray(leaf, np.float64)
+        for leaf in (machine.weights, machine.visible_bias, machine.hidden_bias)
+    )
+    hidden = (np.arange(2 ** len(b))[:, None] >> np.arange(len(b))) & 1
+    terms = hidden @ b + np.logaddexp(0.0, a + hidden @ weights.T).sum(axis=1)
+    return x @ a + np.logaddexp(0.0, b + x @ weights).sum(axis=1) - np.logaddexp.reduce(terms)
+
+
+def test_result_is_exact_where_log_z_can_be_enumerated(fitted):
+    path, stdout = fitted
+    result, (problem, state) = _json(path / "result.json"), _state(path)
+    for part in ("train", "test"):
+        x = evaluation_images(problem.dataset, part, 0).astype(np.float64)
+        expected = np.mean(_exact(state.params.theta, x))
+        for name in ("", "_low", "_high"):
+            assert result[f"{part}_log_likelihood{name}"] == pytest.approx(expected, abs=2e-3)
+        assert result[f"{part}_images"] == len(x)
+    assert result["log_z_by"] == "enumeration"
+    assert result["log_z_gap"] == 0
+    assert (result["method"], result["skipped_updates"]) == ("pcd", 0)
+    assert "exact: log Z is enumerated" in stdout
+    names = {"filters", "samples", "chains", "learning_curves"}
+    assert {picture.stem for picture in (path / "pictures").iterdir()} == names
+    for name in names:
+        with Image.open(path / "pictures" / f"{name}.png") as image:
+            assert min(image.size) > 100
+
+
+def test_epochs_follow_log_z_and_the_chains(fitted):
+    path, stdout = fitted
+    rows = _metrics(path)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    result = _json(path / "result.json")
+    distance = rows[-1]["tracked_log_z"] - result["log_z"]
+    assert abs(distance) < 5 * rows[-1]["tracked_log_z_stderr"] + 0.05
+    assert 0 < rows[-1]["flip_rate"] < 1
+    assert "pseudo-log-likelihood" in stdout
+    last = rows[-1]
+    low, middle, high = (last[f"tracked_log_likelihood{name}"] for name in ("_low", "", "_high"))
+    assert f"log-likelihood {middle:8.2f} ({low:.2f} to {high:.2f}) nats" in stdout
+
+
+def test_annealed_log_z_is_bracketed(run_binary, tmp_path):
+    done = run_binary(train, *_FLAGS, *_ANNEALED, f"--run_dir={tmp_path}")
+    assert (done.code, done.stderr) == (0, "")
+    assert "evaluating log Z with 400 temperatures and 150 chains in each direction" in done.stdout
+    result, (problem, state) = _json(tmp_path / "result.json"), _state(tmp_path)
+    x = evaluation_images(problem.dataset, "test", 0).astype(np.float64)
+    # 2^24 states in float64 are too many for a test: the other side knows log Z by 2^12 at a time.
+    assert result["log_z_ais"] - 0.2 < result["log_z"] < result["log_z_reverse"] + 0.2
+    low, middle, high = (result[f"test_log_likelihood{name}"] for name in ("_low", "", "_high"))
+    assert low - 0.2 < middle < high + 0.2
+    free = float(np.mean(-np.asarray(state.params.theta.free_energy(jnp.asarray(x, jnp.float32)))))
+    assert middle == pytest.approx(free - result["log_z"], abs=1e-3)
+
+
+@pytest.mark.parametrize("method", ["cd", "pcd", "tempered_pcd", "population"])
+def test_every_method_improves_the_likelihood(run_binary, tmp_path, method):
+    flags = [
+        flag
+        for flag in (*_FLAGS, *_LONGER)
+        if method != "cd" or not flag.startswith("--num_chains")
+    ]
+    done = run_binary(train, *flags, f"--method={method}", "--l2=1e-4", f"--run_dir={tmp_path}")
+    assert (done.code, done.stderr) == (0, "")
+    rows = _metrics(tmp_path)
+    assert rows[-1]["tracked_log_likelihood"] > rows[0]["tracked_log_likelihood"] + 1
+    measured = {
+        "cd": "flip_rate",
+        "pcd": "flip_rate",
+        "tempered_pcd": "swap_rate",
+        "population": "log_z",
+    }
+    assert measured[method] in rows[0]
+
+
+def _stopped_at_every_call(patch):
+    original = fitting._Clock.tick
+
+    def tick(clock, steps):
+        original(clock, steps)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    patch.setattr(fitting._Clock, "tick", tick)
+
+
+def test_stopped_run_comes_to_the_same_bits(run_binary, fitted, tmp_path, numbers):
+    with pytest.MonkeyPatch.context() as patch:
+        _stopped_at_every_call(patch)
+        flags = [*_FLAGS, f"--run_dir={tmp_path}", "--resume"]
+        assert "stopped by SIGTERM" in run_binary(train, *flags).stdout
+    done = run_binary(train, f"--run_dir={tmp_path}", "--resume")
+    assert (done.code, done.stderr) == (0, "")
+    assert numbers(tmp_path) == numbers(fitted[0])
+
+
+def test_replicas_are_the_runs_of_their_seeds(run_binary, fitted, tmp_path):
+    assert run_binary(train, *_FLAGS, f"--run_dir={tmp_path}", "--num_replicas=2").code == 0
+    first = _json(tmp_path / "result.json")["replicas"][0]
+    alone = _json(fitted[0] / "result.json")
+    assert first["test_log_likelihood"] == pytest.approx(alone["test_log_likelihood"], abs=1e-3)
+
+
+def test_evaluated_again_by_annealing_of_another_length(run_binary, tmp_path):
+    path = tmp_path / "run"
+    assert run_binary(train, *_FLAGS, *_ANNEALED, f"--run_dir={path}").code == 0
+    flags = ("--log_z_temperatures=200", "--log_z_base=mean_field", "--eval_size=50")
+    done = run_binary(evaluate, f"--run_dir={path}", *flags)
+    assert (done.code, done.stderr) == (0, "")
+    result = _json(path / "result.json")
+    (figures,) = result["evaluations"]
+    assert (figures["log_z_temperatures"], figures["test_images"]) == (200, 50)
+    assert figures["log_z"] == pytest.approx(result["log_z"], abs=0.2)
+
+
+def test_mesh_comes_to_the_same_numbers(fitted, tmp_path):
+    command = [sys.executable, "-m", "experiments.train", *_FLAGS, f"--run_dir={tmp_path}"]
+    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    done = subprocess.run(
+        [*command, "--mesh=data:2,particles:2"],
+        cwd=_ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    ours, theirs = (_json(path / "result.json") for path in (tmp_path, fitted[0]))
+    assert ours["test_log_likelihood"] == pytest.approx(theirs["test_log_likelihood"], abs=1e-3)
+    (_, one), (_, other) = _state(fitted[0]), _state(tmp_path, mesh=None)
+    np.testing.assert_allclose(
+        one.params.theta.weights, other.params.theta.weights, rtol=1e-4, atol=1e-5
+    )
+    for a, b in zip(one.estimator_state.negative, other.estimator_state.negative, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_real_data_have_real_units(run_binary, tmp_path, frey_file):
+    flags = (
+        "--model=rbm", "--dataset=freyfaces", f"--data_dir={frey_file.parent}", "--train_size=100",
+        "--batch_size=50", "--epochs=2", "--latent_size=4", "--learning_rate=0.001",
+        "--track_temperatures=0", f"--run_dir={tmp_path}",
+    )  # fmt: skip
+    done = run_binary(train, *flags)
+    assert (done.code, done.stderr) == (0, "")
+    result = _json(tmp_path / "result.json")
+    assert np.isfinite(result["test_log_likelihood"])
+    assert "tracked_log_z" not in _metrics(tmp_path)[0]
+
+
+def test_checkpoint_of_another_machine_is_refused(run_binary, fitted, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(fitted[0], path)
+    before = sorted(file.name for file in path.rglob("*"))
+    done = run_binary(train, *_FLAGS, f"--run_dir={path}", "--resume", "--latent_size=7")
+    assert (done.code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "--latent_size" in done.stderr
+    assert sorted(file.name for file in path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--method=iwae"], "--method=iwae does not serve --model=rbm: use one of cd, pcd, "),
+        (["--num_particles=5"], "--num_particles does nothing for --model=rbm: leave it out"),
+        (["--latent_size=5,6"], "has one layer of hidden units: give one number"),
+        (["--num_chains=0"], "num_chains is 0: give 1 or more"),
+        (["--method=cd"], "--num_chains does nothing for --method=cd: leave it out"),
+        (["--method=tempered_pcd", "--num_temperatures=1"], "num_temperatures is 1: give 2"),
+        (["--log_z_base=zero"], "--log_z_base"),
+        (["--log_z_chains=1"], "--log_z_chains=1 cannot be"),
+        (["--centring_rate=2"], "--centring_rate=2.0 cannot be: give a share from 0 to 1"),
+        (["--sparsity_target=1"], "--sparsity_target=1.0 cannot be"),
+        (["--l1=-1"], "--l1=-1.0 cannot be: give 0 or more"),
+        (["--mesh=data:1,particles:8", "--num_chains=4"], "more devices for particles than"),
+    ],
+)
+def test_wrong_input_is_one_line(run_binary, tmp_path, arguments, words):
+    done = run_binary(train, *_FLAGS, *arguments, f"--run_dir={tmp_path / 'run'}")
+    assert (done.code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert words in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_of_machines_are_refused_by_networks(run_binary, tmp_path):
+    done = run_binary(train, "--l2=0.1", "--dataset=digits", f"--run_dir={tmp_path / 'run'}")
+    assert (done.code, done.stderr.count("\n")) == (2, 1)
+    assert "--l2 does nothing for --model=gaussian: leave it out" in done.stderr
+
+
+def test_methods_of_machines_are_in_the_table(run_binary):
+    done = run_binary(methods)
+    assert (done.code, done.stderr) == (0, "")
+    for name in ("cd", "pcd", "tempered_pcd", "population"):
+        assert f"| {name} " in done.stdout
