@@ -15,7 +15,6 @@ from jaxtyping import Array, Float, Key
 
 from remjax.boltzmann.bits import bits
 from remjax.boltzmann.pytrees import frozen_pytree
-from remjax.boltzmann.pytrees import frozen_pytree
 from remjax.types import Support
 
 Temperature = Float[Array, "..."] | float
