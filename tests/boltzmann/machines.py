@@ -83,6 +83,14 @@ def every(those):
     return pytest.mark.parametrize("machine", parameters)
 
 
+def the_others_exhaustively(argument, names, *, usual):
+    """A test for each name, `exhaustive` but for the usual one."""
+    parameters = [
+        pytest.param(name, marks=[] if name == usual else pytest.mark.exhaustive) for name in names
+    ]
+    return pytest.mark.parametrize(argument, parameters)
+
+
 def all_states(count):
     """Every state of so many bits, [2^N, N]; the code of a row is its place."""
     return np.array([bits[::-1] for bits in itertools.product((0.0, 1.0), repeat=count)])

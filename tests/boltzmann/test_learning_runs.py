@@ -1,5 +1,6 @@
 """Training raises the exact likelihood, resumes to the last bit, and is the same on a mesh."""
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,7 @@ def fitted(phase, steps=3_000, rate=1.0, **options):
     return before, float(log_likelihood(state.params.theta)), state
 
 
+@functools.cache
 def best():
     """The maximum that exact gradient ascent comes to from the same start."""
     machine = begin(jax.random.split(jax.random.key(0))[0])
@@ -91,26 +93,24 @@ def best():
     return float(log_likelihood(ascend(machine)))
 
 
-def test_each_negative_phase_raises_the_exact_likelihood():
-    """From more than a nat below the maximum each comes near to it, PCD the nearest."""
+@pytest.mark.parametrize(
+    "phase", [cd(1), tempered_pcd(96, 1, 4), population(200, 1, 5)], ids=lambda phase: str(phase)
+)
+def test_each_negative_phase_raises_the_exact_likelihood(phase):
+    """By half of what there is to gain, in 400 updates."""
+    before, after, _ = fitted(phase, steps=400)
+    assert after > before + 0.5 * (best() - before)
+
+
+def test_persistent_chains_come_near_to_the_maximum():
+    before, after, state = fitted(pcd(200))
     top = best()
-    reached = {}
-    for name, phase in {
-        "cd": cd(1),
-        "pcd": pcd(200),
-        "tempered_pcd": tempered_pcd(96, 1, 4),
-        "population": population(200, 1, 5),
-    }.items():
-        before, after, state = fitted(phase)
-        reached[name] = after
-        assert before < top - 1.0
-        assert after > before + 0.85 * (top - before), reached
-        means = metric_means(state)
-        assert abs(means["free_energy_gap"]) < 1.0
-        # Of single bits given the others: above the likelihood, and below zero.
-        assert after < means["pseudo_log_likelihood"] < 0
-    for name in ("pcd", "tempered_pcd"):
-        assert abs(reached[name] - top) < 0.06, (reached, top)
+    assert before < top - 1.0
+    assert abs(after - top) < 0.06
+    means = metric_means(state)
+    assert abs(means["free_energy_gap"]) < 1.0
+    # Of single bits given the others: above the likelihood, and below zero.
+    assert after < means["pseudo_log_likelihood"] < 0
 
 
 def test_without_centring_and_of_real_units():
@@ -136,7 +136,7 @@ def test_without_centring_and_of_real_units():
     assert "pseudo_log_likelihood" not in metric_means(state)
 
 
-@pytest.mark.parametrize("name", PHASES)
+@machines.the_others_exhaustively("name", PHASES, usual="tempered_pcd")
 def test_a_restored_run_goes_on_bit_for_bit(name, tmp_path):
     """The chains are in the state, and so in the checkpoint."""
     estimator = make_estimator(begin, PHASES[name])

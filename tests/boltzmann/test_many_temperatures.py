@@ -38,8 +38,8 @@ def test_the_sum_over_30_000_temperatures_is_that_of_float64():
 
         @jax.jit
         def walk(key):
-            units = path.draw_base(key, (2,))
-            zero = jnp.zeros(2, jnp.float32)
+            units = path.draw_base(key, (1,))
+            zero = jnp.zeros(1, jnp.float32)
 
             def step(carry, number):
                 units, kept, plain, wide = carry
@@ -51,7 +51,7 @@ def test_the_sum_over_30_000_temperatures_is_that_of_float64():
                 units = path.sweep_from(one, units, ahead, end)
                 return (units, kept.plus(term), plain + term, wide), None
 
-            begin = (units, Sum(zero, zero), zero, jnp.zeros(2))
+            begin = (units, Sum(zero, zero), zero, jnp.zeros(1))
             return lax.scan(step, begin, jnp.arange(30_000))[0]
 
         _, kept, plain, wide = walk(jax.random.key(0))

@@ -216,10 +216,10 @@ def test_estimated_marginal_of_the_end_converges_from_below():
     log_end = np.log(np.asarray(end_marginal(MACHINE, data, STATES, 2), np.float64))
     errors, biases = [], []
     for count in (3, 30, 300):
-        x = start(60_000 // count * count).reshape(-1, count, 3)
+        x = start(15_000 // count * count).reshape(-1, count, 3)
         keys = jax.random.split(jax.random.key(4), len(x))
-        taus = jax.vmap(lambda key, x: trajectory(key, MACHINE, x, 2))(keys, x)
-        found = jax.vmap(lambda tau: estimated_end_log_prob(MACHINE, tau))(taus)
+        taus = jax.jit(jax.vmap(lambda key, x: trajectory(key, MACHINE, x, 2)))(keys, x)
+        found = jax.jit(jax.vmap(lambda tau: estimated_end_log_prob(MACHINE, tau)))(taus)
         off = np.asarray(found).ravel() - log_end[codes(taus.visible[:, -1])]
         errors.append(np.sqrt(np.mean(off**2)))
         biases.append(off.mean())
