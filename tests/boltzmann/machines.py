@@ -11,6 +11,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from remjax.boltzmann import (
     RBM,
@@ -70,6 +71,16 @@ OF_BITS = {
     "triangles": pairwise(triangles()),
     "complete": pairwise(complete_graph(5)),
 }
+
+
+def every(those):
+    """A test for each machine: two colours and three, bits and reals; `exhaustive` the others."""
+    usual = {"rbm", "triangles", "reals"}
+    parameters = [
+        pytest.param(machine, id=name, marks=[] if name in usual else pytest.mark.exhaustive)
+        for name, machine in those.items()
+    ]
+    return pytest.mark.parametrize("machine", parameters)
 
 
 def all_states(count):

@@ -25,7 +25,7 @@ from tests.boltzmann import machines
 from tests.boltzmann.machines import OF_BITS, SIGMAS, assert_same_distribution, codes, flat
 
 MACHINES = OF_BITS | {"reals": machines.gaussian_rbm()}
-EVERY = pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES.keys())
+EVERY = machines.every(MACHINES)
 HUNDRED = linear_inverse_temperatures(100)
 
 

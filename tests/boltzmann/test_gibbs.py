@@ -18,7 +18,7 @@ from remjax.boltzmann import (
 from tests.boltzmann import machines
 from tests.boltzmann.machines import OF_BITS, assert_mean, assert_same_distribution, codes, flat
 
-EVERY = pytest.mark.parametrize("machine", OF_BITS.values(), ids=OF_BITS.keys())
+EVERY = machines.every(OF_BITS)
 CHAINS = 100_000
 
 

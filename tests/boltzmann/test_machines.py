@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 import scipy.special
 
 from remjax.boltzmann import (
@@ -22,7 +21,7 @@ from remjax.boltzmann import (
 from tests.boltzmann import machines
 from tests.boltzmann.machines import OF_BITS
 
-EVERY = pytest.mark.parametrize("machine", OF_BITS.values(), ids=OF_BITS.keys())
+EVERY = machines.every(OF_BITS)
 CLOSE = {"rtol": 2e-6, "atol": 2e-5}
 
 

@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from remjax.boltzmann import RBM, Units, find_modes, gibbs_steps, init, mean_field
 from tests.boltzmann import machines
@@ -19,7 +18,7 @@ def halves(machine):
     )
 
 
-@pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES.keys())
+@machines.every(MACHINES)
 def test_the_fixed_point_equations_hold(machine):
     means = mean_field(machine, halves(machine), 2_000)
     for block, family in enumerate(machine.families):
@@ -35,7 +34,7 @@ def divergence(machine, means):
     return np.exp(log_q) @ (log_q + machines.energies(machine)) + machines.log_z(machine)
 
 
-@pytest.mark.parametrize("machine", OF_BITS.values(), ids=OF_BITS.keys())
+@machines.every(OF_BITS)
 def test_the_divergence_falls_with_every_sweep(machine):
     start = halves(machine)
     found = [divergence(machine, start)]

@@ -64,33 +64,46 @@ def test_samples_gradient_and_hidden_means_are_those_of_the_machine(name):
     assert all(jnp.isfinite(value) for value in metrics.values())
 
 
+def statistics(machine):
+    """E[v], E[h] and E[v h] by enumeration."""
+    p = machines.distribution(machine).reshape(16, 32)
+    v, h = machines.all_states(5), machines.all_states(4)
+    products = np.einsum("hv,vi,hj->ij", p, v, h).ravel()
+    return np.concatenate([p.sum(axis=0) @ v, p.sum(axis=1) @ h, products])
+
+
 def test_a_population_is_weighted_samples_of_the_machine():
-    """Every update afresh: the mean over 200 updates, but for a bias of one over its chains."""
-    phase, updates = population(400, 1, 15), 200
-    means, log_z = [], []
-    statistics = np.concatenate(
-        [
-            MARGINAL @ machines.all_states(5),
-            P.sum(axis=1) @ machines.all_states(4),
-            np.einsum("hv,vi,hj->ij", P, machines.all_states(5), machines.all_states(4)).ravel(),
-        ]
-    )
+    """Every update afresh: the mean over 100 updates, but for a bias of some over its chains.
+
+    Of a machine that mixes badly, by few temperatures, so that without the weights it is wrong.
+    """
+    slow = machines.rbm(5, 4, seed=2, scale=2.5)
+    phase, updates, count = population(800, 1, 6), 100, 800
+    means, unweighted, log_z = [], [], []
     for number in range(updates):
-        negative, _, metrics = advanced(phase, jax.random.key(number), (), DATA, jnp.arange(4))
+        negative, _, metrics = advanced(
+            phase, jax.random.key(number), (), DATA, jnp.arange(4), machine=slow
+        )
         weights = np.asarray(negative.weights, np.float64)
         np.testing.assert_allclose(weights.mean(), 1.0, rtol=1e-5)
         v, h = (np.asarray(part, np.float64) for part in negative[:2])
-        products = np.einsum("c,ci,cj->ij", weights, v, h).ravel()
-        means.append(np.concatenate([weights @ v, weights @ h, products]) / 400)
+        for kept, w in ((means, weights), (unweighted, np.ones(count))):
+            products = np.einsum("c,ci,cj->ij", w, v, h).ravel()
+            kept.append(np.concatenate([w @ v, w @ h, products]) / count)
         log_z.append(float(metrics["log_z"]))
-    error = np.std(means, axis=0, ddof=1) / np.sqrt(updates)
-    off = np.abs(np.mean(means, axis=0) - statistics)
-    assert (off < machines.SIGMAS * error + 1 / 400).all()
+
+    def off(kept):
+        error = np.std(kept, axis=0, ddof=1) / np.sqrt(updates)
+        distance = np.abs(np.mean(kept, axis=0) - statistics(slow))
+        return (distance / (machines.SIGMAS * error + 4 / count)).max()
+
+    assert off(means) < 1
+    assert off(unweighted) > 2  # the check sees them
     spread = np.std(log_z, ddof=1)
-    assert abs(np.mean(log_z) - machines.log_z(MACHINE)) < (
+    assert abs(np.mean(log_z) - machines.log_z(slow)) < (
         machines.SIGMAS * spread / np.sqrt(updates) + spread**2
     )
-    assert spread < 0.2
+    assert spread < 0.3
 
 
 def transitions(machine):

@@ -19,7 +19,7 @@ from tests.boltzmann import machines
 from tests.boltzmann.machines import OF_BITS, assert_same_distribution, codes, flat
 
 BASES = {"uniform": uniform_base, "bias": bias_base, "mean field": mean_field_base}
-EVERY = pytest.mark.parametrize("machine", OF_BITS.values(), ids=OF_BITS.keys())
+EVERY = machines.every(OF_BITS)
 CHAINS = 100_000
 
 

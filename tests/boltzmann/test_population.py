@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from remjax.boltzmann import (
     ais,
@@ -19,7 +18,7 @@ from tests.boltzmann import machines
 from tests.boltzmann.machines import OF_BITS, SIGMAS, assert_same_distribution, codes, flat
 
 MACHINES = OF_BITS | {"reals": machines.gaussian_rbm()}
-EVERY = pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES.keys())
+EVERY = machines.every(MACHINES)
 FIFTY = linear_inverse_temperatures(50)
 
 
@@ -73,7 +72,7 @@ def test_its_standard_error_is_honest():
     assert abs(found.mean() - machines.log_z(MACHINES["rbm"])) < SIGMAS * error + bias
 
 
-@pytest.mark.parametrize("machine", OF_BITS.values(), ids=OF_BITS.keys())
+@machines.every(OF_BITS)
 def test_samples_are_those_of_the_machine(machine):
     """Independent populations, but chains of one family: their effective number sets the bound."""
     record = population_annealing(

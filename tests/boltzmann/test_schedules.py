@@ -19,7 +19,7 @@ from tests.boltzmann import machines
 from tests.boltzmann.machines import OF_BITS
 
 CHOSEN = {"rbm": OF_BITS["rbm"], "grid": OF_BITS["grid"], "reals": machines.gaussian_rbm()}
-EVERY = pytest.mark.parametrize("machine", CHOSEN.values(), ids=CHOSEN.keys())
+EVERY = machines.every(CHOSEN)
 
 
 @EVERY
