@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from remjax import Batch, InputError, Particles, e_step, make_estimator, particle_sum
+from remjax import Batch, InputError, Particles, e_step, make_estimator
 from remjax.methods import (
     Method,
     ciwae,
@@ -26,6 +26,7 @@ from remjax.methods import (
     vae,
     vr,
 )
+from remjax.particles import particle_sum
 from tests import linear_gaussian
 from tests.gradients import assert_same, assert_same_mean, gradients_of_each
 
