@@ -4,6 +4,7 @@ The environment is set before JAX is imported, so that subprocesses of the tests
 """
 
 import os
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -69,3 +70,10 @@ def frey_file(tmp_path_factory: pytest.TempPathFactory, frames: np.ndarray) -> P
     path = tmp_path_factory.mktemp("frey") / "frey_rawface.mat"
     scipy.io.savemat(path, {"ff": frames}, do_compression=True)
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_programs() -> Iterator[None]:
+    """Lets go of a module's compiled programs, which would fill the memory of a long run."""
+    yield
+    jax.clear_caches()
