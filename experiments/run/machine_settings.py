@@ -61,6 +61,8 @@ class MachineSettings(Checked):
             raise InputError(
                 f"--centring_rate={self.centring_rate} cannot be: give a share from 0 to 1"
             )
+        if not self.sparsity and self.sparsity_target != type(self).sparsity_target:
+            raise InputError("--sparsity_target does nothing without --sparsity: give it too")
         if not 0 < self.sparsity_target < 1:
             raise InputError(
                 f"--sparsity_target={self.sparsity_target} cannot be: give a share between 0 and 1"

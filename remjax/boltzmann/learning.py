@@ -196,7 +196,7 @@ def make_estimator(
         check_width("datapoints", x.shape, machine.sizes[0])
         key_negative, key_pixel = jax.random.split(key)
         negative, chains, metrics = negative_phase.advance(
-            key_negative, lax.stop_gradient(machine), state.negative, x, batch.index
+            key_negative, lax.stop_gradient(machine), state.negative, batch._replace(x=x)
         )
         moved = machine if centring is None else centred(machine, state.offsets)
         loss = gap = likelihood_loss(moved, x, negative.visible, negative.weights)

@@ -2,9 +2,6 @@
 
 The gradient of the mean negative log-likelihood is E_data[dF(v)] - E_p[dF(v)]; a negative phase
 stands for the second expectation. Each is a frozen value, equal where it is made alike.
-
-Chains that persist are divided into strands, each with a key of its own, so that several devices
-draw what one would: those along the mesh axis `particles` have whole strands.
 """
 
 import abc
@@ -18,6 +15,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from remjax import sharding
+from remjax.boltzmann import strands
 from remjax.boltzmann.gibbs import gibbs_steps
 from remjax.boltzmann.paths import bias_base, linear_inverse_temperatures
 from remjax.boltzmann.population import population_annealing
@@ -25,7 +23,9 @@ from remjax.boltzmann.rbm import RBM, Units
 from remjax.boltzmann.tempering import Ladder, ladder_of, ladder_step
 from remjax.errors import InputError
 from remjax.particles.weights import normalize_log_weights
-from remjax.types import Metrics
+from remjax.types import Batch, Metrics
+
+State = PyTree[Array]
 
 
 class Negative(NamedTuple):
@@ -33,13 +33,15 @@ class Negative(NamedTuple):
 
     Attributes:
         visible: [C, V].
-        hidden_means: [C, H], E[h | v] of these visible units.
         weights: [C], whose mean over all chains of all devices is one.
     """
 
     visible: Float[Array, "C V"]
-    hidden_means: Float[Array, "C H"]
     weights: Float[Array, " C"]
+
+
+# The samples, the state after them, and what to report.
+Advanced = tuple[Negative, State, Metrics]
 
 
 class NegativePhase(abc.ABC):
@@ -51,26 +53,18 @@ class NegativePhase(abc.ABC):
         return 0
 
     @abc.abstractmethod
-    def init(self, key: Key[Array, ""], machine: RBM) -> PyTree[Array]:
+    def init(self, key: Key[Array, ""], machine: RBM) -> State:
         """The state before the first update: numbers, chains on an axis of their own."""
 
     @abc.abstractmethod
-    def advance(
-        self,
-        key: Key[Array, ""],
-        machine: RBM,
-        state: PyTree[Array],
-        x: Float[Array, "B V"],
-        index: Int[Array, " B"],
-    ) -> tuple[Negative, PyTree[Array], Metrics]:
+    def advance(self, key: Key[Array, ""], machine: RBM, state: State, batch: Batch) -> Advanced:
         """The samples of one update, the state after it, and what to report. No gradient passes.
 
         Args:
             key: of the update, the same on all devices. Consumed.
             machine: at the parameters before the update.
             state: the same on all devices.
-            x: the datapoints of the batch that this device has.
-            index: their places in the data set, which name their random numbers.
+            batch: the datapoints that this device has; their places name their random numbers.
         """
 
 
@@ -142,78 +136,65 @@ class ContrastiveDivergence(NegativePhase):
     def __str__(self) -> str:
         return f"chains of {_sweeps(self.steps)} from the datapoints"
 
-    def init(self, key: Key[Array, ""], machine: RBM) -> PyTree[Array]:
+    def init(self, key: Key[Array, ""], machine: RBM) -> State:
         """Nothing persists."""
         return ()
 
-    def advance(
-        self,
-        key: Key[Array, ""],
-        machine: RBM,
-        state: PyTree[Array],
-        x: Float[Array, "B V"],
-        index: Int[Array, " B"],
-    ) -> tuple[Negative, PyTree[Array], Metrics]:
+    def advance(self, key: Key[Array, ""], machine: RBM, state: State, batch: Batch) -> Advanced:
         """k sweeps from x: h ~ p(h | v), v ~ p(v | h) each."""
 
-        def one(x: Float[Array, " V"], index: Int[Array, ""]) -> tuple[Array, Array, Array]:
+        def one(x: Float[Array, " V"], index: Int[Array, ""]) -> tuple[Array, Array]:
             key_first, key_steps = jax.random.split(jax.random.fold_in(key, index))
             field = machine.hidden_field(x)
             start = Units(x, machine.hidden.draw(key_first, field))
             units, info = gibbs_steps(key_steps, machine, start, self.steps)
-            return units.visible, info.hidden_means, info.flip_rate
+            return units.visible, info.flip_rate
 
-        visible, means, flips = jax.vmap(one)(x, index)
-        return Negative(visible, means, jnp.ones(x.shape[0])), state, {"flip_rate": flips.mean()}
+        visible, flips = jax.vmap(one)(batch.x, batch.index)
+        return Negative(visible, jnp.ones(batch.x.shape[0])), state, {"flip_rate": flips.mean()}
 
 
 @dataclasses.dataclass(frozen=True)
-class Persistent(NegativePhase):
-    """As `pcd` makes it."""
+class _OfChains(NegativePhase):
+    """A phase with chains of its own, in strands."""
 
     num_chains: int
     steps: int
-
-    def __str__(self) -> str:
-        return f"{self.num_chains} chains that persist, {_sweeps(self.steps)} each"
 
     @property
     def chains_to_divide(self) -> int:
         """All."""
         return self.num_chains
 
-    def init(self, key: Key[Array, ""], machine: RBM) -> PyTree[Array]:
+
+@dataclasses.dataclass(frozen=True)
+class Persistent(_OfChains):
+    """As `pcd` makes it."""
+
+    def __str__(self) -> str:
+        return f"{self.num_chains} chains that persist, {_sweeps(self.steps)} each"
+
+    def init(self, key: Key[Array, ""], machine: RBM) -> State:
         """Chains of the machine without its couplings: [S, C / S, ...], S strands."""
-        units = bias_base(machine).draw_base(key, _strands(self.num_chains))
+        units = bias_base(machine).draw_base(key, strands.layout(self.num_chains))
         return tuple(units)
 
-    def advance(
-        self,
-        key: Key[Array, ""],
-        machine: RBM,
-        state: PyTree[Array],
-        x: Float[Array, "B V"],
-        index: Int[Array, " B"],
-    ) -> tuple[Negative, PyTree[Array], Metrics]:
+    def advance(self, key: Key[Array, ""], machine: RBM, state: State, batch: Batch) -> Advanced:
         """k sweeps: v ~ p(v | h), h ~ p(h | v) each."""
 
         def strand(key: Key[Array, ""], units: PyTree[Array]) -> tuple[Units, Any]:
             return gibbs_steps(key, machine, Units(*units), self.steps)
 
-        units, info = _on_own_strands(strand, key, state)
-        negative = Negative(
-            _joined(units.visible), _joined(info.hidden_means), jnp.ones(info.energy.size)
-        )
+        units, info = strands.on_own(strand, key, state)
+        negative = Negative(strands.joined(units.visible), jnp.ones(info.energy.size))
         metrics = {"flip_rate": info.flip_rate, "chain_energy": info.energy}
-        return negative, _of_all_strands(tuple(units)), _means(metrics)
+        return negative, strands.of_all(tuple(units)), strands.means(metrics)
 
 
 @dataclasses.dataclass(frozen=True)
-class Tempered(NegativePhase):
+class Tempered(_OfChains):
     """As `tempered_pcd` makes it."""
 
-    num_chains: int
-    steps: int
     num_temperatures: int
 
     def __str__(self) -> str:
@@ -222,26 +203,14 @@ class Tempered(NegativePhase):
             f"{_sweeps(self.steps)} each"
         )
 
-    @property
-    def chains_to_divide(self) -> int:
-        """All."""
-        return self.num_chains
-
-    def init(self, key: Key[Array, ""], machine: RBM) -> PyTree[Array]:
+    def init(self, key: Key[Array, ""], machine: RBM) -> State:
         """Chains of the machine without its couplings: [S, R, C / S, ...]."""
-        strands, size = _strands(self.num_chains)
-        shape = (strands, self.num_temperatures, size)
+        num_strands, size = strands.layout(self.num_chains)
+        shape = (num_strands, self.num_temperatures, size)
         units = bias_base(machine).draw_base(key, shape)
         return jax.vmap(ladder_of)(tuple(units), jnp.zeros(shape))
 
-    def advance(
-        self,
-        key: Key[Array, ""],
-        machine: RBM,
-        state: PyTree[Array],
-        x: Float[Array, "B V"],
-        index: Int[Array, " B"],
-    ) -> tuple[Negative, PyTree[Array], Metrics]:
+    def advance(self, key: Key[Array, ""], machine: RBM, state: State, batch: Batch) -> Advanced:
         """k steps of the ladders."""
         path = bias_base(machine)
         b = jnp.linspace(0.0, 1.0, self.num_temperatures)
@@ -260,42 +229,28 @@ class Tempered(NegativePhase):
             }
             return ladder._replace(units=tuple(ladder.units)), report
 
-        ladders, metrics = _on_own_strands(strand, key, state)
-        visible = _joined(ladders.units[0][:, -1])
-        negative = Negative(visible, machine.hidden_mean(visible), jnp.ones(visible.shape[0]))
-        return negative, _of_all_strands(ladders), _means(metrics)
+        ladders, metrics = strands.on_own(strand, key, state)
+        visible = strands.joined(ladders.units[0][:, -1])
+        negative = Negative(visible, jnp.ones(visible.shape[0]))
+        return negative, strands.of_all(ladders), strands.means(metrics)
 
 
 @dataclasses.dataclass(frozen=True)
-class Population(NegativePhase):
+class Population(_OfChains):
     """As `population` makes it; each strand is a population of its own."""
 
-    num_chains: int
-    steps: int
     num_temperatures: int
 
     def __str__(self) -> str:
         return f"{self.num_chains} chains annealed afresh over {self.num_temperatures} temperatures"
 
-    @property
-    def chains_to_divide(self) -> int:
-        """All."""
-        return self.num_chains
-
-    def init(self, key: Key[Array, ""], machine: RBM) -> PyTree[Array]:
+    def init(self, key: Key[Array, ""], machine: RBM) -> State:
         """Nothing persists."""
         return ()
 
-    def advance(
-        self,
-        key: Key[Array, ""],
-        machine: RBM,
-        state: PyTree[Array],
-        x: Float[Array, "B V"],
-        index: Int[Array, " B"],
-    ) -> tuple[Negative, PyTree[Array], Metrics]:
+    def advance(self, key: Key[Array, ""], machine: RBM, state: State, batch: Batch) -> Advanced:
         """All temperatures, from the machine without couplings."""
-        strands, size = _strands(self.num_chains)
+        num_strands, size = strands.layout(self.num_chains)
         schedule = linear_inverse_temperatures(self.num_temperatures)
 
         def strand(key: Key[Array, ""], _: Array) -> tuple[Units, Array]:
@@ -309,16 +264,14 @@ class Population(NegativePhase):
             )
             return record.samples, record.log_weights
 
-        units, log_weights = _on_own_strands(strand, key, jnp.zeros(strands))
-        everywhere = _of_all_strands(log_weights).reshape(-1)
+        units, log_weights = strands.on_own(strand, key, jnp.zeros(num_strands))
+        everywhere = strands.of_all(log_weights).reshape(-1)
         weights = normalize_log_weights(everywhere) * self.num_chains
         # As many of them as this device has chains, from where its own begin.
         own = log_weights.size
         begin = own * sharding.particle_device()
-        visible = _joined(units.visible)
-        negative = Negative(
-            visible, machine.hidden_mean(visible), lax.dynamic_slice_in_dim(weights, begin, own)
-        )
+        mine = lax.dynamic_slice_in_dim(weights, begin, own)
+        negative = Negative(strands.joined(units.visible), mine)
         log_z = jax.nn.logsumexp(everywhere) - math.log(self.num_chains)
         return negative, state, {"log_z": log_z}
 
@@ -331,39 +284,3 @@ def _positive(name: str, value: int) -> int:
     if value < 1:
         raise InputError(f"{name} is {value}: give 1 or more")
     return value
-
-
-def _strands(num_chains: int) -> tuple[int, int]:
-    """(number of strands, chains of each)."""
-    count = math.gcd(num_chains, sharding.NUM_STRANDS)
-    return count, num_chains // count
-
-
-def _on_own_strands(function: Any, key: Key[Array, ""], state: PyTree[Array]) -> Any:
-    """function(key, state) of each strand that this device has."""
-    strands, devices = jax.tree.leaves(state)[0].shape[0], sharding.particle_devices()
-    if strands % devices:
-        raise InputError(
-            f"{strands} strands of chains are not divided by {devices} devices along `particles`: "
-            f"let num_chains be a multiple of {devices}, or use fewer devices"
-        )
-    own = strands // devices
-    begin = own * sharding.particle_device()
-    mine = jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, begin, own), state)
-    keys = jax.vmap(lambda n: jax.random.fold_in(key, n))(begin + jnp.arange(own))
-    return lax.stop_gradient(jax.vmap(function)(keys, mine))
-
-
-def _of_all_strands(tree: PyTree[Array]) -> PyTree[Array]:
-    """The strands of all devices, in their order."""
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *sharding.of_all_devices(tree))
-
-
-def _joined(leaf: Float[Array, "S c N"]) -> Float[Array, "S*c N"]:
-    return leaf.reshape(-1, leaf.shape[-1])
-
-
-def _means(metrics: Metrics) -> Metrics:
-    """Means over the chains of all devices."""
-    total = sharding.sum_over_particles(jax.tree.map(jnp.mean, metrics))
-    return jax.tree.map(lambda value: value / sharding.particle_devices(), total)

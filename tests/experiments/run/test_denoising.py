@@ -1,9 +1,7 @@
 """Denoising models in the commands: train, resume, evaluate, mesh, replicas."""
 
-import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,15 +13,11 @@ import pytest
 from PIL import Image
 
 from experiments import evaluate, methods, train
-from experiments.run import fitting
 from experiments.run.denoising_scoring import sampler_of
 from experiments.run.images import evaluation_images
-from experiments.run.initial_state import initial_state
-from experiments.run.problem import build
 from experiments.run.progress import progress_bar
 from experiments.run.sampled import draw_by
-from experiments.run.settings import Settings
-from remjax.training import checkpoints
+from tests.experiments.run.runs import json_of, metrics_of, state_of, stop_at_every_call
 
 _ROOT = Path(__file__).parents[3]
 # 4 updates in each of 3 epochs; 40 draws of 8 chains.
@@ -32,20 +26,6 @@ _FLAGS = (
     "--batch_size=50", "--epochs=3", "--hidden_size=8", "--csl_draws=10,40",
     "--csl_chains=8", "--csl_every=2", "--csl_burn_in=6", "--eval_size=50", "--learning_rate=0.01",
 )  # fmt: skip
-
-
-def _json(path):
-    return json.loads(path.read_text())
-
-
-def _metrics(path):
-    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-
-
-def _state(path, **changes):
-    settings = Settings.from_mapping(_json(path / "config.json") | changes)
-    problem = build(settings)
-    return problem, checkpoints.restore(path / "checkpoints", initial_state(problem))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +50,7 @@ def _log_probs(network, zbar, centre):
 def test_result_is_that_of_the_draws(fitted):
     """CSL, and Parzen windows at the bandwidth found, in float64 from the draws themselves."""
     path, stdout = fitted
-    result, (problem, state) = _json(path / "result.json"), _state(path)
+    result, (problem, state) = json_of(path / "result.json"), state_of(path)
     drawn = draw_by(sampler_of(problem, state), problem.settings, lambda: None, progress_bar)
     assert drawn.sources.shape == drawn.means.shape == (40, 64)
     x = evaluation_images(problem.dataset, "test", 50).astype(np.float64)
@@ -105,7 +85,7 @@ def test_pictures(fitted):
 
 def test_epochs_follow_what_the_model_restores(fitted):
     path, stdout = fitted
-    rows, result = _metrics(path), _json(path / "result.json")
+    rows, result = metrics_of(path), json_of(path / "result.json")
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert ["test_csl" in row for row in rows] == [False, True, False]
     assert rows[-1]["test_reconstruction"] == pytest.approx(result["test_reconstruction"])
@@ -114,13 +94,13 @@ def test_epochs_follow_what_the_model_restores(fitted):
 
 
 def test_walkback_and_learned_corruptions_are_other_losses(run_binary, fitted, tmp_path):
-    plain = _metrics(fitted[0])
+    plain = metrics_of(fitted[0])
     flags = [*_FLAGS, "--csl_draws=0"]
     walk = [*flags, "--method=walkback", "--num_steps=3", f"--run_dir={tmp_path / 'walk'}"]
     assert run_binary(train, *walk).code == 0
-    rows = _metrics(tmp_path / "walk")
+    rows = metrics_of(tmp_path / "walk")
     assert rows[-1]["log_likelihood"] < plain[-1]["log_likelihood"]
-    assert "test_csl" not in _json(tmp_path / "walk" / "result.json")
+    assert "test_csl" not in json_of(tmp_path / "walk" / "result.json")
     for name, more in (
         ("salt_and_pepper", ["--corruption_rate=0.5"]),
         ("gaussian", ["--corruption_scale=0.8"]),
@@ -129,7 +109,7 @@ def test_walkback_and_learned_corruptions_are_other_losses(run_binary, fitted, t
         learned = [*flags, "--method=learned_corruption", "--information=0"]
         done = run_binary(train, *learned, f"--corruption={name}", *more, f"--run_dir={path}")
         assert (done.code, done.stderr) == (0, "")
-        rows, result = _metrics(path), _json(path / "result.json")
+        rows, result = metrics_of(path), json_of(path / "result.json")
         # Eq. 9 alone pushes the noise to zero.
         strengths = [float(more[0].partition("=")[2])]
         strengths += [row["corruption_strength"] for row in rows]
@@ -138,20 +118,10 @@ def test_walkback_and_learned_corruptions_are_other_losses(run_binary, fitted, t
         assert "information" in rows[0]
 
 
-def _stopped_at_every_call(patch):
-    original = fitting._Clock.tick
-
-    def tick(clock, steps):
-        original(clock, steps)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    patch.setattr(fitting._Clock, "tick", tick)
-
-
 def test_stopped_run_comes_to_the_same_bits(run_binary, fitted, tmp_path, numbers):
     flags = [*_FLAGS, "--eval_every=2", f"--run_dir={tmp_path}", "--resume"]
     with pytest.MonkeyPatch.context() as patch:
-        _stopped_at_every_call(patch)
+        stop_at_every_call(patch)
         assert "stopped by SIGTERM" in run_binary(train, *flags).stdout
     done = run_binary(train, f"--run_dir={tmp_path}", "--resume")
     assert (done.code, done.stderr) == (0, "")
@@ -160,7 +130,7 @@ def test_stopped_run_comes_to_the_same_bits(run_binary, fitted, tmp_path, number
 
 def test_replicas_are_the_runs_of_their_seeds(run_binary, fitted, tmp_path):
     assert run_binary(train, *_FLAGS, f"--run_dir={tmp_path}", "--num_replicas=2").code == 0
-    result, alone = (_json(path / "result.json") for path in (tmp_path, fitted[0]))
+    result, alone = (json_of(path / "result.json") for path in (tmp_path, fitted[0]))
     first, second = result["replicas"]
     assert first["test_reconstruction"] == pytest.approx(alone["test_reconstruction"], rel=1e-4)
     assert first["test_reconstruction"] != second["test_reconstruction"]
@@ -178,7 +148,7 @@ def test_evaluated_again_by_other_draws(run_binary, fitted, tmp_path):
         evaluate, f"--run_dir={path}", "--csl_draws=40", "--csl_chains=20", "--eval_size=20"
     )
     assert (done.code, done.stderr) == (0, "")
-    result = _json(path / "result.json")
+    result = json_of(path / "result.json")
     longer, other = result["evaluations"]
     assert longer["test_csl_40"] == pytest.approx(result["test_csl"], rel=1e-6)
     assert longer["test_reconstruction"] == pytest.approx(result["test_reconstruction"])
@@ -198,13 +168,13 @@ def test_mesh_comes_to_the_same_numbers(fitted, tmp_path):
         text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    (_, one), (_, other) = _state(fitted[0]), _state(tmp_path, mesh=None)
+    (_, one), (_, other) = state_of(fitted[0]), state_of(tmp_path, mesh=None)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
         one.params,
         other.params,
     )
-    ours, theirs = (_json(path / "result.json") for path in (tmp_path, fitted[0]))
+    ours, theirs = (json_of(path / "result.json") for path in (tmp_path, fitted[0]))
     assert ours["test_reconstruction"] == pytest.approx(theirs["test_reconstruction"], rel=1e-4)
 
 
@@ -215,10 +185,10 @@ def test_real_data_have_gaussian_noise(run_binary, tmp_path, frey_file):
     )  # fmt: skip
     done = run_binary(train, *_FLAGS, *flags)
     assert (done.code, done.stderr) == (0, "")
-    result = _json(tmp_path / "result.json")
+    result = json_of(tmp_path / "result.json")
     assert np.isfinite([result["test_csl"], result["parzen_history"]]).all()
     assert result["corruption_strength"] == pytest.approx(0.2)
-    problem, _ = _state(tmp_path)
+    problem, _ = state_of(tmp_path)
     noise = problem.parts.noise(jax.random.key(0), 200)
     np.testing.assert_allclose(
         jnp.mean(noise), np.mean(problem.dataset.train), atol=5 / np.sqrt(noise.size)

@@ -1,9 +1,7 @@
 """Restricted Boltzmann machines in the commands: train, resume, evaluate, mesh, replicas."""
 
-import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +12,8 @@ import pytest
 from PIL import Image
 
 from experiments import evaluate, methods, train
-from experiments.run import fitting
 from experiments.run.images import evaluation_images
-from experiments.run.initial_state import initial_state
-from experiments.run.problem import build
-from experiments.run.settings import Settings
-from remjax.training import checkpoints
+from tests.experiments.run.runs import json_of, metrics_of, state_of, stop_at_every_call
 
 _ROOT = Path(__file__).parents[3]
 # 4 updates in each of 3 epochs; log Z is enumerated over 6 hidden units.
@@ -32,20 +26,6 @@ _LONGER = ("--epochs=60", "--learning_rate=0.4")
 _ANNEALED = (
     "--latent_size=24", "--log_z_temperatures=400", "--log_z_chains=150", "--log_z_burn_in=300",
 )  # fmt: skip
-
-
-def _json(path):
-    return json.loads(path.read_text())
-
-
-def _metrics(path):
-    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-
-
-def _state(path, **changes):
-    settings = Settings.from_mapping(_json(path / "config.json") | changes)
-    problem = build(settings)
-    return problem, checkpoints.restore(path / "checkpoints", initial_state(problem))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +50,7 @@ def _exact(machine, x):
 
 def test_result_is_exact_where_log_z_can_be_enumerated(fitted):
     path, stdout = fitted
-    result, (problem, state) = _json(path / "result.json"), _state(path)
+    result, (problem, state) = json_of(path / "result.json"), state_of(path)
     for part in ("train", "test"):
         x = evaluation_images(problem.dataset, part, 0).astype(np.float64)
         expected = np.mean(_exact(state.params.theta, x))
@@ -90,9 +70,9 @@ def test_result_is_exact_where_log_z_can_be_enumerated(fitted):
 
 def test_epochs_follow_log_z_and_the_chains(fitted):
     path, stdout = fitted
-    rows = _metrics(path)
+    rows = metrics_of(path)
     assert [row["epoch"] for row in rows] == [1, 2, 3]
-    result = _json(path / "result.json")
+    result = json_of(path / "result.json")
     distance = rows[-1]["tracked_log_z"] - result["log_z"]
     assert abs(distance) < 5 * rows[-1]["tracked_log_z_stderr"] + 0.05
     assert 0 < rows[-1]["flip_rate"] < 1
@@ -106,7 +86,7 @@ def test_annealed_log_z_is_bracketed(run_binary, tmp_path):
     done = run_binary(train, *_FLAGS, *_ANNEALED, f"--run_dir={tmp_path}")
     assert (done.code, done.stderr) == (0, "")
     assert "evaluating log Z with 400 temperatures and 150 chains in each direction" in done.stdout
-    result, (problem, state) = _json(tmp_path / "result.json"), _state(tmp_path)
+    result, (problem, state) = json_of(tmp_path / "result.json"), state_of(tmp_path)
     x = evaluation_images(problem.dataset, "test", 0).astype(np.float64)
     # 2^24 states in float64 are too many for a test: the other side knows log Z by 2^12 at a time.
     assert result["log_z_ais"] - 0.2 < result["log_z"] < result["log_z_reverse"] + 0.2
@@ -125,7 +105,7 @@ def test_every_method_improves_the_likelihood(run_binary, tmp_path, method):
     ]
     done = run_binary(train, *flags, f"--method={method}", "--l2=1e-4", f"--run_dir={tmp_path}")
     assert (done.code, done.stderr) == (0, "")
-    rows = _metrics(tmp_path)
+    rows = metrics_of(tmp_path)
     assert rows[-1]["tracked_log_likelihood"] > rows[0]["tracked_log_likelihood"] + 1
     measured = {
         "cd": "flip_rate",
@@ -136,19 +116,9 @@ def test_every_method_improves_the_likelihood(run_binary, tmp_path, method):
     assert measured[method] in rows[0]
 
 
-def _stopped_at_every_call(patch):
-    original = fitting._Clock.tick
-
-    def tick(clock, steps):
-        original(clock, steps)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    patch.setattr(fitting._Clock, "tick", tick)
-
-
 def test_stopped_run_comes_to_the_same_bits(run_binary, fitted, tmp_path, numbers):
     with pytest.MonkeyPatch.context() as patch:
-        _stopped_at_every_call(patch)
+        stop_at_every_call(patch)
         flags = [*_FLAGS, f"--run_dir={tmp_path}", "--resume"]
         assert "stopped by SIGTERM" in run_binary(train, *flags).stdout
     done = run_binary(train, f"--run_dir={tmp_path}", "--resume")
@@ -158,8 +128,8 @@ def test_stopped_run_comes_to_the_same_bits(run_binary, fitted, tmp_path, number
 
 def test_replicas_are_the_runs_of_their_seeds(run_binary, fitted, tmp_path):
     assert run_binary(train, *_FLAGS, f"--run_dir={tmp_path}", "--num_replicas=2").code == 0
-    first = _json(tmp_path / "result.json")["replicas"][0]
-    alone = _json(fitted[0] / "result.json")
+    first = json_of(tmp_path / "result.json")["replicas"][0]
+    alone = json_of(fitted[0] / "result.json")
     assert first["test_log_likelihood"] == pytest.approx(alone["test_log_likelihood"], abs=1e-3)
 
 
@@ -169,7 +139,7 @@ def test_evaluated_again_by_annealing_of_another_length(run_binary, tmp_path):
     flags = ("--log_z_temperatures=200", "--log_z_base=mean_field", "--eval_size=50")
     done = run_binary(evaluate, f"--run_dir={path}", *flags)
     assert (done.code, done.stderr) == (0, "")
-    result = _json(path / "result.json")
+    result = json_of(path / "result.json")
     (figures,) = result["evaluations"]
     assert (figures["log_z_temperatures"], figures["test_images"]) == (200, 50)
     assert figures["log_z"] == pytest.approx(result["log_z"], abs=0.2)
@@ -186,9 +156,9 @@ def test_mesh_comes_to_the_same_numbers(fitted, tmp_path):
         text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    ours, theirs = (_json(path / "result.json") for path in (tmp_path, fitted[0]))
+    ours, theirs = (json_of(path / "result.json") for path in (tmp_path, fitted[0]))
     assert ours["test_log_likelihood"] == pytest.approx(theirs["test_log_likelihood"], abs=1e-3)
-    (_, one), (_, other) = _state(fitted[0]), _state(tmp_path, mesh=None)
+    (_, one), (_, other) = state_of(fitted[0]), state_of(tmp_path, mesh=None)
     np.testing.assert_allclose(
         one.params.theta.weights, other.params.theta.weights, rtol=1e-4, atol=1e-5
     )
@@ -204,9 +174,9 @@ def test_real_data_have_real_units(run_binary, tmp_path, frey_file):
     )  # fmt: skip
     done = run_binary(train, *flags)
     assert (done.code, done.stderr) == (0, "")
-    result = _json(tmp_path / "result.json")
+    result = json_of(tmp_path / "result.json")
     assert np.isfinite(result["test_log_likelihood"])
-    assert "tracked_log_z" not in _metrics(tmp_path)[0]
+    assert "tracked_log_z" not in metrics_of(tmp_path)[0]
 
 
 def test_checkpoint_of_another_machine_is_refused(run_binary, fitted, tmp_path):
@@ -231,7 +201,8 @@ def test_checkpoint_of_another_machine_is_refused(run_binary, fitted, tmp_path):
         (["--log_z_base=zero"], "--log_z_base"),
         (["--log_z_chains=1"], "--log_z_chains=1 cannot be"),
         (["--centring_rate=2"], "--centring_rate=2.0 cannot be: give a share from 0 to 1"),
-        (["--sparsity_target=1"], "--sparsity_target=1.0 cannot be"),
+        (["--sparsity=1", "--sparsity_target=1"], "--sparsity_target=1.0 cannot be"),
+        (["--sparsity_target=0.2"], "--sparsity_target does nothing without --sparsity"),
         (["--l1=-1"], "--l1=-1.0 cannot be: give 0 or more"),
         (["--mesh=data:1,particles:8", "--num_chains=4"], "more devices for particles than"),
     ],

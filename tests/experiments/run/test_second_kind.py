@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import textwrap
@@ -15,14 +14,10 @@ import pytest
 from PIL import Image
 
 from experiments import evaluate, train
-from experiments.run import fitting
 from experiments.run.images import evaluation_images
-from experiments.run.initial_state import initial_state
 from experiments.run.kinds import MODELS
-from experiments.run.problem import build
-from experiments.run.settings import Settings
-from remjax.training import checkpoints
 from tests.experiments.run import coins
+from tests.experiments.run.runs import json_of, metrics_of, state_of, stop_at_every_call
 
 _ROOT = Path(__file__).parents[3]
 # 4 updates in each of 3 epochs.
@@ -48,25 +43,12 @@ def tossed(run_binary, tmp_path_factory):
     return path, done.stdout
 
 
-def _json(path):
-    return json.loads(path.read_text())
-
-
-def _metrics(path):
-    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
-
-
-def _state(path):
-    problem = build(Settings.from_mapping(_json(path / "config.json")))
-    return problem, checkpoints.restore(path / "checkpoints", initial_state(problem))
-
-
 def test_defaults_of_a_kind_enter_before_the_flags(tossed, run_binary, tmp_path):
-    config = _json(tossed[0] / "config.json")
+    config = json_of(tossed[0] / "config.json")
     assert {name: config[name] for name in coins.KIND.defaults} == coins.KIND.defaults
     own = ("--method=at_once", "--optimizer=adam", "--learning_rate=0.01")
     assert run_binary(train, *_FLAGS, *own, f"--run_dir={tmp_path}").code == 0
-    config = _json(tmp_path / "config.json")
+    config = json_of(tmp_path / "config.json")
     assert (config["method"], config["optimizer"], config["learning_rate"]) == (
         "at_once", "adam", 0.01,
     )  # fmt: skip
@@ -75,7 +57,7 @@ def test_defaults_of_a_kind_enter_before_the_flags(tossed, run_binary, tmp_path)
 
 def test_result_is_that_of_the_last_state(tossed):
     path, stdout = tossed
-    result, (problem, state) = _json(path / "result.json"), _state(path)
+    result, (problem, state) = json_of(path / "result.json"), state_of(path)
     theta = np.asarray(state.params.theta, np.float64)
     for part in ("train", "test"):
         x = evaluation_images(problem.dataset, part, 20).astype(np.float64)
@@ -98,30 +80,20 @@ def test_result_is_that_of_the_last_state(tossed):
 
 def test_epochs_have_the_metrics_and_the_line_of_the_kind(tossed):
     path, stdout = tossed
-    rows = _metrics(path)
+    rows = metrics_of(path)
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert rows[-1]["log_likelihood"] > rows[0]["log_likelihood"] + 1
     assert ["test_log_likelihood" in row for row in rows] == [False, True, False]
-    result = _json(path / "result.json")
+    result = json_of(path / "result.json")
     assert rows[-1]["heads"] == pytest.approx(result["running_mean"])
     assert f"epoch   3/3  log_likelihood {rows[-1]['log_likelihood']:9.2f} nats  " in stdout
     assert "ess" not in stdout
 
 
-def _stopped_at_every_call(patch):
-    original = fitting._Clock.tick
-
-    def tick(clock, steps):
-        original(clock, steps)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    patch.setattr(fitting._Clock, "tick", tick)
-
-
 def test_stopped_run_comes_to_the_same_bits(run_binary, tossed, tmp_path, numbers):
     arguments = [*_FLAGS, f"--run_dir={tmp_path}", "--resume"]
     with pytest.MonkeyPatch.context() as patch:
-        _stopped_at_every_call(patch)
+        stop_at_every_call(patch)
         assert "stopped by SIGTERM" in run_binary(train, *arguments).stdout
     # The settings are those of the run, not the defaults of the first kind.
     done = run_binary(train, f"--run_dir={tmp_path}", "--resume")
@@ -136,14 +108,14 @@ def test_setting_newer_than_a_run_has_the_default_of_all_models(
     """And not one that the kind has got since."""
     path = tmp_path / "run"
     shutil.copytree(tossed[0], path)
-    config = _json(path / "config.json")
+    config = json_of(path / "config.json")
     assert config.pop("adam_b1") == 0.9
     (path / "config.json").write_text(json.dumps(config))
     since = coins.KIND._replace(defaults=coins.KIND.defaults | {"adam_b1": 0.5})
     monkeypatch.setitem(MODELS, "coins", since)
     done = run_binary(train, f"--run_dir={path}", "--resume")
     assert (done.code, done.stderr) == (0, "")
-    assert _json(path / "config.json")["adam_b1"] == 0.9
+    assert json_of(path / "config.json")["adam_b1"] == 0.9
 
 
 def test_another_kind_cannot_go_on(run_binary, tossed, finished):
@@ -161,7 +133,7 @@ def test_another_kind_cannot_go_on(run_binary, tossed, finished):
 def test_run_begins_where_another_ended(run_binary, tossed, tmp_path):
     flags = [*_FLAGS, f"--run_dir={tmp_path}/run", f"--init_from={tossed[0]}", "--seed=3"]
     assert run_binary(train, *flags, "--learning_rate=1e-9").code == 0
-    ours, theirs = (_json(path / "result.json") for path in (tmp_path / "run", tossed[0]))
+    ours, theirs = (json_of(path / "result.json") for path in (tmp_path / "run", tossed[0]))
     assert ours["test_log_likelihood"] == pytest.approx(theirs["test_log_likelihood"], abs=1e-4)
 
 
@@ -169,13 +141,13 @@ def test_replicas_are_the_runs_of_their_seeds(run_binary, tossed, tmp_path):
     both, other = tmp_path / "both", tmp_path / "other"
     assert run_binary(train, *_FLAGS, f"--run_dir={both}", "--num_replicas=2").code == 0
     assert run_binary(train, *_FLAGS, f"--run_dir={other}", "--seed=1").code == 0
-    alone = [_json(path / "result.json") for path in (tossed[0], other)]
-    result = _json(both / "result.json")
+    alone = [json_of(path / "result.json") for path in (tossed[0], other)]
+    result = json_of(both / "result.json")
     for name in ("test_log_likelihood", "running_mean"):
         expected = [one[name] for one in alone]
         assert [one[name] for one in result["replicas"]] == pytest.approx(expected, rel=1e-5)
         assert result[f"{name}_std"] == pytest.approx(np.std(expected, ddof=1), rel=1e-2)
-    rows, expected = _metrics(both), [_metrics(path) for path in (tossed[0], other)]
+    rows, expected = metrics_of(both), [metrics_of(path) for path in (tossed[0], other)]
     for name in ("log_likelihood", "heads", "test_log_likelihood"):
         values = [one[1][name] for one in expected]
         assert rows[1][name] == pytest.approx(np.mean(values), rel=1e-5)
@@ -188,7 +160,7 @@ def test_evaluated_again(run_binary, tossed, tmp_path):
     flags = ("--eval_num_particles=5", "--coin_tosses=100")
     done = run_binary(evaluate, f"--run_dir={path}", *flags)
     assert (done.code, done.stderr) == (0, "")
-    result = _json(path / "result.json")
+    result = json_of(path / "result.json")
     (figures,) = result["evaluations"]
     assert (figures["step"], figures["tosses"]) == (12, 5)
     assert figures["heads"] == pytest.approx(100 * result["running_mean"])
@@ -220,7 +192,7 @@ def test_knob_reaches_the_estimator(run_binary, tossed, tmp_path):
     """With almost no memory the running mean is that of the last batch."""
     flags = [*_FLAGS, f"--run_dir={tmp_path}"]
     assert run_binary(train, *flags, "--decay=1e-6").code == 0
-    (_, ours), (_, theirs) = _state(tmp_path), _state(tossed[0])
+    (_, ours), (_, theirs) = state_of(tmp_path), state_of(tossed[0])
     assert np.max(np.abs(np.rint(50 * ours.estimator_state) - 50 * ours.estimator_state)) < 1e-3
     assert np.max(np.abs(np.rint(50 * theirs.estimator_state) - 50 * theirs.estimator_state)) > 0.1
 
@@ -248,14 +220,8 @@ def test_mesh_comes_to_the_same_numbers(tossed, tmp_path):
         text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    ours, theirs = (_json(path / "result.json") for path in (tmp_path, tossed[0]))
+    ours, theirs = (json_of(path / "result.json") for path in (tmp_path, tossed[0]))
     for name in ("test_log_likelihood", "running_mean"):
         assert ours[name] == pytest.approx(theirs[name], rel=1e-5)
-    (_, one), (_, other) = _state(tossed[0]), _state_on_one_device(tmp_path)
+    (_, one), (_, other) = state_of(tossed[0]), state_of(tmp_path, mesh=None)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), one.params, other.params)
-
-
-def _state_on_one_device(path):
-    settings = Settings.from_mapping(_json(path / "config.json") | {"mesh": None})
-    problem = build(settings)
-    return problem, checkpoints.restore(path / "checkpoints", initial_state(problem))
