@@ -20,15 +20,13 @@ from remjax.boltzmann.families import Bits, Family, Reals
 from remjax.boltzmann.gibbs import Info, gibbs_step, gibbs_steps, init
 from remjax.boltzmann.learning import (
     LearningState,
-    Offsets,
-    centred,
     l1,
     l2,
-    likelihood_loss,
     make_estimator,
     pseudo_log_likelihood,
     sparse,
 )
+from remjax.boltzmann.likelihood import Offsets, Sample, likelihood_loss
 from remjax.boltzmann.machine import Machine
 from remjax.boltzmann.mean_field import Modes, find_modes, mean_field
 from remjax.boltzmann.negative_phases import NegativePhase, cd, pcd, population, tempered_pcd
@@ -80,6 +78,7 @@ __all__ = [
     "PairwiseMachine",
     "Path",
     "Reals",
+    "Sample",
     "Spins",
     "Units",
     "ais",
@@ -87,7 +86,6 @@ __all__ = [
     "bias_base",
     "bracket",
     "cd",
-    "centred",
     "choose_inverse_temperatures",
     "complete_graph",
     "data_mean_base",

@@ -3,100 +3,31 @@
 The value of such a loss is no sign of progress: read a likelihood, or the metrics.
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from remjax.boltzmann.families import Bits
+from remjax.boltzmann.likelihood import (
+    Offsets,
+    Sample,
+    free_energy_gap,
+    sample_of,
+    surrogate,
+)
 from remjax.boltzmann.machine import check_width
 from remjax.boltzmann.negative_phases import NegativePhase
 from remjax.boltzmann.rbm import RBM
 from remjax.errors import InputError
 from remjax.sharding import mean_over_batch
-from remjax.types import Batch, Estimate, Estimator, Metrics, Params
+from remjax.types import Batch, Estimate, Estimator, Params
 
 Penalty = Callable[[RBM, Float[Array, "B V"]], Float[Array, ""]]
 """(machine, datapoints) -> nats, added to the loss."""
-
-
-def likelihood_loss(
-    machine: RBM,
-    data: Float[Array, "B V"],
-    samples: Float[Array, "C V"],
-    weights: Float[Array, " C"] | None = None,
-) -> Float[Array, ""]:
-    """mean F(data) - mean F(samples), whose gradient is that of the mean -log p(data), nats.
-
-    Equal to it where the samples are those of the machine: d log Z = -E_p[dF]. No gradient passes
-    through data, samples or weights.
-
-    Args:
-        machine: whose parameters learn.
-        data: datapoints.
-        samples: of the negative phase.
-        weights: of the samples, of mean one; all one by default.
-    """
-    data, samples, weights = lax.stop_gradient((data, samples, weights))
-    free = machine.free_energy(samples)
-    return jnp.mean(machine.free_energy(data)) - jnp.mean(
-        free if weights is None else weights * free
-    )
-
-
-class Offsets(NamedTuple):
-    """What centring subtracts from the units: moving averages of their means under the data.
-
-    Attributes:
-        visible: [V].
-        hidden: [H].
-    """
-
-    visible: Float[Array, " V"]
-    hidden: Float[Array, " H"]
-
-
-@jax.custom_vjp
-def centred(machine: RBM, offsets: Offsets) -> RBM:
-    """The same machine, whose gradient is the centred one (Melchior et al. 2016, Eqs. 8-10).
-
-    With g the gradient of a loss by the parameters that come out, what reaches those of the machine
-    given is G_W = g_W - mu g_b^T - g_a lambda^T, G_a = g_a - G_W lambda, G_b = g_b - G_W^T mu: the
-    gradient in the parameters of a machine of v - mu and h - lambda, mapped back. It does not
-    depend on which value of a bit is called one, and learns better.
-
-    Args:
-        machine: returned as it is.
-        offsets: mu and lambda; no gradient reaches them.
-    """
-    del offsets
-    return machine
-
-
-def _centred_forward(machine: RBM, offsets: Offsets) -> tuple[RBM, Offsets]:
-    return machine, offsets
-
-
-def _centred_backward(offsets: Offsets, gradient: RBM) -> tuple[RBM, Offsets]:
-    mu, lam = offsets
-    visible, hidden = gradient.visible_bias, gradient.hidden_bias
-    weights = gradient.weights - jnp.outer(mu, hidden) - jnp.outer(visible, lam)
-    # Once: fused into each of its three uses it would be computed in each.
-    weights = lax.optimization_barrier(weights)
-    mapped = dataclasses.replace(
-        gradient,
-        weights=weights,
-        visible_bias=visible - weights @ lam,
-        hidden_bias=hidden - mu @ weights,
-    )
-    return mapped, Offsets(jnp.zeros_like(mu), jnp.zeros_like(lam))
-
-
-centred.defvjp(_centred_forward, _centred_backward)
 
 
 def l1(strength: float) -> Penalty:
@@ -198,13 +129,20 @@ def make_estimator(
         negative, chains, metrics = negative_phase.advance(
             key_negative, lax.stop_gradient(machine), state.negative, batch._replace(x=x)
         )
-        moved = machine if centring is None else centred(machine, state.offsets)
-        loss = gap = likelihood_loss(moved, x, negative.visible, negative.weights)
+        positive = sample_of(machine, x)
+        loss = surrogate(machine, positive, negative, None if centring is None else state.offsets)
         for penalty in penalties:
             loss = loss + penalty(machine, x)
         fixed = lax.stop_gradient(machine)
-        hidden = fixed.hidden_mean(x)
-        metrics = metrics | _metrics(fixed, x, hidden, gap, key_pixel, batch)
+        hidden = fixed.hidden.mean(positive.field)
+        metrics["free_energy_gap"] = free_energy_gap(fixed, positive, negative)
+        metrics["hidden_activity"] = jnp.mean(hidden)
+        if isinstance(machine.visible, Bits):
+            keys = jax.vmap(lambda index: jax.random.fold_in(key_pixel, index))(batch.index)
+            places = jax.vmap(lambda key: jax.random.randint(key, (), 0, x.shape[1]))(keys)
+            pseudo = _log_conditional(fixed, positive, places)
+            metrics["pseudo_log_likelihood"] = x.shape[1] * jnp.mean(pseudo)
+        metrics = lax.stop_gradient(metrics)
         new = Offsets(jnp.mean(x, axis=0), jnp.mean(hidden, axis=0))
         return Estimate(loss, jnp.zeros(()), metrics), LearningState(
             chains, _averaged(state.offsets, mean_over_batch(new), centring)
@@ -218,22 +156,6 @@ def _averaged(old: Offsets, new: Offsets, share: float | None) -> Offsets:
     if share is None:
         return old
     return jax.tree.map(lambda a, b: a + share * (b - a), old, new)
-
-
-def _metrics(
-    machine: RBM,
-    x: Float[Array, "B V"],
-    hidden: Float[Array, "B H"],
-    gap: Float[Array, ""],
-    key: Key[Array, ""],
-    batch: Batch,
-) -> Metrics:
-    metrics = {"free_energy_gap": gap, "hidden_activity": jnp.mean(hidden)}
-    if isinstance(machine.visible, Bits):
-        keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch.index)
-        pseudo = jax.vmap(pseudo_log_likelihood, (0, None, 0))(keys, machine, x)
-        metrics["pseudo_log_likelihood"] = jnp.mean(pseudo)
-    return lax.stop_gradient(metrics)
 
 
 def pseudo_log_likelihood(
@@ -253,9 +175,17 @@ def pseudo_log_likelihood(
     """
     if not isinstance(machine.visible, Bits):
         raise InputError("the pseudo-likelihood is of visible units that are bits: leave it out")
-    place = jax.random.randint(key, (), 0, v.shape[0])
-    row, bit = machine.weights[place], v[place]
+    place = jax.random.randint(key, (1,), 0, v.shape[0])
     field = machine.hidden_field(v)
-    change = machine.hidden.log_normalizer_difference(field, row * (1 - 2 * bit))
-    log_odds = change + machine.visible_bias[place] * (1 - 2 * bit)  # of the other value
-    return v.shape[0] * jax.nn.log_sigmoid(-log_odds)
+    one = Sample(v[None], field[None], jnp.ones(1, v.dtype))
+    return v.shape[0] * _log_conditional(machine, one, place)[0]
+
+
+def _log_conditional(machine: RBM, sample: Sample, places: Int[Array, " C"]) -> Float[Array, " C"]:
+    """log p(v_i | the other visible units) at one place i of each row, nats; for bits."""
+    v, field = sample.visible, sample.field
+    bit = jnp.take_along_axis(v, places[:, None], axis=1)
+    turn = 1 - 2 * bit
+    change = machine.hidden.log_normalizer_difference(field, turn * machine.weights[places])
+    log_odds = change + (machine.visible_bias[places, None] * turn)[:, 0]  # of the other value
+    return jax.nn.log_sigmoid(-log_odds)

@@ -7,7 +7,7 @@ stands for the second expectation. Each is a frozen value, equal where it is mad
 import abc
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from remjax import sharding
 from remjax.boltzmann import strands
 from remjax.boltzmann.gibbs import gibbs_steps
+from remjax.boltzmann.likelihood import Sample, sample_of
 from remjax.boltzmann.paths import bias_base, linear_inverse_temperatures
 from remjax.boltzmann.population import population_annealing
 from remjax.boltzmann.rbm import RBM, Units
@@ -28,20 +29,8 @@ from remjax.types import Batch, Metrics
 State = PyTree[Array]
 
 
-class Negative(NamedTuple):
-    """Samples for the negative phase, those of this device.
-
-    Attributes:
-        visible: [C, V].
-        weights: [C], whose mean over all chains of all devices is one.
-    """
-
-    visible: Float[Array, "C V"]
-    weights: Float[Array, " C"]
-
-
 # The samples, the state after them, and what to report.
-Advanced = tuple[Negative, State, Metrics]
+Advanced = tuple[Sample, State, Metrics]
 
 
 class NegativePhase(abc.ABC):
@@ -151,7 +140,7 @@ class ContrastiveDivergence(NegativePhase):
             return units.visible, info.flip_rate
 
         visible, flips = jax.vmap(one)(batch.x, batch.index)
-        return Negative(visible, jnp.ones(batch.x.shape[0])), state, {"flip_rate": flips.mean()}
+        return sample_of(machine, visible), state, {"flip_rate": flips.mean()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,11 +171,14 @@ class Persistent(_OfChains):
     def advance(self, key: Key[Array, ""], machine: RBM, state: State, batch: Batch) -> Advanced:
         """k sweeps: v ~ p(v | h), h ~ p(h | v) each."""
 
-        def strand(key: Key[Array, ""], units: PyTree[Array]) -> tuple[Units, Any]:
-            return gibbs_steps(key, machine, Units(*units), self.steps)
+        def strand(key: Key[Array, ""], units: PyTree[Array]) -> tuple[Units, Any, Array]:
+            units, info = gibbs_steps(key, machine, Units(*units), self.steps)
+            # The very product that the last sweep made: the compiler makes it once.
+            return units, info, machine.hidden_field(units.visible)
 
-        units, info = strands.on_own(strand, key, state)
-        negative = Negative(strands.joined(units.visible), jnp.ones(info.energy.size))
+        units, info, field = strands.on_own(strand, key, state)
+        visible = strands.joined(units.visible)
+        negative = Sample(visible, strands.joined(field), jnp.ones(visible.shape[0]))
         metrics = {"flip_rate": info.flip_rate, "chain_energy": info.energy}
         return negative, strands.of_all(tuple(units)), strands.means(metrics)
 
@@ -231,8 +223,7 @@ class Tempered(_OfChains):
 
         ladders, metrics = strands.on_own(strand, key, state)
         visible = strands.joined(ladders.units[0][:, -1])
-        negative = Negative(visible, jnp.ones(visible.shape[0]))
-        return negative, strands.of_all(ladders), strands.means(metrics)
+        return sample_of(machine, visible), strands.of_all(ladders), strands.means(metrics)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,7 +262,7 @@ class Population(_OfChains):
         own = log_weights.size
         begin = own * sharding.particle_device()
         mine = lax.dynamic_slice_in_dim(weights, begin, own)
-        negative = Negative(strands.joined(units.visible), mine)
+        negative = sample_of(machine, strands.joined(units.visible), mine)
         log_z = jax.nn.logsumexp(everywhere) - math.log(self.num_chains)
         return negative, state, {"log_z": log_z}
 

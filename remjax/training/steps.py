@@ -18,6 +18,7 @@ from remjax import statistics
 from remjax.errors import InputError
 from remjax.sharding import check_divides, mean_over, replicated, rows_over_data
 from remjax.training.memory import gather, init_rows, scatter
+from remjax.training.skipping import skip_nonfinite
 from remjax.types import Batch, Estimator, Metrics, Params
 
 
@@ -34,10 +35,6 @@ class Data(Protocol):
     def dtype(self) -> Any:
         """Of its numbers."""
         ...
-
-
-# apply_if_finite gives up and applies a bad update after this many in a row: never.
-_NEVER = 2**31 - 1
 
 
 class TrainState(NamedTuple):
@@ -105,7 +102,7 @@ def init_train_state(
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), metrics)
     return TrainState(
         params=params,
-        opt_state=_skipping(optimizer).init(params),
+        opt_state=skip_nonfinite(optimizer).init(params),
         estimator_state=estimator_state,
         key=key,
         step=jnp.zeros((), jnp.int32),
@@ -156,15 +153,11 @@ def metric_means(state: TrainState) -> dict[str, float]:
     return means | {"skipped_updates": float(state.skipped_updates)}
 
 
-def _skipping(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
-    return optax.apply_if_finite(optimizer, max_consecutive_errors=_NEVER)
-
-
 def uncompiled_train_step(
     estimator: Estimator, optimizer: optax.GradientTransformation, mesh: Mesh | None
 ) -> TrainStep:
     """What `make_train_step` compiles."""
-    optimizer = _skipping(optimizer)
+    optimizer = skip_nonfinite(optimizer)
     gradient_of_batch = mean_over(mesh, _differentiate(estimator))
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -177,10 +170,6 @@ def uncompiled_train_step(
         key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
         common = (state.params, state.estimator_state, key)
         gradient, (metrics, estimator_state, seen) = gradient_of_batch(common, batch)
-        # Squared, it would make Adam's second moments infinite for good, and the part stand still.
-        gradient = jax.tree.map(
-            lambda leaf: jnp.where(jnp.isfinite(jnp.square(leaf)), leaf, jnp.nan), gradient
-        )
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         applied = cast(optax.ApplyIfFiniteState, opt_state).last_finite
         estimator_state, seen = _where(

@@ -11,7 +11,6 @@ from remjax.boltzmann import (
     RBM,
     Offsets,
     cd,
-    centred,
     init_rbm,
     l1,
     l2,
@@ -54,8 +53,7 @@ def exact_gradient(machine, data, offsets=None):
     """Of `likelihood_loss` with exact samples, centred or not."""
 
     def loss(one):
-        moved = one if offsets is None else centred(one, offsets)
-        return likelihood_loss(moved, data, *exact_samples(machine))
+        return likelihood_loss(one, data, *exact_samples(machine), offsets=offsets)
 
     return jax.grad(loss)(machine)
 
@@ -105,12 +103,15 @@ def test_centred_gradient_against_its_formula():
     np.testing.assert_allclose(found.hidden_bias, g_b - g_w.T @ mu, **close)
 
 
-def test_centred_returns_the_machine_and_no_gradient_of_the_offsets():
-    assert_close(centred(MACHINE, OFFSETS), MACHINE, 0, 0)
+def test_value_is_that_without_offsets_which_have_no_gradient():
+    samples, weights = exact_samples(MACHINE)
+    free = MACHINE.free_energy(DATA).mean() - jnp.mean(weights * MACHINE.free_energy(samples))
 
     def loss(offsets):
-        return likelihood_loss(centred(MACHINE, offsets), DATA, *exact_samples(MACHINE))
+        return likelihood_loss(MACHINE, DATA, samples, weights, offsets=offsets)
 
+    for offsets in (OFFSETS, None):
+        np.testing.assert_allclose(loss(offsets), free, rtol=1e-5)
     assert not any(np.any(leaf) for leaf in jax.grad(loss)(OFFSETS))
 
 

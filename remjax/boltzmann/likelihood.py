@@ -1,0 +1,122 @@
+"""The log-likelihood of a machine as a loss, plain or centred, by samples of a negative phase."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from remjax.boltzmann.rbm import RBM
+
+
+class Offsets(NamedTuple):
+    """What centring subtracts from the units: moving averages of their means under the data.
+
+    Attributes:
+        visible: mu, [V].
+        hidden: lambda, [H].
+    """
+
+    visible: Float[Array, " V"]
+    hidden: Float[Array, " H"]
+
+
+class Sample(NamedTuple):
+    """Visible units, and the field of the hidden units given them, without gradient.
+
+    Attributes:
+        visible: v, [C, V].
+        field: b + v W, [C, H].
+        weights: of each, of mean one over all, [C].
+    """
+
+    visible: Float[Array, "C V"]
+    field: Float[Array, "C H"]
+    weights: Float[Array, " C"]
+
+
+def sample_of(
+    machine: RBM, visible: Float[Array, "C V"], weights: Float[Array, " C"] | None = None
+) -> Sample:
+    """The units with the field that they make; weights of one by default."""
+    machine, visible = lax.stop_gradient((machine, jnp.asarray(visible, machine.dtype)))
+    if weights is None:
+        weights = jnp.ones(visible.shape[0], machine.dtype)
+    return Sample(visible, machine.hidden_field(visible), lax.stop_gradient(weights))
+
+
+def likelihood_loss(
+    machine: RBM,
+    data: Float[Array, "B V"],
+    samples: Float[Array, "C V"],
+    weights: Float[Array, " C"] | None = None,
+    *,
+    offsets: Offsets | None = None,
+) -> Float[Array, ""]:
+    """mean F(data) - mean F(samples), whose gradient is that of the mean -log p(data), nats.
+
+    Equal to it where the samples are those of the machine: d log Z = -E_p[dF]. No gradient passes
+    through data, samples or weights.
+
+    With offsets mu and lambda the gradient is the centred one (Melchior et al. 2016, Eqs. 8-10): of
+    g, the plain one, G_W = g_W - mu g_b^T - g_a lambda^T, G_a = g_a - G_W lambda, G_b = g_b -
+    G_W^T mu. It is the gradient in the parameters of a machine of v - mu and h - lambda, mapped
+    back; it does not depend on which value of a bit is called one, and learns better.
+
+    Args:
+        machine: whose parameters learn.
+        data: datapoints.
+        samples: of the negative phase.
+        weights: of the samples, of mean one; all one by default.
+        offsets: of centring; no gradient reaches them. None for the plain gradient.
+    """
+    positive, negative = sample_of(machine, data), sample_of(machine, samples, weights)
+    loss = surrogate(machine, positive, negative, offsets)
+    return free_energy_gap(machine, positive, negative) + loss - lax.stop_gradient(loss)
+
+
+def surrogate(
+    machine: RBM, positive: Sample, negative: Sample, offsets: Offsets | None
+) -> Float[Array, ""]:
+    """What has the gradient of `likelihood_loss`, by one product; the value means nothing.
+
+    Args:
+        machine: as in `likelihood_loss`, and so are the offsets.
+        positive: the data.
+        negative: the samples of the negative phase.
+        offsets: of centring, or None.
+    """
+    both, share = _together(lax.stop_gradient((positive, negative)))
+    v, h = both.visible, lax.stop_gradient(machine.hidden.mean(both.field))
+    # The parameters of the families themselves, as precisions: none for bits.
+    own = machine.visible.log_base(v) + machine.hidden.log_normalizer(both.field)
+    # The shares add up to zero: offsets in one factor change no gradient of the other.
+    of_visible, of_hidden = share, share
+    if offsets is not None:
+        mu, lam = lax.stop_gradient(offsets)
+        v, h = v - mu, h - lam
+        of_visible, of_hidden = share * (1 - h @ lam), share * (1 - v @ mu)
+    return -(
+        jnp.sum((share[:, None] * h) * (v @ machine.weights))
+        + of_visible @ v @ machine.visible_bias
+        + of_hidden @ h @ machine.hidden_bias
+        + share @ own
+    )
+
+
+def free_energy_gap(machine: RBM, positive: Sample, negative: Sample) -> Float[Array, ""]:
+    """mean F(data) - mean F(samples) of what is known of them, nats. Carries no gradient."""
+    machine, positive, negative = lax.stop_gradient((machine, positive, negative))
+    both, share = _together((positive, negative))
+    linear = both.visible @ machine.visible_bias + machine.visible.log_base(both.visible)
+    return -(share @ (linear + machine.hidden.log_normalizer(both.field)))
+
+
+def _together(pair: tuple[Sample, Sample]) -> tuple[Sample, Float[Array, " C"]]:
+    """Data and samples on one axis, and what each row counts: weight / count, samples negative."""
+    positive, negative = pair
+    count, other = positive.weights.size, negative.weights.size
+    both = jax.tree.map(lambda *parts: jnp.concatenate(parts), positive, negative)
+    share = jnp.concatenate([positive.weights / count, -negative.weights / other])
+    return both, share
