@@ -38,6 +38,14 @@ class Graph:
         """For each colour, the units of all others."""
         return tuple(np.setdiff1d(np.arange(self.num_units), color) for color in self.colors)
 
+    def __hash__(self) -> int:
+        """Of all fields, computed once: a compiled function asks for it at every call."""
+        return self._hash
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        return hash((self.num_units, self.edges, self.colors))
+
 
 def make_graph(num_units: int, edges: Iterable[tuple[int, int]]) -> Graph:
     """A graph with a colouring: units of most neighbours first, each the first colour that is free.

@@ -5,7 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from remjax.boltzmann import RBM, ais, data_mean_base, linear_inverse_temperatures
+from remjax.boltzmann import (
+    RBM,
+    ais,
+    data_mean_base,
+    linear_inverse_temperatures,
+    population_annealing,
+)
 from remjax.boltzmann.partition import Sum
 from tests.boltzmann.machines import normal
 
@@ -72,5 +78,18 @@ def test_ais_accumulates_so(key):
     path = data_mean_base(machine, np.full(size, 0.5))
     path = path.__class__(machine, (path.base[0], jnp.asarray([500.0])))
     record = ais(key, path, linear_inverse_temperatures(30_000), num_chains=1)
+    exact = np.logaddexp(0, np.asarray(machine.visible_bias, np.float64)).sum() + 600.0
+    np.testing.assert_allclose(record.log_z, exact, atol=2e-4)
+
+
+def test_population_annealing_accumulates_so(key):
+    """The same without resampling, which would begin the sum anew."""
+    machine = RBM(jnp.zeros((4, 1)), jnp.asarray(3.0 + normal(3, 4)), jnp.asarray([600.0]))
+    path = data_mean_base(machine, np.full(4, 0.5))
+    path = path.__class__(machine, (path.base[0], jnp.asarray([500.0])))
+    schedule = linear_inverse_temperatures(30_000)
+    record = population_annealing(
+        key, path, schedule, num_chains=2, num_populations=1, resample_below=0.0
+    )
     exact = np.logaddexp(0, np.asarray(machine.visible_bias, np.float64)).sum() + 600.0
     np.testing.assert_allclose(record.log_z, exact, atol=2e-4)
