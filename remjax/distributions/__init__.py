@@ -1,8 +1,8 @@
 """What latents are drawn from and scored by, and what data are scored by.
 
 Distributions of one kind (`gaussian`, `bernoulli`, `categorical`), those made of others (`layers`,
-`mixtures`), numbers in the place of bits (`relaxations`, `smoothings`), the likelihoods of an output
-layer, and corruptions of data.
+`mixtures`), numbers in the place of bits (`relaxations`, `smoothings`), the likelihoods of an
+output layer, and corruptions of data.
 """
 
 from remjax.distributions.base import Distribution, Drawn

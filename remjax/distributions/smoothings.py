@@ -69,7 +69,8 @@ class OverlappingExponentials(Smooth):
 
     r(zeta | 0) = exp(-beta zeta) / Z and r(zeta | 1) = exp(beta (zeta - 1)) / Z, where
     Z = (1 - exp(-beta)) / beta. E[zeta] = (1 - q) (1 - m) + q m, where
-    m = 1 / (1 - exp(-beta)) - 1 / beta.
+    m = 1 / (1 - exp(-beta)) - 1 / beta. Half of the gradient of E[zeta] comes from uniform numbers
+    that lie within about exp(-beta / 2) of q: above beta 20 few draws meet them.
 
     Attributes:
         beta: steepness, above 0: the larger, the nearer to bits.
