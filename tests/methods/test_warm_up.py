@@ -358,5 +358,5 @@ def test_the_schedule_and_what_it_is_called():
     np.testing.assert_allclose(weights, [0.0, 0.25, 0.5, 0.75, 1.0, 1.0])
     assert str(warm) == f"{vae()}, warmed up over 4 updates"
     assert warm == warm_up(vae(), 4)
-    with pytest.raises(InputError, match="^num_updates is 0: give 1"):
+    with pytest.raises(InputError, match=r"^num_updates is 0: give 1"):
         warm_up(vae(), 0)
