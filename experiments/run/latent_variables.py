@@ -48,7 +48,8 @@ def _build(
     options = {"num_particles": settings.num_particles, **settings.for_estimator()}
     options |= _baseline(settings, dataset)
     estimator = networks.addition(
-        build_estimator(settings.method, trained, recognition, options), len(dataset.train)
+        build_estimator(settings.method, trained, recognition, options, settings.warm_up),
+        len(dataset.train),
     )
     parts = LatentVariables(model, recognition, make_evaluate(model, recognition, settings, mesh))
     _refuse_what_does_not_fit(estimator, parts, settings, dataset.train.shape[1])
@@ -104,7 +105,7 @@ def _refuse_what_does_not_fit(
         (params, state), batch = estimator.init(key), Batch(x[None], jnp.zeros(1, int))
         estimator.estimate(params, state, key, batch)
         joint = parts.model.joint(params.theta, x)
-        proposal(key, joint, parts.recognition.r(params.eta, x), 1, 1)
+        proposal(key, joint, parts.recognition.r(params.eta, x).hard(), 1, 1)
 
     jax.eval_shape(once, jax.random.key(0), jnp.zeros(data_size))
 

@@ -8,6 +8,7 @@ recognition network that goes with it. `pure` makes one of a user's own module, 
 from remjax.models.categorical import categorical_model, categorical_recognition
 from remjax.models.denoising import denoising_model
 from remjax.models.gaussian import gaussian_model, gaussian_recognition
+from remjax.models.groups import grouped_recognition
 from remjax.models.latent_variable import Decoder, Prior, dense_decoder, latent_variable_model
 from remjax.models.layered import (
     deep_categorical_model,
@@ -21,6 +22,7 @@ from remjax.models.likelihoods import Likelihood, bernoulli_likelihood, gaussian
 from remjax.models.networks import (
     MLP,
     GaussianEncoder,
+    batch_normalization,
     fan_in_uniform,
     glorot,
     in_bfloat16,
@@ -34,6 +36,7 @@ __all__ = [
     "GaussianEncoder",
     "Likelihood",
     "Prior",
+    "batch_normalization",
     "bernoulli_likelihood",
     "categorical_model",
     "categorical_recognition",
@@ -48,6 +51,7 @@ __all__ = [
     "gaussian_model",
     "gaussian_recognition",
     "glorot",
+    "grouped_recognition",
     "in_bfloat16",
     "latent_variable_model",
     "pure",
