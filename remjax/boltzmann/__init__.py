@@ -32,6 +32,7 @@ from remjax.boltzmann.learning import (
 from remjax.boltzmann.machine import Machine
 from remjax.boltzmann.mean_field import Modes, find_modes, mean_field
 from remjax.boltzmann.negative_phases import NegativePhase, cd, pcd, population, tempered_pcd
+from remjax.boltzmann.normalized import NormalizedMachine
 from remjax.boltzmann.pairwise import (
     Graph,
     PairwiseMachine,
@@ -76,6 +77,7 @@ __all__ = [
     "Machine",
     "Modes",
     "NegativePhase",
+    "NormalizedMachine",
     "Offsets",
     "PairwiseMachine",
     "Path",

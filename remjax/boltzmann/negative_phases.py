@@ -34,10 +34,13 @@ class Negative(NamedTuple):
     Attributes:
         visible: [C, V].
         weights: [C], whose mean over all chains of all devices is one.
+        log_z: log Z of the machine, nats, the same on all devices; None where the phase does not
+            estimate it.
     """
 
     visible: Float[Array, "C V"]
     weights: Float[Array, " C"]
+    log_z: Float[Array, ""] | None = None
 
 
 # The samples, the state after them, and what to report.
@@ -51,6 +54,11 @@ class NegativePhase(abc.ABC):
     def chains_to_divide(self) -> int:
         """Chains that devices along the mesh axis `particles` have shares of; 0 for none."""
         return 0
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether its chains begin at datapoints: it serves the machine of the data alone."""
+        return False
 
     @abc.abstractmethod
     def init(self, key: Key[Array, ""], machine: RBM) -> State:
@@ -135,6 +143,11 @@ class ContrastiveDivergence(NegativePhase):
 
     def __str__(self) -> str:
         return f"chains of {_sweeps(self.steps)} from the datapoints"
+
+    @property
+    def needs_data(self) -> bool:
+        """They do."""
+        return True
 
     def init(self, key: Key[Array, ""], machine: RBM) -> State:
         """Nothing persists."""
@@ -271,8 +284,8 @@ class Population(_OfChains):
         own = log_weights.size
         begin = own * sharding.particle_device()
         mine = lax.dynamic_slice_in_dim(weights, begin, own)
-        negative = Negative(strands.joined(units.visible), mine)
         log_z = jax.nn.logsumexp(everywhere) - math.log(self.num_chains)
+        negative = Negative(strands.joined(units.visible), mine, log_z)
         return negative, state, {"log_z": log_z}
 
 

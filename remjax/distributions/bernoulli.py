@@ -66,10 +66,14 @@ class Bernoulli(Distribution):
         return self.log_prob(mean)
 
     def kl_divergence(self, other: Distribution) -> Float[Array, ""] | None:
-        """KL(self || other) in nats, where the other is a Bernoulli too. Gradients reach both."""
-        if not isinstance(other, Bernoulli):
+        """KL(self || other) in nats, where the moments of bits determine E[log other(z)].
+
+        They do for another Bernoulli and a Boltzmann machine. Gradients reach both.
+        """
+        if not other.is_discrete:
             return None
-        return self.log_prob(self.mean) - other.log_prob(self.mean)
+        expected = other.expected_log_prob(self.mean, jnp.diag(self.variance))
+        return None if expected is None else self.log_prob(self.mean) - expected
 
     def matched(self, mean: Float[Array, " E"], covariance: Float[Array, "E E"]) -> "Bernoulli":
         """The independent bits with these means, kept within 0.01 and 0.99.
