@@ -1,7 +1,8 @@
 """What latents are drawn from and scored by, and what data are scored by.
 
 Distributions of one kind (`gaussian`, `bernoulli`, `categorical`), those made of others (`layers`,
-`mixtures`), the likelihoods of an output layer, and corruptions of data.
+`mixtures`), numbers in the place of bits (`relaxations`, `smoothings`), the likelihoods of an
+output layer, and corruptions of data.
 """
 
 from remjax.distributions.base import Distribution, Drawn
@@ -18,11 +19,24 @@ from remjax.distributions.gaussian import DiagonalGaussian, FullGaussian
 from remjax.distributions.layers import Layers, Unflattened
 from remjax.distributions.likelihoods import bernoulli_log_likelihood, gaussian_log_likelihood
 from remjax.distributions.mixtures import Balanced, Mixture, Stratified
+from remjax.distributions.relaxations import (
+    Concrete,
+    PiecewiseLinear,
+    Relaxation,
+    Smooth,
+    StraightThrough,
+)
+from remjax.distributions.smoothings import (
+    OverlappingExponentials,
+    PowerFunction,
+    SpikeAndExponential,
+)
 
 __all__ = [
     "Balanced",
     "Bernoulli",
     "Categorical",
+    "Concrete",
     "Corruption",
     "DiagonalGaussian",
     "Distribution",
@@ -33,7 +47,14 @@ __all__ = [
     "Layers",
     "Masking",
     "Mixture",
+    "OverlappingExponentials",
+    "PiecewiseLinear",
+    "PowerFunction",
+    "Relaxation",
     "SaltAndPepper",
+    "Smooth",
+    "SpikeAndExponential",
+    "StraightThrough",
     "Stratified",
     "Unflattened",
     "bernoulli_log_likelihood",
