@@ -82,7 +82,7 @@ def _of_two_layers(net: TinyNetwork, params: Params) -> Draws:
     every = list(itertools.product(of_first, above, below, range(_PAIRS)))
     columns = [jnp.asarray(np.array(column)) for column in zip(*every, strict=True)]
     chain = net.recognition.r(params.eta, X)
-    p_2 = jax.vmap(lambda z: chain.conditionals[0](z).mean)(jnp.asarray(below))[:, 0]
+    p_2 = jax.vmap(lambda z: chain.conditionals[0]((z,)).mean)(jnp.asarray(below))[:, 0]
 
     def number(z: Float[Array, " 2"]) -> Array:
         return (2 * z[0] + z[1]).astype(int)
@@ -91,8 +91,9 @@ def _of_two_layers(net: TinyNetwork, params: Params) -> Draws:
         def distribution(eta: PyTree, x: Array) -> Layers:
             real = net.recognition.r(eta, x)
 
-            def conditional(make: Partial, z: Array) -> _AssignedBits:
-                return _AssignedBits(make(z).logits, above[number(z)][None], of_second[None])
+            def conditional(make: Partial, below: tuple[Array, ...]) -> _AssignedBits:
+                chosen = above[number(below[0])][None]
+                return _AssignedBits(make(below).logits, chosen, of_second[None])
 
             first = _AssignedBits(real.first.logits, below, of_first)
             return Layers(first, (Partial(conditional, real.conditionals[0]),))

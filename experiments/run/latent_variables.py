@@ -104,7 +104,7 @@ def _refuse_what_does_not_fit(
         (params, state), batch = estimator.init(key), Batch(x[None], jnp.zeros(1, int))
         estimator.estimate(params, state, key, batch)
         joint = parts.model.joint(params.theta, x)
-        proposal(key, joint, parts.recognition.r(params.eta, x), 1, 1)
+        proposal(key, joint, parts.recognition.r(params.eta, x).hard(), 1, 1)
 
     jax.eval_shape(once, jax.random.key(0), jnp.zeros(data_size))
 

@@ -172,7 +172,7 @@ def iwae_release(
     @jax.jit
     def means(eta: PyTree) -> PyTree:
         keys = jax.random.split(key, len(x))
-        return jax.vmap(lambda x, key: recognition.r(eta, x).estimated_mean(key))(x, keys)
+        return jax.vmap(lambda x, key: recognition.r(eta, x).hard().estimated_mean(key))(x, keys)
 
     layers = jax.tree.map(lambda layer: np.var(np.asarray(layer), axis=0), means(params.eta))
     return use._replace(activity=layers)

@@ -46,7 +46,7 @@ def draw_run(problem: Problem, state: TrainState, run: RunDirectory) -> None:
     originals = evaluation_images(problem.dataset, "test", 20)
 
     def mean_of_posterior(x: jax.Array, key: jax.Array) -> jax.Array:
-        r = recognition.r(params.eta, x)
+        r = recognition.r(params.eta, x).hard()
         return model.mean(params.theta, r.estimated_mean(key))
 
     means = jax.jit(jax.vmap(mean_of_posterior))(jnp.asarray(originals), keys[: len(originals)])

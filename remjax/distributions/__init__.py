@@ -16,7 +16,7 @@ from remjax.distributions.corruptions import (
     SaltAndPepper,
 )
 from remjax.distributions.gaussian import DiagonalGaussian, FullGaussian
-from remjax.distributions.layers import Layers, Unflattened
+from remjax.distributions.layers import Groups, Layers, Unflattened
 from remjax.distributions.likelihoods import bernoulli_log_likelihood, gaussian_log_likelihood
 from remjax.distributions.mixtures import Balanced, Mixture, Stratified
 from remjax.distributions.relaxations import (
@@ -26,6 +26,7 @@ from remjax.distributions.relaxations import (
     Smooth,
     StraightThrough,
 )
+from remjax.distributions.relaxed_bernoulli import RelaxedBernoulli, bits
 from remjax.distributions.smoothings import (
     OverlappingExponentials,
     PowerFunction,
@@ -44,6 +45,7 @@ __all__ = [
     "Flips",
     "FullGaussian",
     "GaussianNoise",
+    "Groups",
     "Layers",
     "Masking",
     "Mixture",
@@ -51,6 +53,7 @@ __all__ = [
     "PiecewiseLinear",
     "PowerFunction",
     "Relaxation",
+    "RelaxedBernoulli",
     "SaltAndPepper",
     "Smooth",
     "SpikeAndExponential",
@@ -58,5 +61,6 @@ __all__ = [
     "Stratified",
     "Unflattened",
     "bernoulli_log_likelihood",
+    "bits",
     "gaussian_log_likelihood",
 ]

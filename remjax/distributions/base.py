@@ -90,6 +90,13 @@ class Distribution(abc.ABC):
         z = self.sample(key)
         return Drawn(z, key, lax.stop_gradient(self.log_prob(z)))
 
+    def hard(self) -> "Distribution":
+        """The distribution that stands behind a relaxed one, which evaluation draws from.
+
+        By default itself; bits where this one has numbers in their place.
+        """
+        return self
+
     def at(self, memory: PyTree[Array]) -> "Distribution":
         """The distribution that also depends on what is remembered of its datapoint.
 

@@ -1,33 +1,40 @@
 """Distributions over layers of latents, and over vectors that are given the shape of a latent."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
+from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.distributions.base import Distribution
 
-# What a layer depends on: the layer drawn before it. `jax.tree_util.Partial(function, params)`
-# makes one whose parameters are leaves, so that gradients and `stop_gradient` reach them.
-Conditional = Callable[[Float[Array, " D"]], Distribution]
+L = TypeVar("L")
+
+# What a layer depends on: all the layers drawn before it, in the order of drawing.
+# `jax.tree_util.Partial(function, params)` makes one whose parameters are leaves, so that gradients
+# and `stop_gradient` reach them.
+Conditional = Callable[[tuple[Array, ...]], Distribution]
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Layers(Distribution):
-    """Layers (z_1, ..., z_L), z_1 nearest the data, each drawn given the one drawn before it.
+    """Layers (z_1, ..., z_L), z_1 nearest the data, each drawn given those drawn before it.
 
-    Bottom up, as a recognition network: q(z_1) q(z_2 | z_1) ... q(z_L | z_{L-1}). Top down, as a
-    prior: p(z_L) p(z_{L-1} | z_L) ... p(z_1 | z_2). The latent is the tuple of the layers. One
-    layer alone keeps the closed forms of its distribution; several have none.
+    Bottom up, as a recognition network: q(z_1) q(z_2 | z_1) ... q(z_L | z_1, ..., z_{L-1}). Top
+    down, as a prior: p(z_L) p(z_{L-1} | z_L) ... p(z_1 | z_L, ..., z_2). The latent is the tuple of
+    the layers. One layer alone keeps the closed forms of its distribution; several have none.
 
     Attributes:
         first: the distribution of the layer that is drawn first.
-        conditionals: those of the others given the layer drawn before, in the order of drawing.
+        conditionals: those of the others, each a function of the tuple of the layers drawn before
+            it; in the order of drawing.
         top_down: draw z_L first.
     """
 
@@ -56,46 +63,62 @@ class Layers(Distribution):
         """The distributions and the draws of the layers, in the order of drawing."""
         conditioned, layers = [self.first], [draw(self.first, jax.random.fold_in(key, 0))]
         for place, conditional in enumerate(self.conditionals, start=1):
-            conditioned.append(conditional(layers[-1]))
+            conditioned.append(conditional(tuple(layers)))
             layers.append(draw(conditioned[-1], jax.random.fold_in(key, place)))
         return conditioned, layers
 
-    def _in_place(self, layers: list[Array]) -> tuple[Array, ...]:
-        return tuple(reversed(layers)) if self.top_down else tuple(layers)
+    def latent(self, layers: Sequence[Array]) -> PyTree[Array]:
+        """The latent that these layers (z_1, ..., z_L) are."""
+        return tuple(layers)
 
-    def sample(self, key: Key[Array, ""]) -> tuple[Array, ...]:
+    def layers(self, z: PyTree[Array]) -> tuple[Array, ...]:
+        """The layers (z_1, ..., z_L) of a latent: the inverse of `latent`."""
+        return tuple(z)
+
+    def in_order(self, items: Sequence[L]) -> tuple[L, ...]:
+        """What belongs to (z_1, ..., z_L) in the order of drawing; and from there back."""
+        return tuple(reversed(items)) if self.top_down else tuple(items)
+
+    def hard(self) -> "Layers":
+        """The layers of what stands behind each (`Distribution.hard`)."""
+        conditionals = tuple(Partial(_hard, conditional) for conditional in self.conditionals)
+        return dataclasses.replace(self, first=self.first.hard(), conditionals=conditionals)
+
+    def sample(self, key: Key[Array, ""]) -> PyTree[Array]:
         """A draw of all layers, without any gradient."""
         _, layers = self._drawn(key, lambda layer, key: layer.sample(key))
-        return lax.stop_gradient(self._in_place(layers))
+        return lax.stop_gradient(self.latent(self.in_order(layers)))
 
-    def rsample(self, key: Key[Array, ""]) -> tuple[Array, ...]:
+    def rsample(self, key: Key[Array, ""]) -> PyTree[Array]:
         """A draw of all layers that carries the gradient of the parameters of every layer.
 
         Raises:
             InputError: for discrete layers.
         """
-        return self._in_place(self._drawn(key, lambda layer, key: layer.rsample(key))[1])
+        _, layers = self._drawn(key, lambda layer, key: layer.rsample(key))
+        return self.latent(self.in_order(layers))
 
-    def estimated_mean(self, key: Key[Array, ""]) -> tuple[Array, ...]:
-        """The mean of each layer given a draw of the one before it: unbiased for E[z]."""
+    def estimated_mean(self, key: Key[Array, ""]) -> PyTree[Array]:
+        """The mean of each layer given a draw of those before it: unbiased for E[z]."""
         conditioned, draws = self._drawn(key, lambda layer, key: layer.sample(key))
         pairs = zip(conditioned, draws, strict=True)
-        return self._in_place([drawn if of.mean is None else of.mean for of, drawn in pairs])
+        return self.latent(
+            self.in_order([drawn if of.mean is None else of.mean for of, drawn in pairs])
+        )
 
-    def layer_distributions(self, z: tuple[Array, ...]) -> tuple[Distribution, ...]:
-        """The distribution of every layer given the one before it, in the order of z."""
-        layers = z[::-1] if self.top_down else z
-        given = zip(self.conditionals, layers[:-1], strict=True)
-        layers = (self.first, *(make(layer) for make, layer in given))
-        return layers[::-1] if self.top_down else layers
+    def layer_distributions(self, z: PyTree[Array]) -> tuple[Distribution, ...]:
+        """The distribution of every layer given those before it, in the order of the layers."""
+        drawn = self.in_order(self.layers(z))
+        before = zip(self.conditionals, range(1, len(drawn)), strict=True)
+        return self.in_order((self.first, *(make(drawn[:place]) for make, place in before)))
 
-    def layer_log_probs(self, z: tuple[Array, ...]) -> tuple[Float[Array, ""], ...]:
-        """log q(z_l | the layer before it) of every layer, nats, in the order of z."""
-        given = zip(self.layer_distributions(z), z, strict=True)
-        return tuple(layer.log_prob(value) for layer, value in given)
+    def layer_log_probs(self, z: PyTree[Array]) -> tuple[Float[Array, ""], ...]:
+        """log q(z_l | the layers before it) of every layer, nats, in the order of the layers."""
+        pairs = zip(self.layer_distributions(z), self.layers(z), strict=True)
+        return tuple(layer.log_prob(value) for layer, value in pairs)
 
-    def log_prob(self, z: tuple[Array, ...]) -> Float[Array, ""]:
-        """sum_l log q(z_l | the layer before it), nats. Gradients reach z and the parameters."""
+    def log_prob(self, z: PyTree[Array]) -> Float[Array, ""]:
+        """sum_l log q(z_l | the layers before it), nats. Gradients reach z and the parameters."""
         return jnp.sum(jnp.stack(self.layer_log_probs(z)))
 
     def kl_divergence(self, other: Distribution) -> Float[Array, ""] | None:
@@ -113,6 +136,40 @@ class Layers(Distribution):
     def matched(self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]) -> Distribution:
         """That of the layers' kind over all of them jointly, as one vector."""
         return self.first.matched(mean, covariance)
+
+
+def _hard(conditional: Conditional, given: tuple[Array, ...]) -> Distribution:
+    return conditional(given).hard()
+
+
+@dataclasses.dataclass(frozen=True)
+class Groups(Layers):
+    """Layers whose latent is ONE vector [D], the layers joined: groups of the same variables.
+
+    What a prior sees that knows nothing of the groups: q(z) = prod_l q(z_l | z_1, ..., z_{l-1}).
+
+    Attributes:
+        sizes: of the groups z_1, ..., z_L, whose sum is D; one group alone needs none. Static.
+    """
+
+    sizes: tuple[int, ...] = ()
+
+    def latent(self, layers: Sequence[Array]) -> Float[Array, " D"]:
+        """The groups joined to one vector."""
+        return jnp.concatenate(layers)
+
+    def layers(self, z: Float[Array, " D"]) -> tuple[Array, ...]:
+        """The groups of a vector."""
+        return tuple(jnp.split(z, np.cumsum(self.sizes)[:-1]))
+
+    def kl_divergence(self, other: Distribution) -> Float[Array, ""] | None:
+        """KL(self || other) in nats where there is one group; None for several."""
+        return None if self.conditionals else self.first.kl_divergence(other)
+
+
+jax.tree_util.register_dataclass(
+    Groups, data_fields=["first", "conditionals"], meta_fields=["top_down", "sizes"]
+)
 
 
 @dataclasses.dataclass(frozen=True)

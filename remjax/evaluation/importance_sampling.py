@@ -164,7 +164,7 @@ def _block(
         key_proposal, key = jax.random.split(key)
         # A figure is the same on every device: accelerators round factors to 10 bits by default.
         with jax.default_matmul_precision("highest"):
-            r = recognition.r(params.eta, x)
+            r = recognition.r(params.eta, x).hard()
             q = proposal(key_proposal, joint, r, num_particles, chunk_size)
             if not q.is_normalized:
                 raise InputError(

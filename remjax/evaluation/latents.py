@@ -165,7 +165,7 @@ def _over_data(
         keys = jax.random.split(key, x.shape[0])
 
         def one(item: tuple[Key[Array, ""], Datapoint]) -> PyTree[Array]:
-            r = recognition.r(params.eta, item[1])
+            r = recognition.r(params.eta, item[1]).hard()
             return measure(params, item[1], r, jax.random.split(item[0], num_samples))
 
         return lax.map(one, (keys, x), batch_size=block)

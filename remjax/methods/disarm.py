@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from remjax.distributions.base import Distribution, Drawn
 from remjax.distributions.bernoulli import Bernoulli
-from remjax.distributions.layers import Layers
+from remjax.distributions.layers import Groups, Layers
 from remjax.errors import InputError
 from remjax.methods.combine import Combine, equal_shares, over_groups
 from remjax.methods.draws import Draws, Scored
@@ -65,7 +65,7 @@ class Antithetic(Distribution):
         chain = _as_layers(self.r)
         layers: list[Array] = []
         for place in range(len(chain.conditionals) + 1):
-            own = chain.first if place == 0 else chain.conditionals[place - 1](layers[-1])
+            own = chain.first if place == 0 else chain.conditionals[place - 1](tuple(layers))
             name = jax.random.fold_in(pair, place)
             if place == self.layer:
                 heads = _pair_of_bits(name, _bits(own))
@@ -74,8 +74,7 @@ class Antithetic(Distribution):
                 # Below the pair's layer both have the same; above, each draws its own.
                 key_own = jax.random.fold_in(name, member)
                 layers.append(own.sample(name if place < self.layer else key_own))
-        z = tuple(reversed(layers)) if chain.top_down else tuple(layers)
-        z = z if isinstance(self.r, Layers) else z[0]
+        z = chain.latent(chain.in_order(layers))
         return Drawn(lax.stop_gradient(z), pair, lax.stop_gradient(self.log_prob(z)))
 
     def differing(
@@ -89,11 +88,10 @@ class Antithetic(Distribution):
             r: as `self.r`; its gradient reaches the bits that are returned.
         """
         chain = _as_layers(r)
-        layers = z if isinstance(r, Layers) else (z,)
-        at = len(layers) - 1 - self.layer if chain.top_down else self.layer
-        bits = _bits(chain.layer_distributions(layers)[at])
+        layers = chain.in_order(chain.layers(z))
+        bits = _bits(chain.in_order(chain.layer_distributions(z))[self.layer])
         one, other = _pair_of_bits(jax.random.fold_in(key, self.layer), lax.stop_gradient(bits))
-        return bits, layers[at], one != other
+        return bits, layers[self.layer], one != other
 
 
 def _pair_of_bits(
@@ -104,7 +102,7 @@ def _pair_of_bits(
 
 
 def _as_layers(r: Distribution) -> Layers:
-    return r if isinstance(r, Layers) else Layers(r, ())
+    return r if isinstance(r, Layers) else Groups(r, ())
 
 
 def _bits(layer: Distribution) -> Bernoulli:
@@ -203,7 +201,7 @@ def _count_layers(row: Row, params: Params, batch: Batch) -> int:
         x, memory = jax.tree.map(lambda leaf: leaf[0], (batch.x, batch.memory))
         r = row.recognition.r(params.eta, x, memory)
         z = r.sample(jax.random.key(0))
-        layers = _as_layers(r).layer_distributions(z if isinstance(r, Layers) else (z,))
+        layers = _as_layers(r).layer_distributions(z)
         return tuple(_bits(layer).logits for layer in layers)
 
     return len(jax.eval_shape(logits))

@@ -16,6 +16,7 @@ from remjax.models.boltzmann_prior import (
 from remjax.models.categorical import categorical_model, categorical_recognition
 from remjax.models.denoising import denoising_model
 from remjax.models.gaussian import gaussian_model, gaussian_recognition
+from remjax.models.groups import grouped_recognition
 from remjax.models.latent_variable import Decoder, Prior, dense_decoder, latent_variable_model
 from remjax.models.layered import (
     deep_categorical_model,
@@ -29,6 +30,7 @@ from remjax.models.likelihoods import Likelihood, bernoulli_likelihood, gaussian
 from remjax.models.networks import (
     MLP,
     GaussianEncoder,
+    batch_normalization,
     fan_in_uniform,
     glorot,
     in_bfloat16,
@@ -43,6 +45,7 @@ __all__ = [
     "Likelihood",
     "Prior",
     "PriorState",
+    "batch_normalization",
     "bernoulli_likelihood",
     "boltzmann_model",
     "boltzmann_prior",
@@ -59,6 +62,7 @@ __all__ = [
     "gaussian_model",
     "gaussian_recognition",
     "glorot",
+    "grouped_recognition",
     "in_bfloat16",
     "latent_variable_model",
     "normalize_prior",

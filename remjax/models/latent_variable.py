@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.distributions.base import Distribution
 from remjax.models.likelihoods import Likelihood
-from remjax.models.networks import MLP, Initialization, glorot, pure
+from remjax.models.networks import MLP, Initialization, Normalization, glorot, pure
 from remjax.types import Model
 
 
@@ -44,6 +44,7 @@ def dense_decoder(
     latent_size: int,
     hidden_sizes: Sequence[int],
     initialization: Initialization = glorot,
+    normalization: Normalization | None = None,
     nearest: Callable[[PyTree[Array]], Float[Array, " D"]] = lambda z: z,
 ) -> Decoder:
     """An MLP with tanh layers.
@@ -53,12 +54,20 @@ def dense_decoder(
         latent_size: D, of the layer of z that the data depend on.
         hidden_sizes: widths of the tanh layers, from z to x.
         initialization: of the linear layers.
+        normalization: of the tanh layers, such as `batch_normalization()`; None for none.
         nearest: z -> the layer of it that the data depend on.
     """
     data_size = output_bias.shape[0]
 
     def build(rngs: nnx.Rngs) -> MLP:
-        return MLP(latent_size, hidden_sizes, data_size, initialization=initialization, rngs=rngs)
+        return MLP(
+            latent_size,
+            hidden_sizes,
+            data_size,
+            initialization=initialization,
+            normalization=normalization,
+            rngs=rngs,
+        )
 
     init_network, bind = pure(build)
 

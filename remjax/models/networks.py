@@ -52,6 +52,29 @@ def fan_in_uniform(in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nn
     return nnx.Linear(in_features, out_features, kernel_init=uniform, bias_init=uniform, rngs=rngs)
 
 
+@runtime_checkable
+class Normalization(Protocol):
+    """What stands between a linear layer and its nonlinearity."""
+
+    def __call__(self, features: int, *, rngs: nnx.Rngs) -> nnx.Module:
+        """Make it, for a layer of so many units."""
+        ...
+
+
+def batch_normalization(momentum: float = 0.99, epsilon: float = 1e-2) -> Normalization:
+    """Batch normalisation (Ioffe & Szegedy 2015), with the settings of the discrete VAEs.
+
+    Args:
+        momentum: of the running averages, which serve outside of training.
+        epsilon: added to the variance.
+    """
+
+    def make(features: int, *, rngs: nnx.Rngs) -> nnx.Module:
+        return nnx.BatchNorm(features, momentum=momentum, epsilon=epsilon, rngs=rngs)
+
+    return make
+
+
 def in_bfloat16(initialization: Initialization) -> Initialization:
     """The same layers, whose products round their factors to bfloat16 and are summed in float32.
 
@@ -74,7 +97,34 @@ def _product_in_bfloat16(lhs: Array, rhs: Array, dimension_numbers: Any, **_: An
     return lax.dot_general(*factors, dimension_numbers, preferred_element_type=jnp.float32)
 
 
-class MLP(nnx.Module):
+class TanhLayers(nnx.Module):
+    """Dense tanh layers, normalised before the tanh if wanted; without any the identity."""
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_sizes: Sequence[int],
+        *,
+        initialization: Initialization = glorot,
+        normalization: Normalization | None = None,
+        rngs: nnx.Rngs,
+    ) -> None:
+        sizes = [in_features, *hidden_sizes]
+        self.hidden = nnx.List(
+            [initialization(m, n, rngs=rngs) for m, n in itertools.pairwise(sizes)]
+        )
+        normalized = hidden_sizes if normalization else ()
+        self.normalized = nnx.List([normalization(size, rngs=rngs) for size in normalized])
+
+    def __call__(self, x: Float[Array, "*batch X"]) -> Float[Array, "*batch Y"]:
+        """The output of the last layer."""
+        for layer, normalize in itertools.zip_longest(self.hidden, self.normalized):
+            x = layer(x)
+            x = jnp.tanh(x if normalize is None else normalize(x))
+        return x
+
+
+class MLP(TanhLayers):
     """Dense tanh layers and a linear head of `out_features`."""
 
     def __init__(
@@ -84,19 +134,21 @@ class MLP(nnx.Module):
         out_features: int,
         *,
         initialization: Initialization = glorot,
+        normalization: Normalization | None = None,
         rngs: nnx.Rngs,
     ) -> None:
-        sizes = [in_features, *hidden_sizes]
-        self.hidden = nnx.List(
-            [initialization(m, n, rngs=rngs) for m, n in itertools.pairwise(sizes)]
+        super().__init__(
+            in_features,
+            hidden_sizes,
+            initialization=initialization,
+            normalization=normalization,
+            rngs=rngs,
         )
-        self.head = initialization(sizes[-1], out_features, rngs=rngs)
+        self.head = initialization([in_features, *hidden_sizes][-1], out_features, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*batch X"]) -> Float[Array, "*batch Y"]:
         """The output of the head; no nonlinearity on it."""
-        for layer in self.hidden:
-            x = jnp.tanh(layer(x))
-        return self.head(x)
+        return self.head(super().__call__(x))
 
 
 class GaussianEncoder(nnx.Module):

@@ -145,7 +145,7 @@ def stacked_recognition(
 
     def distribution(eta: PyTree, x: Shaped[Array, "..."]) -> Distribution:
         first, *others = bind(eta)
-        return Layers(first(centre(x)), tuple(others))
+        return Layers(first((centre(x),)), tuple(others))
 
     return Recognition(init=init, distribution=distribution)
 
@@ -156,14 +156,15 @@ def _conditional(
     widths: Sequence[int],
     length: int,
     initialization: Initialization,
-) -> tuple[Callable[[Key[Array, ""]], PyTree], Callable[[PyTree, Array], Distribution]]:
-    """(init, distribution) of a layer: key -> parameters; (parameters, layer before) -> its own."""
+) -> tuple[Callable[[Key[Array, ""]], PyTree], Callable[[PyTree, tuple[Array, ...]], Distribution]]:
+    """(init, distribution): key -> parameters; (parameters, layers before) -> the layer's own."""
 
     def build(rngs: nnx.Rngs) -> nnx.Module:
         return layer.network(given_length, widths, length, initialization=initialization, rngs=rngs)
 
     init, bind = pure(build)
-    return init, lambda params, given: layer.distribution(bind(params)(given))
+    # Each layer depends on the one drawn just before it alone.
+    return init, lambda params, given: layer.distribution(bind(params)(given[-1]))
 
 
 def _conditionals(
@@ -174,7 +175,7 @@ def _conditionals(
 ) -> tuple[Callable[[Key[Array, ""]], list[PyTree]], Callable[[list[PyTree]], list[Partial]]]:
     """(init, bind) of the layers that lead from each length to the next.
 
-    bind gives functions of the layer drawn before, whose parameters are leaves.
+    bind gives functions of the layers drawn before, whose parameters are leaves.
     """
     parts = [
         _conditional(layer, given, widths, length, initialization)

@@ -148,9 +148,9 @@ def uncertain_gaussian_networks(
         return params
 
     def z_given_noise(
-        given: tuple[PyTree, Shaped[Array, "..."]], noise: Float[Array, " E"]
+        given: tuple[PyTree, Shaped[Array, "..."]], drawn: tuple[Float[Array, " E"]]
     ) -> Distribution:
-        eta, x = given
+        (eta, x), (noise,) = given, drawn
         return DiagonalGaussian(*loc_and_scale(encode(eta, centre(x), noise[decoder_noise:])))
 
     model = latent_variable_model(

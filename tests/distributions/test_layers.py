@@ -26,7 +26,7 @@ def array(value):
 
 
 def linear(params, given):
-    return DiagonalGaussian(params["weight"] @ given, params["scale"])
+    return DiagonalGaussian(params["weight"] @ given[-1], params["scale"])
 
 
 def chain(top_down=False, length=3):
@@ -147,7 +147,7 @@ def test_one_layer_keeps_its_closed_forms():
 
 def test_bits_are_drawn_and_scored_and_not_reparameterised(key):
     distribution = Layers(
-        Bernoulli(jnp.zeros(2)), (Partial(lambda shift, z: Bernoulli(z + shift), 0.5),)
+        Bernoulli(jnp.zeros(2)), (Partial(lambda shift, z: Bernoulli(z[-1] + shift), 0.5),)
     )
     z = distribution.sample(key)
     logits = np.asarray(z[0]) + 0.5

@@ -1,0 +1,117 @@
+"""Directed posteriors over bits in groups, each drawn given those before it (Vahdat et al. 2019).
+
+What a group depends on besides: a context of the datapoint that all groups share (Figure 2 c of the
+paper), or the datapoint itself, each group having a network of its own (Figure 2 b).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import Partial
+from jaxtyping import Array, Float, Key, PyTree, Shaped
+
+from remjax.distributions.base import Distribution
+from remjax.distributions.layers import Groups
+from remjax.distributions.relaxations import Relaxation
+from remjax.distributions.relaxed_bernoulli import bits
+from remjax.errors import InputError
+from remjax.models.inputs import PerColumn, centred
+from remjax.models.networks import MLP, Initialization, Normalization, TanhLayers, glorot, pure
+from remjax.types import Recognition
+
+
+def grouped_recognition(
+    data_mean: PerColumn,
+    *,
+    latent_size: int,
+    num_groups: int = 1,
+    hidden_sizes: Sequence[int] = (200, 200),
+    relaxation: Relaxation | None = None,
+    shared_context: bool = True,
+    data_scale: PerColumn | None = None,
+    initialization: Initialization = glorot,
+    normalization: Normalization | None = None,
+) -> Recognition:
+    """q(z | x) = prod_l Bernoulli(z_l; logits_l(c(x), z_1, ..., z_{l-1})): one vector of bits.
+
+    The context c(x) is the last tanh layer of ONE network, and each group's log odds are linear in
+    the context and the groups before. Without it each group has all tanh layers for itself, of x
+    and the groups before. With one group both are the same, independent bits given x (Vahdat et al.
+    2019, Section 4.1 and Appendix B).
+
+    Args:
+        data_mean: [X], subtracted from the input.
+        latent_size: D, bits of all groups together.
+        num_groups: L, a divisor of D.
+        hidden_sizes: widths of the tanh layers, from x to z.
+        relaxation: of the bits, such as `distributions.PiecewiseLinear()`, so that methods with a
+            gradient through z serve; groups then depend on relaxed ones. None for bits.
+        shared_context: whether the groups share the tanh layers.
+        data_scale: as in `gaussian_recognition`.
+        initialization: of the linear layers.
+        normalization: of the tanh layers, such as `batch_normalization()`; None for none.
+
+    Returns:
+        The recognition network; its distributions are `distributions.Groups` of bits, relaxed or
+        not, and its latents vectors [D].
+
+    Raises:
+        InputError: for groups that do not divide the latents, or sizes below one; as
+            `gaussian_recognition`.
+    """
+    _check(latent_size, num_groups, hidden_sizes)
+    centre, data_size = centred(data_mean, data_scale)
+    shared, own = (hidden_sizes, ()) if shared_context else ((), hidden_sizes)
+    size, context_size = latent_size // num_groups, (data_size, *shared)[-1]
+    layers = {"initialization": initialization, "normalization": normalization}
+    init_context, bind_context = pure(
+        lambda rngs: TanhLayers(data_size, shared, rngs=rngs, **layers)
+    )
+    groups = [
+        _group(context_size + place * size, own, size, relaxation, layers)
+        for place in range(num_groups)
+    ]
+
+    def init(key: Key[Array, ""]) -> PyTree:
+        names = jax.random.split(key, num_groups + 1)
+        of_groups = [init(name) for (init, _), name in zip(groups, names[1:], strict=True)]
+        return {"context": init_context(names[0]), "groups": of_groups}
+
+    def distribution(eta: PyTree, x: Shaped[Array, "..."]) -> Groups:
+        context = bind_context(eta["context"])(centre(x))
+        first, *others = (
+            Partial(function, params, context)
+            for (_, function), params in zip(groups, eta["groups"], strict=True)
+        )
+        return Groups(first(()), tuple(others), sizes=(size,) * num_groups)
+
+    return Recognition(init=init, distribution=distribution)
+
+
+def _group(
+    given_size: int,
+    hidden_sizes: Sequence[int],
+    size: int,
+    relaxation: Relaxation | None,
+    layers: dict[str, Any],
+) -> tuple[Callable[[Key[Array, ""]], PyTree], Callable[..., Distribution]]:
+    """(init, distribution): key -> parameters; (parameters, context, groups before) -> the bits."""
+    init, bind = pure(lambda rngs: MLP(given_size, hidden_sizes, size, rngs=rngs, **layers))
+
+    def distribution(
+        params: PyTree, context: Float[Array, " C"], before: tuple[Array, ...]
+    ) -> Distribution:
+        return bits(bind(params)(jnp.concatenate([context, *before])), relaxation)
+
+    return init, distribution
+
+
+def _check(latent_size: int, num_groups: int, hidden_sizes: Sequence[int]) -> None:
+    if latent_size < 1 or num_groups < 1 or latent_size % num_groups:
+        raise InputError(
+            f"num_groups is {num_groups}: give a number that divides latent_size={latent_size}"
+        )
+    if min(hidden_sizes, default=1) < 1:
+        raise InputError(f"hidden_sizes is {tuple(hidden_sizes)}: give positive widths")
