@@ -37,14 +37,17 @@ from remjax.models.networks import (
     pure,
 )
 from remjax.models.uncertain import uncertain_gaussian_networks, with_weight_divergence
+from remjax.models.undirected import IsingHeads, RawHeads, undirected_recognition
 
 __all__ = [
     "MLP",
     "Decoder",
     "GaussianEncoder",
+    "IsingHeads",
     "Likelihood",
     "Prior",
     "PriorState",
+    "RawHeads",
     "batch_normalization",
     "bernoulli_likelihood",
     "boltzmann_model",
@@ -71,6 +74,7 @@ __all__ = [
     "sigmoid_belief_network",
     "sigmoid_belief_recognition",
     "uncertain_gaussian_networks",
+    "undirected_recognition",
     "with_boltzmann_prior",
     "with_weight_divergence",
 ]

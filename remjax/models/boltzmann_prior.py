@@ -27,7 +27,7 @@ from remjax.boltzmann.rbm import RBM
 from remjax.errors import InputError
 from remjax.models.latent_variable import Prior, dense_decoder, latent_variable_model
 from remjax.models.likelihoods import Likelihood
-from remjax.models.networks import Initialization, glorot
+from remjax.models.networks import Initialization, Normalization, glorot
 from remjax.types import Batch, Estimate, Estimator, Model, Params
 
 
@@ -64,6 +64,7 @@ def boltzmann_model(
     hidden_size: int,
     hidden_sizes: Sequence[int] = (200, 200),
     initialization: Initialization = glorot,
+    normalization: Normalization | None = None,
 ) -> Model:
     """p_theta(z) a restricted Boltzmann machine, p_theta(x | z) = likelihood(MLP of z).
 
@@ -76,6 +77,7 @@ def boltzmann_model(
         hidden_size: n2, bits of its second.
         hidden_sizes: widths of the tanh layers, from x to z; the decoder has them in reverse.
         initialization: of the linear layers.
+        normalization: of the tanh layers, such as `batch_normalization()`; None for none.
 
     Returns:
         The model. Its density needs log Z: see `with_boltzmann_prior` and `normalize_prior`.
@@ -90,6 +92,7 @@ def boltzmann_model(
         latent_size=visible_size + hidden_size,
         hidden_sizes=tuple(reversed(hidden_sizes)),
         initialization=initialization,
+        normalization=normalization,
     )
     return latent_variable_model(likelihood, prior, decoder)
 
