@@ -30,6 +30,7 @@ from remjax.boltzmann.likelihood import Offsets, Sample, likelihood_loss
 from remjax.boltzmann.machine import Machine
 from remjax.boltzmann.mean_field import Modes, find_modes, mean_field
 from remjax.boltzmann.negative_phases import NegativePhase, cd, pcd, population, tempered_pcd
+from remjax.boltzmann.normalized import NormalizedMachine
 from remjax.boltzmann.pairwise import (
     Graph,
     PairwiseMachine,
@@ -49,6 +50,7 @@ from remjax.boltzmann.paths import (
     uniform_base,
 )
 from remjax.boltzmann.population import population_annealing
+from remjax.boltzmann.posterior import UndirectedPosterior
 from remjax.boltzmann.rbm import RBM, Units, gaussian_units, init_rbm
 from remjax.boltzmann.schedules import choose_inverse_temperatures
 from remjax.boltzmann.spins import Spins, from_spins, to_spins
@@ -74,12 +76,14 @@ __all__ = [
     "Machine",
     "Modes",
     "NegativePhase",
+    "NormalizedMachine",
     "Offsets",
     "PairwiseMachine",
     "Path",
     "Reals",
     "Sample",
     "Spins",
+    "UndirectedPosterior",
     "Units",
     "ais",
     "as_pairwise",

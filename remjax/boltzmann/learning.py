@@ -129,13 +129,13 @@ def make_estimator(
         negative, chains, metrics = negative_phase.advance(
             key_negative, lax.stop_gradient(machine), state.negative, batch._replace(x=x)
         )
-        positive = sample_of(machine, x)
+        positive, samples = sample_of(machine, x), negative.sample
         loss = surrogate(machine, positive, negative, None if centring is None else state.offsets)
         for penalty in penalties:
             loss = loss + penalty(machine, x)
         fixed = lax.stop_gradient(machine)
         hidden = fixed.hidden.mean(positive.field)
-        metrics["free_energy_gap"] = free_energy_gap(fixed, positive, negative)
+        metrics["free_energy_gap"] = free_energy_gap(fixed, positive, samples)
         metrics["hidden_activity"] = jnp.mean(hidden)
         if isinstance(machine.visible, Bits):
             keys = jax.vmap(lambda index: jax.random.fold_in(key_pixel, index))(batch.index)

@@ -7,7 +7,7 @@ stands for the second expectation. Each is a frozen value, equal where it is mad
 import abc
 import dataclasses
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,8 +29,21 @@ from remjax.types import Batch, Metrics
 State = PyTree[Array]
 
 
+class Negative(NamedTuple):
+    """What a negative phase knows of the machine.
+
+    Attributes:
+        sample: of this device; the weights are of mean one over all chains of all devices.
+        log_z: log Z of the machine, nats, the same on all devices; None where the phase does not
+            estimate it.
+    """
+
+    sample: Sample
+    log_z: Float[Array, ""] | None = None
+
+
 # The samples, the state after them, and what to report.
-Advanced = tuple[Sample, State, Metrics]
+Advanced = tuple[Negative, State, Metrics]
 
 
 class NegativePhase(abc.ABC):
@@ -40,6 +53,11 @@ class NegativePhase(abc.ABC):
     def chains_to_divide(self) -> int:
         """Chains that devices along the mesh axis `particles` have shares of; 0 for none."""
         return 0
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether its chains begin at datapoints: it serves the machine of the data alone."""
+        return False
 
     @abc.abstractmethod
     def init(self, key: Key[Array, ""], machine: RBM) -> State:
@@ -125,6 +143,11 @@ class ContrastiveDivergence(NegativePhase):
     def __str__(self) -> str:
         return f"chains of {_sweeps(self.steps)} from the datapoints"
 
+    @property
+    def needs_data(self) -> bool:
+        """They do."""
+        return True
+
     def init(self, key: Key[Array, ""], machine: RBM) -> State:
         """Nothing persists."""
         return ()
@@ -140,7 +163,7 @@ class ContrastiveDivergence(NegativePhase):
             return units.visible, info.flip_rate
 
         visible, flips = jax.vmap(one)(batch.x, batch.index)
-        return sample_of(machine, visible), state, {"flip_rate": flips.mean()}
+        return Negative(sample_of(machine, visible)), state, {"flip_rate": flips.mean()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,7 +201,7 @@ class Persistent(_OfChains):
 
         units, info, field = strands.on_own(strand, key, state)
         visible = strands.joined(units.visible)
-        negative = Sample(visible, strands.joined(field), jnp.ones(visible.shape[0]))
+        negative = Negative(Sample(visible, strands.joined(field), jnp.ones(visible.shape[0])))
         metrics = {"flip_rate": info.flip_rate, "chain_energy": info.energy}
         return negative, strands.of_all(tuple(units)), strands.means(metrics)
 
@@ -223,7 +246,11 @@ class Tempered(_OfChains):
 
         ladders, metrics = strands.on_own(strand, key, state)
         visible = strands.joined(ladders.units[0][:, -1])
-        return sample_of(machine, visible), strands.of_all(ladders), strands.means(metrics)
+        return (
+            Negative(sample_of(machine, visible)),
+            strands.of_all(ladders),
+            strands.means(metrics),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,9 +289,9 @@ class Population(_OfChains):
         own = log_weights.size
         begin = own * sharding.particle_device()
         mine = lax.dynamic_slice_in_dim(weights, begin, own)
-        negative = sample_of(machine, strands.joined(units.visible), mine)
         log_z = jax.nn.logsumexp(everywhere) - math.log(self.num_chains)
-        return negative, state, {"log_z": log_z}
+        sample = sample_of(machine, strands.joined(units.visible), mine)
+        return Negative(sample, log_z), state, {"log_z": log_z}
 
 
 def _sweeps(count: int) -> str:

@@ -50,6 +50,16 @@ class Distribution(abc.ABC):
         """Whether draws are discrete: they have no gradient."""
         return False
 
+    @property
+    def is_normalized(self) -> bool:
+        """Whether `log_prob` is normalised.
+
+        Where it is not, it lacks a constant, and its gradient has an estimate of that of log Z by
+        samples that the particles may depend on: right where the weights of log q sum to a fixed
+        number, and where its parameters stand still.
+        """
+        return True
+
     @abc.abstractmethod
     def rsample(self, key: Key[Array, ""]) -> PyTree[Array]:
         """A draw that carries the gradient of the parameters (reparameterised).

@@ -9,6 +9,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from remjax.distributions.base import Distribution, Drawn
+from remjax.errors import InputError
 
 # Names the stream of particles of the second of two distributions; the last that fold_in takes.
 _SECOND_STREAM = 2**32 - 1
@@ -48,7 +49,12 @@ class Mixture(Distribution):
         return _choose(heads, *(draw(key) for draw, key in zip(draws, noise, strict=True)))
 
     def log_prob(self, z: PyTree[Array]) -> Float[Array, ""]:
-        """log((1 - share) first(z) + share second(z)), in nats."""
+        """log((1 - share) first(z) + share second(z)), in nats.
+
+        Raises:
+            InputError: for parts that are not normalised.
+        """
+        _check_normalized(self.first, self.second)
         first = jnp.log1p(-self.share) + self.first.log_prob(z)
         return jnp.logaddexp(first, jnp.log(self.share) + self.second.log_prob(z))
 
@@ -99,11 +105,21 @@ class Stratified(Distribution):
         return _choose(jax.random.bernoulli(coin), *draws)
 
     def log_prob(self, z: PyTree[Array]) -> Float[Array, ""]:
-        """log(1/2 first(z) + 1/2 second(z)), in nats."""
+        """log(1/2 first(z) + 1/2 second(z)), in nats.
+
+        Raises:
+            InputError: for parts that are not normalised.
+        """
+        _check_normalized(self.first, self.second)
         return jnp.logaddexp(self.first.log_prob(z), self.second.log_prob(z)) - jnp.log(2.0)
 
     def particle(self, key: Key[Array, ""], index: Int[Array, ""]) -> Drawn:
-        """Particles of the two in turn, see the class."""
+        """Particles of the two in turn, see the class.
+
+        Raises:
+            InputError: for parts that are not normalised.
+        """
+        _check_normalized(self.first, self.second)
         first = self.first.particle(key, index // 2)
         # The second stream has a name of its own, which no particle of the first one has. Where the
         # second is in strata too, a coin says which stratum comes first: else an odd number of
@@ -127,6 +143,15 @@ class Balanced(Stratified):
         """The particle of `Stratified`, weighted by the mixture."""
         drawn = super().particle(key, index)
         return drawn._replace(log_q=lax.stop_gradient(self.log_prob(drawn.z)))
+
+
+def _check_normalized(*parts: Distribution) -> None:
+    for part in parts:
+        if not part.is_normalized:
+            raise InputError(
+                f"a mixture needs normalised parts, and log Z of {type(part).__name__} is not "
+                "known: choose a proposal that is r or s alone"
+            )
 
 
 def _choose(heads: Bool[Array, ""], first: PyTree, second: PyTree) -> PyTree:

@@ -166,6 +166,11 @@ def _block(
         with jax.default_matmul_precision("highest"):
             r = recognition.r(params.eta, x).hard()
             q = proposal(key_proposal, joint, r, num_particles, chunk_size)
+            if not q.is_normalized:
+                raise InputError(
+                    f"L_K needs a normalised r, and log Z of {type(q).__name__} is not known: use "
+                    "evaluation.make_undirected_log_likelihood"
+                )
             log_w = log_weights(key, joint, q, num_particles, chunk_size=chunk_size)
         return log_mean_exp(log_w), effective_sample_size(log_w), pareto_k(log_w)
 

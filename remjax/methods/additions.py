@@ -50,7 +50,13 @@ class Dreaming(Combine):
 
         def log_r_of_dream(key: Key[Array, ""]) -> Float[Array, ""]:
             z, x = lax.stop_gradient(row.model.sample(params.theta, key))
-            return row.recognition.r(params.eta, x).log_prob(z)
+            r = row.recognition.r(params.eta, x)
+            if not r.is_normalized:
+                raise InputError(
+                    f"dreams need a normalised r, and log Z of {type(r).__name__} is not known: "
+                    "let eta learn awake alone"
+                )
+            return r.log_prob(z)
 
         def names(index: Array) -> Key[Array, " S"]:
             return jax.random.split(jax.random.fold_in(key_dreams, index), self.num_dreams)

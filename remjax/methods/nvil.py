@@ -199,7 +199,10 @@ class Centred(Combine):
             theta = model.init(key)
             z, x = model.sample(theta, key)
             r = recognition.r(recognition.init(key), x)
-            return x, self.signals(model.joint(theta, x), r, z)
+            # How many there are does not depend on the prior's density, which may have to be
+            # normalised first.
+            joint = model.joint(theta, x)._replace(log_prior=lambda _: jnp.zeros(()))
+            return x, self.signals(joint, r, z)
 
         x, found = jax.eval_shape(first_signals)
         return math.prod(x.shape), len(found)

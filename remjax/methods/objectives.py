@@ -46,6 +46,11 @@ class InclusiveKL(Objective):
         """As log r(z)."""
         return ("eta",)
 
+    @property
+    def serves_unnormalized(self) -> bool:
+        """It does: the weights sum to one."""
+        return True
+
     def __call__(self, posterior: Posterior, joint: Joint, r: Distribution) -> Ascent:
         """In closed form where there is one, else the summand of one particle."""
         closed = r.expected_log_prob(posterior.mean, posterior.covariance)

@@ -20,6 +20,8 @@ from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
 from remjax import statistics
+from remjax.distributions.base import Distribution
+from remjax.errors import InputError
 from remjax.methods.batches import Terms, largest_divisor, rows_in_flight
 from remjax.methods.draws import Draws, Scored
 from remjax.methods.proposals import Proposal
@@ -132,6 +134,7 @@ class Row(NamedTuple):
         """The terms of ONE datapoint, its particles in chunks of `particles.chunk_size`."""
         method, particles = self.method, self.particles
         r = self.recognition.r(params.eta, x, memory)
+        _check_normalized(r, method)
         objectives = method.objective, method.hyperobjective
         proposals = method.proposal, method.hyperproposal
         draws = Draws(
@@ -201,6 +204,18 @@ class Row(NamedTuple):
         """Run every network once."""
         r = self.recognition.r(params.eta, x, memory)
         self.model.joint(params.theta, x)(r.sample(key))
+
+
+def _check_normalized(r: Distribution, method: Choices) -> None:
+    """Raise InputError for an r whose log Z is not known and a method that needs it."""
+    if r.is_normalized:
+        return
+    for name, objective in (("theta", method.objective), ("eta", method.hyperobjective)):
+        if not objective.serves_unnormalized:
+            raise InputError(
+                f"{name} ascends {objective}, which needs a normalised r, and log Z of "
+                f"{type(r).__name__} is not known: use rws, rem_v1, stl, dreg or vae"
+            )
 
 
 def _summed(scored: Scored, ascents: tuple[Ascent, ...]) -> tuple[PyTree, ...]:

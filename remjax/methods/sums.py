@@ -60,6 +60,15 @@ class Objective(abc.ABC):
         """The powers of the weights whose moments it reads from the posterior, besides 1."""
         return ()
 
+    @property
+    def serves_unnormalized(self) -> bool:
+        """Whether r may be one that is not normalised (`Distribution.is_normalized`).
+
+        It may where a factor common to all weights changes nothing, and log r(z) is either held
+        fixed or has coefficients that sum to a fixed number.
+        """
+        return False
+
     @abc.abstractmethod
     def __call__(self, posterior: Posterior, joint: Joint, r: Distribution) -> Ascent:
         """A number, or the function of one particle that is to be summed over the particles."""
@@ -82,6 +91,16 @@ class Weight(abc.ABC):
     def powers(self) -> tuple[float, ...]:
         """As `Objective.powers`."""
         return ()
+
+    @property
+    def is_share(self) -> bool:
+        """Whether a factor common to all w_k leaves it as it is."""
+        return False
+
+    @property
+    def has_fixed_sum(self) -> bool:
+        """Whether its sum over the particles is the same for all draws."""
+        return False
 
     @abc.abstractmethod
     def __call__(self, posterior: Posterior, particle: Particle) -> Scalar:
@@ -161,6 +180,14 @@ class Sum(Objective):
         """As its weight."""
         return getattr(self.weight, "powers", ())
 
+    @property
+    def serves_unnormalized(self) -> bool:
+        """By its weight, and by whether the term differentiates log r at a fixed z."""
+        fixed = self.term in (log_joint, log_w_along_path)
+        return getattr(self.weight, "is_share", False) and (
+            fixed or getattr(self.weight, "has_fixed_sum", False)
+        )
+
     def __call__(self, posterior: Posterior, joint: Joint, r: Distribution) -> Summand:
         """The summand of one particle."""
 
@@ -179,6 +206,16 @@ class Sum(Objective):
 @dataclasses.dataclass(frozen=True)
 class Uniform(Weight):
     """1/K."""
+
+    @property
+    def is_share(self) -> bool:
+        """It is."""
+        return True
+
+    @property
+    def has_fixed_sum(self) -> bool:
+        """One."""
+        return True
 
     def __call__(self, _posterior: Posterior, particle: Particle) -> Scalar:
         """1/K."""
@@ -209,6 +246,16 @@ class Normalized(Weight):
         """They do where whoever has no weight adds nothing: function(0) is 0."""
         return bool(self.function(np.float32(0.0)) == 0.0)
 
+    @property
+    def is_share(self) -> bool:
+        """It is."""
+        return True
+
+    @property
+    def has_fixed_sum(self) -> bool:
+        """One for the weights themselves; not known of functions of them."""
+        return self.function is identity
+
     def __call__(self, _posterior: Posterior, particle: Particle) -> Scalar:
         """function(w_k)."""
         return jnp.asarray(self.function(particle.weight))
@@ -238,6 +285,16 @@ class Tempered(Weight):
         """The one power."""
         return (self.power,)
 
+    @property
+    def is_share(self) -> bool:
+        """It is."""
+        return True
+
+    @property
+    def has_fixed_sum(self) -> bool:
+        """One."""
+        return True
+
     def __call__(self, posterior: Posterior, particle: Particle) -> Scalar:
         """The weight so tempered."""
         return posterior.tempered(particle, self.power)
@@ -260,6 +317,11 @@ class Blend(Objective):
     share: float
     first: Sum
     second: Sum
+
+    @property
+    def serves_unnormalized(self) -> bool:
+        """Where both do."""
+        return self.first.serves_unnormalized and self.second.serves_unnormalized
 
     def __call__(self, posterior: Posterior, joint: Joint, r: Distribution) -> Summand:
         """The summand of one particle."""

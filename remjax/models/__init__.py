@@ -5,6 +5,14 @@ recognition network that goes with it. `pure` makes one of a user's own module, 
 `latent_variable_model` a model of a user's own parts.
 """
 
+from remjax.models.boltzmann_prior import (
+    PriorState,
+    boltzmann_model,
+    boltzmann_prior,
+    normalize_prior,
+    prior_machine,
+    with_boltzmann_prior,
+)
 from remjax.models.categorical import categorical_model, categorical_recognition
 from remjax.models.denoising import denoising_model
 from remjax.models.gaussian import gaussian_model, gaussian_recognition
@@ -29,15 +37,21 @@ from remjax.models.networks import (
     pure,
 )
 from remjax.models.uncertain import uncertain_gaussian_networks, with_weight_divergence
+from remjax.models.undirected import IsingHeads, RawHeads, undirected_recognition
 
 __all__ = [
     "MLP",
     "Decoder",
     "GaussianEncoder",
+    "IsingHeads",
     "Likelihood",
     "Prior",
+    "PriorState",
+    "RawHeads",
     "batch_normalization",
     "bernoulli_likelihood",
+    "boltzmann_model",
+    "boltzmann_prior",
     "categorical_model",
     "categorical_recognition",
     "deep_categorical_model",
@@ -54,9 +68,13 @@ __all__ = [
     "grouped_recognition",
     "in_bfloat16",
     "latent_variable_model",
+    "normalize_prior",
+    "prior_machine",
     "pure",
     "sigmoid_belief_network",
     "sigmoid_belief_recognition",
     "uncertain_gaussian_networks",
+    "undirected_recognition",
+    "with_boltzmann_prior",
     "with_weight_divergence",
 ]

@@ -219,7 +219,9 @@ def _remembering(estimator: Estimator, state: TrainState, batch: Batch, mesh: Me
     def advance(common: tuple[Params, Key[Array, ""]], batch: Batch) -> PyTree[Array]:
         params, key = common
         keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch.index)
-        return jax.vmap(memory.advance, (None, 0, 0, 0))(params, keys, batch.x, batch.memory)
+        # By the name of the batch: networks normalise as they will when the losses are taken.
+        over_batch = jax.vmap(memory.advance, (None, 0, 0, 0), axis_name=statistics.DATAPOINTS)
+        return over_batch(params, keys, batch.x, batch.memory)
 
     rows = batch._replace(memory=gather(memory, state.memory, batch.index))
     advanced = rows_over_data(mesh, advance)((state.params, key), rows)

@@ -52,10 +52,12 @@ LIMITS = {
 def test_samples_and_gradient_are_those_of_the_machine(name):
     """Independent chains, after many sweeps at fixed parameters: the limit that each claims."""
     negative, _, metrics = run(*LIMITS[name][:2], updates=LIMITS[name][2])
-    assert negative.visible.shape == (CHAINS, 5)
-    assert_same_distribution(codes(negative.visible), MARGINAL)
-    np.testing.assert_array_equal(negative.weights, np.ones(CHAINS))
-    each = jax.vmap(lambda v: jax.grad(likelihood_loss)(MACHINE, DATA, v[None]))(negative.visible)
+    assert negative.sample.visible.shape == (CHAINS, 5)
+    assert_same_distribution(codes(negative.sample.visible), MARGINAL)
+    np.testing.assert_array_equal(negative.sample.weights, np.ones(CHAINS))
+    each = jax.vmap(lambda v: jax.grad(likelihood_loss)(MACHINE, DATA, v[None]))(
+        negative.sample.visible
+    )
     expected = jax.grad(lambda m: jnp.mean(m.free_energy(DATA)) + log_partition(m))(MACHINE)
     for rows, truth in zip(jax.tree.leaves(each), jax.tree.leaves(expected), strict=True):
         assert_mean(rows.reshape(CHAINS, -1), np.ravel(truth))
@@ -82,9 +84,9 @@ def test_a_population_is_weighted_samples_of_the_machine():
         negative, _, metrics = advanced(
             phase, jax.random.key(number), (), DATA, jnp.arange(4), machine=slow
         )
-        weights = np.asarray(negative.weights, np.float64)
+        weights = np.asarray(negative.sample.weights, np.float64)
         np.testing.assert_allclose(weights.mean(), 1.0, rtol=1e-5)
-        units = negative.visible, slow.hidden_mean(negative.visible)
+        units = negative.sample.visible, slow.hidden_mean(negative.sample.visible)
         v, h = (np.asarray(part, np.float64) for part in units)
         for kept, w in ((means, weights), (unweighted, np.ones(count))):
             products = np.einsum("c,ci,cj->ij", w, v, h).ravel()
@@ -126,9 +128,9 @@ def test_contrastive_divergence_takes_as_many_steps_from_the_data(steps):
     )
     start = np.bincount(codes(DATA), minlength=32) / len(DATA)
     ends = [start @ np.linalg.matrix_power(transitions(slow), steps + more) for more in (0, 1)]
-    assert_same_distribution(codes(negative.visible), ends[0])
+    assert_same_distribution(codes(negative.sample.visible), ends[0])
     with pytest.raises(AssertionError, match="total variation"):
-        assert_same_distribution(codes(negative.visible), ends[1])
+        assert_same_distribution(codes(negative.sample.visible), ends[1])
     assert state == ()
 
 
@@ -136,8 +138,8 @@ def test_random_numbers_of_a_datapoint_go_by_its_place():
     """In another order, and in another batch, its chain is the same."""
     x, index = many(12), jnp.arange(12)
     phase = cd(2)
-    whole = advanced(phase, jax.random.key(0), (), x, index)[0].visible
-    part = advanced(phase, jax.random.key(0), (), x[5:9][::-1], index[5:9][::-1])[0].visible
+    whole = advanced(phase, jax.random.key(0), (), x, index)[0].sample.visible
+    part = advanced(phase, jax.random.key(0), (), x[5:9][::-1], index[5:9][::-1])[0].sample.visible
     np.testing.assert_array_equal(part, whole[5:9][::-1])
 
 
@@ -145,7 +147,7 @@ def test_random_numbers_of_a_datapoint_go_by_its_place():
 def test_chains_persist_and_do_not_look_at_the_data(phase):
     one, state, _ = run(phase, updates=2)
     other, _, _ = run(phase, 1 - DATA, updates=2)
-    np.testing.assert_array_equal(one.visible, other.visible)
+    np.testing.assert_array_equal(one.sample.visible, other.sample.visible)
     # With couplings of a thousand chains stay where they are: those of the last update go on.
     key = jax.random.key(9)
     still = machines.rbm(scale=1e3)
@@ -160,8 +162,8 @@ def test_chains_persist_and_do_not_look_at_the_data(phase):
 def test_any_number_of_chains(num_chains):
     for phase in (pcd(num_chains), tempered_pcd(num_chains, 1, 2), population(num_chains, 1, 2)):
         negative, state, _ = run(phase)
-        assert negative.visible.shape == (num_chains, 5)
-        np.testing.assert_allclose(negative.weights.mean(), 1.0, rtol=1e-5)
+        assert negative.sample.visible.shape == (num_chains, 5)
+        np.testing.assert_allclose(negative.sample.weights.mean(), 1.0, rtol=1e-5)
         if num_chains == 24 and state:
             strands = {bytes(np.asarray(strand)) for strand in jax.tree.leaves(state)[0]}
             assert len(strands) == 8
@@ -178,4 +180,4 @@ def test_one_step_of_tempering_is_one_step():
     third, moved, _ = run(tempered_pcd(40, 3, 4))
     assert 0 < float(metrics["swap_rate"]) <= 1
     assert (float(state.turn[0]), float(moved.turn[0])) == (1, 1)
-    assert (np.asarray(first.visible) != np.asarray(third.visible)).any()
+    assert (np.asarray(first.sample.visible) != np.asarray(third.sample.visible)).any()

@@ -1,0 +1,191 @@
+"""A machine as the posterior of ONE datapoint: hard chains that persist, and a few relaxed sweeps.
+
+An undirected posterior has no draw that can be differentiated, and a log Z that is not known. Its
+chains are bits and carry no gradient; a particle is made of one by sweeps that do (Vahdat et al.
+2019, Eqs. 11-14). The first block alone is the state of a chain, and a sweep draws the second block
+given it, then the first given the second, as the code of Vahdat et al. has it; their paper has the
+blocks the other way round.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from remjax.boltzmann.normalized import expected_gain, split
+from remjax.boltzmann.pytrees import frozen_pytree
+from remjax.boltzmann.rbm import RBM
+from remjax.distributions.base import Distribution, Drawn
+from remjax.distributions.bernoulli import Bernoulli
+from remjax.distributions.relaxations import Relaxation
+from remjax.errors import InputError
+
+# Of the mean-field iteration behind the value of log Z.
+_MEAN_FIELD_SWEEPS = 2
+
+
+class Noise(NamedTuple):
+    """What a particle is made of again: the name of its draws, and the number of its chain."""
+
+    key: Key[Array, ""]
+    index: Int[Array, ""]
+
+
+@frozen_pytree
+@dataclasses.dataclass(frozen=True)
+class UndirectedPosterior(Distribution):
+    """q(z) = exp(-E(z)) / Z of z = (visible, hidden) in one vector, Z unknown.
+
+    Particle k begins at chain k, or at chain k mod C where there are fewer, and goes on for t
+    sweeps: bits, or relaxed ones with the gradient of the machine through all t sweeps.
+
+    Attributes:
+        machine: of bits.
+        relaxation: makes a number of a uniform number and the log odds of a bit; None for bits.
+            Static.
+        num_relaxed_sweeps: t, at least 1. Static.
+        num_fresh_sweeps: of a chain that begins at fair coins, where there are no chains: a new
+            datapoint, in evaluation and for pictures. Static.
+        chains: [C, V], the first block of chains at equilibrium; None for none.
+    """
+
+    machine: RBM
+    relaxation: Relaxation | None = dataclasses.field(default=None, metadata={"static": True})
+    num_relaxed_sweeps: int = dataclasses.field(default=1, metadata={"static": True})
+    num_fresh_sweeps: int = dataclasses.field(default=100, metadata={"static": True})
+    chains: Bool[Array, "C V"] | None = None
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether the particles are bits."""
+        return self.relaxation is None
+
+    @property
+    def is_normalized(self) -> bool:
+        """It is not: see `log_prob`."""
+        return False
+
+    def hard(self) -> "UndirectedPosterior":
+        """The same machine, its particles bits."""
+        return dataclasses.replace(self, relaxation=None)
+
+    def at(self, memory: Bool[Array, "C V"]) -> "UndirectedPosterior":
+        """The distribution with these chains."""
+        return dataclasses.replace(self, chains=memory)
+
+    def advance(
+        self, key: Key[Array, ""], chains: Bool[Array, "C V"], num_sweeps: int
+    ) -> Bool[Array, "C V"]:
+        """Chains after s hard sweeps. Consumes the key; no gradient passes."""
+        machine: RBM = lax.stop_gradient(self.machine)
+
+        def sweep(number: Int[Array, ""], v: Float[Array, "C V"]) -> Float[Array, "C V"]:
+            key_hidden, key_visible = jax.random.split(jax.random.fold_in(key, number))
+            h = machine.hidden.draw(key_hidden, machine.hidden_field(v))
+            return machine.visible.draw(key_visible, machine.visible_field(h))
+
+        return lax.fori_loop(0, num_sweeps, sweep, chains.astype(machine.dtype)) > 0.5
+
+    def log_prob(self, z: Float[Array, " D"]) -> Float[Array, ""]:
+        """-E(z) - log Z in nats, log Z by an estimate. Gradients reach z and the machine.
+
+        The value of log Z is the mean-field lower bound, so that a particle's weight p(x, z) / q(z)
+        is too small by one factor for all, and a bound on log p(x) made of them stays one. Its
+        gradient is -mean dF over the chains. Without chains there is none to be had, and the
+        machine is held fixed: gradients reach z alone.
+        """
+        machine = lax.stop_gradient(self.machine) if self.chains is None else self.machine
+        return -machine.energy(split(machine, z)) - self._log_z()
+
+    def expected_log_prob(
+        self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]
+    ) -> Float[Array, ""]:
+        """E[log_prob(z)]: the energy is linear in each bit, so the moments determine it."""
+        machine = lax.stop_gradient(self.machine) if self.chains is None else self.machine
+        return expected_gain(machine, mean, covariance) - self._log_z()
+
+    def particle(self, key: Key[Array, ""], index: Int[Array, ""]) -> Drawn:
+        """Particle number `index`, of the chain of this number. Carries no gradient."""
+        noise = Noise(jax.random.fold_in(key, index), index)
+        z = lax.stop_gradient(lax.stop_gradient(self)._drawn(noise))
+        return Drawn(z, noise, lax.stop_gradient(self.log_prob(z)))
+
+    def sample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
+        """A draw from a chain taken at random, without gradient."""
+        count = 1 if self.chains is None else self.chains.shape[0]
+        index = jax.random.randint(jax.random.fold_in(key, 1), (), 0, count)
+        return lax.stop_gradient(lax.stop_gradient(self)._drawn(Noise(key, index)))
+
+    def rsample(self, key: Key[Array, ""] | Noise) -> Float[Array, " D"]:
+        """The particle of this noise, with the gradient of t relaxed sweeps.
+
+        That of the distribution of the chain, term I of Eq. 8 of Vahdat et al. 2019, is left out: a
+        bias that falls with t, as the softness of the relaxation adds to it.
+
+        Args:
+            key: the noise of a particle, or a key, for a draw from the first chain.
+
+        Raises:
+            InputError: for bits, which have no such gradient.
+        """
+        if self.relaxation is None:
+            raise InputError(
+                "bits of an undirected posterior have no reparameterised draw: give it a "
+                "relaxation such as distributions.PiecewiseLinear(), or use rws or rem_v1"
+            )
+        return self._drawn(key if isinstance(key, Noise) else Noise(key, jnp.zeros((), int)))
+
+    def matched(self, mean: Float[Array, " E"], covariance: Float[Array, "E E"]) -> Bernoulli:
+        """Independent bits with these means, as `Bernoulli.matched`."""
+        return Bernoulli(jnp.zeros(self.machine.num_units)).matched(mean, covariance)
+
+    def _drawn(self, noise: Noise) -> Float[Array, " D"]:
+        """t sweeps on from the chain."""
+        key_start, key_sweeps = jax.random.split(noise.key)
+        v = lax.stop_gradient(self._start(key_start, noise.index))
+        h = jnp.zeros(self.machine.sizes[1], self.machine.dtype)
+        for key in jax.random.split(key_sweeps, self.num_relaxed_sweeps):
+            key_hidden, key_visible = jax.random.split(key)
+            h = self._block(key_hidden, self.machine.hidden_field(v))
+            v = self._block(key_visible, self.machine.visible_field(h))
+        return jnp.concatenate([v, h])
+
+    def _start(self, key: Key[Array, ""], index: Int[Array, ""]) -> Float[Array, " V"]:
+        """The first block of the chain of a particle, bits."""
+        if self.chains is not None:
+            return self.chains[index % self.chains.shape[0]].astype(self.machine.dtype)
+        key_coins, key_sweeps = jax.random.split(key)
+        coins = jax.random.bernoulli(key_coins, 0.5, (1, self.machine.sizes[0]))
+        chain = self.advance(key_sweeps, coins, self.num_fresh_sweeps)
+        return chain[0].astype(self.machine.dtype)
+
+    def _block(self, key: Key[Array, ""], field: Float[Array, " N"]) -> Float[Array, " N"]:
+        """A block of its log odds."""
+        if self.relaxation is None:
+            return self.machine.hidden.draw(key, field)
+        return self.relaxation.relax(jax.random.uniform(key, field.shape, field.dtype), field)
+
+    def _log_z(self) -> Float[Array, ""]:
+        """The mean-field lower bound, with the gradient of log Z where there are chains."""
+        fixed: RBM = lax.stop_gradient(self.machine)
+        if self.chains is None:
+            return _mean_field_bound(fixed, jnp.full(fixed.sizes[0], 0.5, fixed.dtype))
+        v = self.chains.astype(fixed.dtype)
+        free = jnp.mean(self.machine.free_energy(v))
+        return _mean_field_bound(fixed, jnp.mean(v, axis=0)) - (free - lax.stop_gradient(free))
+
+
+def _mean_field_bound(machine: RBM, start: Float[Array, " V"]) -> Float[Array, ""]:
+    """A lower bound on log Z, nats: that of independent units (Saul, Jaakkola & Jordan 1996).
+
+    H(m) - F(m) for means m of the visible units, the hidden ones the best for them.
+    """
+    mean, field = start, jnp.zeros_like(start)
+    for _ in range(_MEAN_FIELD_SWEEPS):
+        field = machine.visible_field(machine.hidden_mean(mean))
+        mean = jax.nn.sigmoid(field)
+    entropy = jnp.sum(jax.nn.softplus(field) - mean * field)
+    return entropy - machine.free_energy(mean)

@@ -1,0 +1,249 @@
+"""Models whose prior is a Boltzmann machine, and what keeps it normalised while it learns.
+
+    model = boltzmann_model(likelihood, visible_size=100, hidden_size=100)
+    estimator = make_estimator(model, recognition, rws(), Particles(10))
+    estimator = with_boltzmann_prior(estimator, boltzmann.pcd(num_chains=500, steps=5))
+
+theta has the machine alone. Before the functions of the model see it, the machine is replaced by
+one with log Z, a number that brings its own gradient (`NormalizedMachine`), so that no method
+knows of log Z and whatever coefficients it gives log p(z) are right.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Key, PyTree
+
+from remjax import sharding
+from remjax.boltzmann.likelihood import Sample
+from remjax.boltzmann.negative_phases import NegativePhase
+from remjax.boltzmann.normalized import NormalizedMachine, log_z_along, log_z_change
+from remjax.boltzmann.partition import LogPartition
+from remjax.boltzmann.paths import bias_base
+from remjax.boltzmann.rbm import RBM
+from remjax.errors import InputError
+from remjax.models.latent_variable import Prior, dense_decoder, latent_variable_model
+from remjax.models.likelihoods import Likelihood
+from remjax.models.networks import Initialization, Normalization, glorot
+from remjax.types import Batch, Estimate, Estimator, Model, Params
+
+
+def boltzmann_prior(visible_size: int, hidden_size: int) -> Prior:
+    """A restricted Boltzmann machine of bits, all of whose parameters start at zero.
+
+    Args:
+        visible_size: n1, bits of the first block.
+        hidden_size: n2, bits of the second.
+
+    Raises:
+        InputError: for a size below one.
+    """
+    for name, size in (("visible_size", visible_size), ("hidden_size", hidden_size)):
+        if size < 1:
+            raise InputError(f"{name} is {size}: give at least 1 bit")
+
+    def init(_: Key[Array, ""]) -> RBM:
+        return RBM(
+            jnp.zeros((visible_size, hidden_size)), jnp.zeros(visible_size), jnp.zeros(hidden_size)
+        )
+
+    def distribution(machine: RBM | NormalizedMachine) -> NormalizedMachine:
+        normalized = isinstance(machine, NormalizedMachine)
+        return machine if normalized else NormalizedMachine(machine)
+
+    return Prior(init, distribution)
+
+
+def boltzmann_model(
+    likelihood: Likelihood,
+    *,
+    visible_size: int,
+    hidden_size: int,
+    hidden_sizes: Sequence[int] = (200, 200),
+    initialization: Initialization = glorot,
+    normalization: Normalization | None = None,
+) -> Model:
+    """p_theta(z) a restricted Boltzmann machine, p_theta(x | z) = likelihood(MLP of z).
+
+    The latent is one vector of bits [n1 + n2], both blocks of the machine, or of numbers between 0
+    and 1 that stand for relaxed ones (Vahdat et al. 2019, Section 4).
+
+    Args:
+        likelihood: of the data given the output of the decoder.
+        visible_size: n1, bits of the machine's first block.
+        hidden_size: n2, bits of its second.
+        hidden_sizes: widths of the tanh layers, from x to z; the decoder has them in reverse.
+        initialization: of the linear layers.
+        normalization: of the tanh layers, such as `batch_normalization()`; None for none.
+
+    Returns:
+        The model. Its density needs log Z: see `with_boltzmann_prior` and `normalize_prior`.
+        `sample` runs a chain of 1,000 sweeps where theta has no samples.
+
+    Raises:
+        InputError: for a size below one.
+    """
+    prior = boltzmann_prior(visible_size, hidden_size)
+    decoder = dense_decoder(
+        likelihood.output_bias,
+        latent_size=visible_size + hidden_size,
+        hidden_sizes=tuple(reversed(hidden_sizes)),
+        initialization=initialization,
+        normalization=normalization,
+    )
+    return latent_variable_model(likelihood, prior, decoder)
+
+
+def prior_machine(theta: PyTree) -> RBM:
+    """The machine among the parameters of a model, for `boltzmann.ais` and what else measures it.
+
+    Raises:
+        InputError: where there is none, or more than one.
+    """
+    found = [leaf for leaf in jax.tree.leaves(theta, is_leaf=_is_machine) if _is_machine(leaf)]
+    if len(found) != 1:
+        raise InputError(
+            f"theta has {len(found)} Boltzmann machines: give the parameters of a model with one "
+            "as its prior, such as models.boltzmann_model"
+        )
+    return found[0].machine if isinstance(found[0], NormalizedMachine) else found[0]
+
+
+def normalize_prior(theta: PyTree, log_z: LogPartition | Float[Array, ""] | float) -> PyTree:
+    """theta whose machine has this log Z, for evaluation, posteriors and pictures.
+
+    An estimate of log Z by forward annealing is too small on average and makes a likelihood too
+    large: report one with the upper end of `boltzmann.bracket` too. A log-likelihood with another
+    log Z differs by minus the difference.
+
+    Args:
+        theta: of a model with a machine as its prior.
+        log_z: nats; or a record of `boltzmann.exact`, `ais` or `population_annealing`, whose
+            weighted samples `Model.sample` then draws from.
+    """
+    machine, record = prior_machine(theta), log_z
+    if not isinstance(record, LogPartition):
+        return _with_machine(theta, NormalizedMachine(machine, jnp.asarray(record, machine.dtype)))
+    visible = None if record.samples is None else record.samples.visible
+    log_weights = None if record.samples is None else record.log_weights
+    return _with_machine(theta, NormalizedMachine(machine, record.log_z, visible, log_weights))
+
+
+class PriorState(NamedTuple):
+    """What learning a machine as a prior carries from one update to the next.
+
+    Attributes:
+        inner: the state of the estimator that is wrapped.
+        negative: the chains of the negative phase.
+        machine: as it was when log_z was estimated.
+        log_z: the running estimate, nats.
+    """
+
+    inner: PyTree
+    negative: PyTree[Array]
+    machine: RBM
+    log_z: Float[Array, ""]
+
+
+def with_boltzmann_prior(
+    estimator: Estimator, negative_phase: NegativePhase, *, weight_decay: float = 0.0
+) -> Estimator:
+    """The estimator of any method, for a model with a Boltzmann machine as its prior.
+
+    In every update the negative phase advances its chains, and log p(z) = -E(z) - log Z has the
+    gradient -dE(z) + mean dF(v) over their visible units v. The value of log Z is that of the
+    negative phase where it estimates one (`boltzmann.population`); else it is exact at the machine
+    without couplings, and follows the parameters by the change that the chains see from update to
+    update: it drifts, and is there for `log_evidence` and for signals, not to be reported.
+
+    Args:
+        estimator: as `make_estimator` gives it.
+        negative_phase: `boltzmann.pcd`, `tempered_pcd` or `population`. Its chains are divided over
+            the mesh axis `particles`.
+        weight_decay: adds weight_decay / 2 times the sum of the squared couplings to theta's loss,
+            nats; 1e-4 in the code of Vahdat et al. 2019.
+
+    Returns:
+        The estimator, whose state is a `PriorState`; its metrics gain `log_z`, nats, and those of
+        the negative phase. Its `Params.theta` has the machine without log Z.
+
+    Raises:
+        InputError: for a negative phase that begins at data, or a weight decay that is negative;
+            when parameters are made, for a model without a machine.
+    """
+    if negative_phase.needs_data:
+        raise InputError(
+            "the units of a prior are in no data set for chains to begin at: give boltzmann.pcd(), "
+            "tempered_pcd() or population()"
+        )
+    if not weight_decay >= 0.0:
+        raise InputError(f"weight_decay is {weight_decay}: give zero or a positive number")
+
+    def init(key: Key[Array, ""]) -> tuple[Params, PriorState]:
+        key, key_chains = jax.random.split(key)
+        params, inner = estimator.init(key)
+        machine = prior_machine(params.theta)
+        chains = negative_phase.init(key_chains, machine)
+        free = dataclasses.replace(machine, weights=jnp.zeros_like(machine.weights))
+        return params, PriorState(inner, chains, free, bias_base(machine).log_z_of_base)
+
+    def estimate(
+        params: Params, state: PriorState, key: Key[Array, ""], batch: Batch
+    ) -> tuple[Estimate, PriorState]:
+        key, key_chains = jax.random.split(key)
+        machine = prior_machine(params.theta)
+        fixed = lax.stop_gradient(machine)
+        negative, chains, metrics = negative_phase.advance(key_chains, fixed, state.negative, batch)
+        visible, weights = _of_all_devices(negative.sample)
+        log_z = negative.log_z
+        if log_z is None:
+            before = lax.stop_gradient(state.machine)
+            log_z = state.log_z + log_z_change(fixed, before, visible, weights)
+        along = log_z_along(machine, log_z, negative.sample)
+        normalized = NormalizedMachine(machine, along, visible, jnp.log(weights))
+        seen = params._replace(theta=_with_machine(params.theta, normalized))
+        estimate, inner = estimator.estimate(seen, state.inner, key, batch)
+        decay = 0.5 * weight_decay * jnp.sum(jnp.square(machine.weights))
+        return Estimate(
+            theta_loss=estimate.theta_loss + decay,
+            eta_loss=estimate.eta_loss,
+            metrics=estimate.metrics | metrics | {"log_z": log_z},
+        ), PriorState(inner, chains, fixed, log_z)
+
+    return estimator._replace(init=init, estimate=estimate, observe=_observing(estimator))
+
+
+def _observing(estimator: Estimator) -> Callable[..., dict[int, Array]]:
+    """Batch statistics, by the number of their leaf among those without log Z."""
+
+    def observe(params: Params, key: Key[Array, ""], batch: Batch) -> dict[int, Array]:
+        normalized = NormalizedMachine(prior_machine(params.theta), jnp.zeros(()))
+        seen = params._replace(theta=_with_machine(params.theta, normalized))
+        found = estimator.observe(seen, key, batch)
+        # The very leaves of params, and log Z among them.
+        places = {id(leaf): place for place, leaf in enumerate(jax.tree.leaves(params))}
+        leaves = jax.tree.leaves(seen)
+        return {places[id(leaves[number])]: value for number, value in found.items()}
+
+    return observe
+
+
+def _of_all_devices(sample: Sample) -> tuple[Float[Array, "C V"], Float[Array, " C"]]:
+    """Visible units and weights of all devices that share the chains, as one device has them."""
+    parts = sharding.of_all_devices((sample.visible, sample.weights))
+    visible, weights = (jnp.concatenate(column) for column in zip(*parts, strict=True))
+    return visible, weights
+
+
+def _is_machine(node: Any) -> bool:
+    return isinstance(node, RBM | NormalizedMachine)
+
+
+def _with_machine(theta: PyTree, machine: NormalizedMachine) -> PyTree:
+    return jax.tree.map(
+        lambda leaf: machine if _is_machine(leaf) else leaf, theta, is_leaf=_is_machine
+    )
