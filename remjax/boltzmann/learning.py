@@ -130,7 +130,7 @@ def make_estimator(
             key_negative, lax.stop_gradient(machine), state.negative, batch._replace(x=x)
         )
         positive, samples = sample_of(machine, x), negative.sample
-        loss = surrogate(machine, positive, negative, None if centring is None else state.offsets)
+        loss = surrogate(machine, positive, samples, None if centring is None else state.offsets)
         for penalty in penalties:
             loss = loss + penalty(machine, x)
         fixed = lax.stop_gradient(machine)

@@ -113,8 +113,8 @@ class TanhLayers(nnx.Module):
         self.hidden = nnx.List(
             [initialization(m, n, rngs=rngs) for m, n in itertools.pairwise(sizes)]
         )
-        normalized = hidden_sizes if normalization else ()
-        self.normalized = nnx.List([normalization(size, rngs=rngs) for size in normalized])
+        made = [] if normalization is None else [normalization(n, rngs=rngs) for n in hidden_sizes]
+        self.normalized = nnx.List(made)
 
     def __call__(self, x: Float[Array, "*batch X"]) -> Float[Array, "*batch Y"]:
         """The output of the last layer."""
