@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
 
 from remjax.distributions.base import Distribution
@@ -37,21 +38,51 @@ class Params(NamedTuple):
 class Joint(NamedTuple):
     """A model with its parameters and one datapoint filled in: functions of ONE z, in nats.
 
-    Calling it gives log p_theta(x, z) = log_prior(z) + log_likelihood(z).
+    Calling it gives log p_theta(x, z) = log_prior(z) + log_likelihood(z). While a warm-up lasts
+    (`methods.warm_up`) the prior counts less: particles are weighted by
+    w = p(x | z) (p(z) / r(z))^kl_weight, and calling it gives kl_weight log_prior(z) +
+    log_likelihood(z), the part of log w that theta moves.
 
     Attributes:
         log_prior: z -> log p_theta(z).
         log_likelihood: z -> log p_theta(x | z).
         prior: the distribution p_theta(z), or None where it has no closed form.
+        kl_weight: lambda, from 0 to 1, without gradient.
     """
 
     log_prior: Callable[[Latent], Scalar]
     log_likelihood: Callable[[Latent], Scalar]
     prior: Distribution | None
+    kl_weight: Scalar | float = 1.0
 
     def __call__(self, z: Latent) -> Scalar:
-        """log p_theta(x, z) in nats."""
-        return self.log_prior(z) + self.log_likelihood(z)
+        """kl_weight log p_theta(z) + log p_theta(x | z) in nats."""
+        return self.kl_weight * self.log_prior(z) + self.log_likelihood(z)
+
+    def log_w(self, z: Latent, r: Distribution) -> Scalar:
+        """log w = log p_theta(x | z) + kl_weight (log p_theta(z) - log r(z)) in nats.
+
+        Gradients reach z, theta and the parameters of r.
+        """
+        return self(z) - self.kl_weight * r.log_prob(z)
+
+    def target(self, r: Distribution) -> "Joint":
+        """What particles are weighted towards, whatever they are drawn from.
+
+        p(x | z) p(z)^kl_weight r(z)^(1 - kl_weight): the prior is replaced by a distribution on the
+        geometric path from r to it, so that particles of r have the weight w. The model itself
+        where kl_weight is the number 1.
+        """
+        if isinstance(self.kl_weight, float) and self.kl_weight == 1.0:
+            return self  # and not 0 log r(z), which costs a pass through r
+
+        def log_prior(z: Latent) -> Scalar:
+            of_r = 1.0 - self.kl_weight
+            # Elsewhere r may be -inf, as where it is not drawn from.
+            log_r = jnp.where(of_r == 0.0, 0.0, of_r * r.log_prob(z))
+            return self.kl_weight * self.log_prior(z) + log_r
+
+        return self._replace(log_prior=log_prior, kl_weight=1.0)
 
 
 class Support(NamedTuple):

@@ -48,7 +48,8 @@ def _build(
     options = {"num_particles": settings.num_particles, **settings.for_estimator()}
     options |= _baseline(settings, dataset)
     estimator = networks.addition(
-        build_estimator(settings.method, trained, recognition, options), len(dataset.train)
+        build_estimator(settings.method, trained, recognition, options, settings.warm_up),
+        len(dataset.train),
     )
     parts = LatentVariables(model, recognition, make_evaluate(model, recognition, settings, mesh))
     _refuse_what_does_not_fit(estimator, parts, settings, dataset.train.shape[1])

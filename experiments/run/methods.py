@@ -131,9 +131,20 @@ def with_knobs(method: str, options: Mapping[str, Any]) -> Any:
 
 
 def build_estimator(
-    method: str, model: Model, recognition: Recognition, options: Mapping[str, Any]
+    method: str,
+    model: Model,
+    recognition: Recognition,
+    options: Mapping[str, Any],
+    warm_up: int = 0,
 ) -> Estimator:
     """The estimator of a --method with the options that were set (None: not set).
+
+    Args:
+        method: its name.
+        model: p_theta(x, z).
+        recognition: r_eta(z | x).
+        options: of the method and its particles.
+        warm_up: updates over which the weight of the KL term rises; 0 for none.
 
     Raises:
         InputError: for an unknown method or an option that the method does not have.
@@ -145,6 +156,8 @@ def build_estimator(
         # Where it is made of s, s is matched as it is for theta.
         chosen["hyperproposal"] = chosen["hyperproposal"](chosen.get("covariance"))
     value = WITH_RECOGNITION.with_knobs(method, chosen)
+    if warm_up:
+        value = methods.warm_up(value, warm_up)
     return make_estimator(model, recognition, value, particles)
 
 

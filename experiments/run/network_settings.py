@@ -38,6 +38,9 @@ class NetworkSettings(MethodOptions):
         "tanh units of the network of x that guesses the learning signal of nvil (default 100); "
         "0 for no such network",
     )
+    warm_up: int = setting(
+        0, "updates over which the weight of the KL term rises from 0 to 1; 0 for none"
+    )
     initialization: str = setting(
         "glorot", f"initial weights of the layers: {', '.join(INITIALIZATIONS)}"
     )
@@ -85,9 +88,11 @@ class NetworkSettings(MethodOptions):
         ):
             look_up(table, flag, getattr(self, flag))
         require_positive(self, "num_particles keep chunk_size eval_num_particles num_categories")
-        for flag in ("hidden_layers", "baseline_size"):
+        for flag in ("hidden_layers", "baseline_size", "warm_up"):
             if (getattr(self, flag) or 0) < 0:
                 raise InputError(f"--{flag}={getattr(self, flag)} cannot be: give 0 or more")
+        if self.warm_up:
+            require_positive(self, "warm_up")
         _ = self.hidden_sizes  # refuses sizes that cannot be
         for flag, otherwise in (("keep", "to keep all particles"), ("chunk_size", "")):
             value = getattr(self, flag)

@@ -87,3 +87,4 @@ from remjax.methods.wake_sleep import rws as rws
 from remjax.methods.wake_sleep import rws_defensive as rws_defensive
 from remjax.methods.wake_sleep import rws_dreg as rws_dreg
 from remjax.methods.wake_sleep import wake_sleep as wake_sleep
+from remjax.methods.warm_up import warm_up as warm_up

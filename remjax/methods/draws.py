@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.distributions.base import Distribution
 from remjax.distributions.mixtures import Stratified
@@ -67,6 +67,7 @@ class Draws:
         keep: int | None,
         powers: tuple[float, ...] = (),
         matched_powers: tuple[float, ...] = (),
+        kl_weight: Float[Array, ""] | float = 1.0,
     ) -> None:
         """Draw nothing yet. Consumes the key; theta keeps its gradient in `Scored.moving` alone.
 
@@ -81,13 +82,14 @@ class Draws:
             keep: particles that carry the gradient, or None for all.
             powers: of the weights, besides 1, that every E-step streams: what objectives read.
             matched_powers: that the E-step of r streams besides: what s is matched to.
+            kl_weight: the power of p(z) / r(z) in the weights (`types.Joint`).
         """
         self.key, self.key_s = jax.random.split(key)
-        self.joint = model.joint(lax.stop_gradient(theta), x)
+        self._model, self._inputs, self._kl_weight = model, (theta, x), kl_weight
+        self.joint = self._joint(lax.stop_gradient(theta), x)
         self.r = r
         self.num_particles = num_particles
         self.num_scored = 0
-        self._model, self._inputs = model, (theta, x)
         self._options = {"chunk_size": chunk_size, "keep": keep}
         self._powers = _in_order(1.0, *powers)
         # Where the moments of r have no closed form: the plain ones, power 0, stand for them.
@@ -127,6 +129,7 @@ class Draws:
             num_particles: how many.
             scoring: log p(x, .) and its parts -> what scores the particles, where that is not
                 log p(x, z) itself: a tempered likelihood, say. The objectives see log p(x, z).
+                While a warm-up lasts it is given the target of the weights (`types.Joint.target`).
             options: of `e_step`.
         """
         known = options.get("known")
@@ -135,12 +138,17 @@ class Draws:
         # Two E-steps with the same theta and x have intermediate arrays in common, as large as the
         # logits, which the compiler then writes out and does not fuse. So each has its own inputs.
         self._inputs = lax.optimization_barrier(self._inputs)
-        frozen = self._model.joint(lax.stop_gradient(theta), x)
+        frozen = self._joint(lax.stop_gradient(theta), x)
         options = {"powers": self._powers, **self._options, **options}
-        score = scoring(frozen)
+        score = scoring(frozen.target(self.r))
         posterior = e_step(key, score, proposal, num_particles, **options)
-        posterior = dataclasses.replace(posterior, foreign=proposal is not self.r)
-        return Scored(posterior, score, frozen, self._model.joint(theta, x))
+        posterior = dataclasses.replace(
+            posterior, foreign=proposal is not self.r, kl_weight=self._kl_weight
+        )
+        return Scored(posterior, score, frozen, self._joint(theta, x))
+
+    def _joint(self, theta: PyTree, x: Datapoint) -> Joint:
+        return self._model.joint(theta, x)._replace(kl_weight=self._kl_weight)
 
     def from_r(self) -> Scored:
         """K particles of the recognition network."""

@@ -3,6 +3,7 @@
 All need an r whose draws are reparameterised: real latents.
 """
 
+import dataclasses
 import math
 
 from remjax.errors import InputError
@@ -16,7 +17,17 @@ from remjax.methods.objectives import (
     path_derivative,
 )
 from remjax.methods.proposals import from_r
-from remjax.methods.sums import Blend, Number, Sum, Tempered, log_joint, log_w_along_draw
+from remjax.methods.sums import (
+    Blend,
+    Scalar,
+    Sum,
+    Tempered,
+    Weight,
+    log_joint,
+    log_w_along_draw,
+    log_w_along_path,
+)
+from remjax.particles.posterior import Particle, Posterior
 
 iwae = Method(expected_complete_log_likelihood, from_r, importance_weighted_bound, from_r)
 """The importance-weighted autoencoder (Burda, Grosse & Salakhutdinov 2015, Eq. 14).
@@ -26,12 +37,35 @@ the one-sample form of Section 3.1: K forward passes, one backward pass.
 """
 
 
-def square(weight: Number) -> Number:
-    """w^2."""
-    return weight * weight
+@dataclasses.dataclass(frozen=True)
+class DoublyReparameterized(Weight):
+    """w^2; while a warm-up lasts lambda w^2 + (1 - lambda) w (Vahdat et al. 2019, Appendix C).
+
+    Of the gradient of log w, w times, the part through log r is -lambda times the score, which is
+    turned into -lambda (w - w^2) times the part through z.
+    """
+
+    @property
+    def keeps(self) -> bool:
+        """Whoever has no weight adds nothing."""
+        return True
+
+    def __call__(self, posterior: Posterior, particle: Particle) -> Scalar:
+        """Of one particle."""
+        share, weight = posterior.kl_weight, particle.weight
+        return share * (weight * weight) + (1.0 - share) * weight
+
+    def __str__(self) -> str:
+        """As a formula."""
+        return "w^2"
 
 
-dreg = Method(expected_complete_log_likelihood, from_r, path_derivative(square), from_r)
+dreg = Method(
+    expected_complete_log_likelihood,
+    from_r,
+    Sum(DoublyReparameterized(), log_w_along_path),
+    from_r,
+)
 """The doubly reparameterised gradient of L_K (Tucker, Lawson, Gu & Maddison 2019, Eq. 8).
 
 eta follows sum_k w_k^2 d log w(z_k) / dz dz_k / d eta. Its expectation is that of `iwae`; its

@@ -51,7 +51,7 @@ Signals = Callable[[Joint, Distribution, PyTree], tuple[Signal, ...]]
 def whole_signal(joint: Joint, r: Distribution, z: PyTree) -> tuple[Signal, ...]:
     """One signal for all layers: log p(x, z) - log r(z | x)."""
     log_r = r.log_prob(z)
-    return (Signal(joint(z) - log_r, log_r),)
+    return (Signal(joint.log_w(z, r), log_r),)
 
 
 def local_signals(joint: Joint, r: Distribution, z: PyTree) -> tuple[Signal, ...]:
@@ -79,8 +79,9 @@ def local_signals(joint: Joint, r: Distribution, z: PyTree) -> tuple[Signal, ...
             "layers drawn top down: give signals=whole_signal"
         )
     log_r, log_p = r.layer_log_probs(z), prior.layer_log_probs(z)
-    log_p = jnp.stack((joint.log_likelihood(z), *log_p))
-    values = [jnp.sum(log_p[at:]) - jnp.sum(jnp.stack(log_r[at:])) for at in range(size + 1)]
+    log_p = jnp.stack((joint.log_likelihood(z), *(joint.kl_weight * layer for layer in log_p)))
+    scaled = joint.kl_weight * jnp.stack(log_r)
+    values = [jnp.sum(log_p[at:]) - jnp.sum(scaled[at:]) for at in range(size + 1)]
     return tuple(Signal(*pair) for pair in zip(values, log_r, strict=True))
 
 

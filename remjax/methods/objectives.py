@@ -85,7 +85,7 @@ class ExclusiveKLAnalytic(Objective):
 
         def summand(particle: Particle) -> Scalar:
             likelihood = joint.log_likelihood(particle.z_along(r))
-            return (likelihood - divergence) / particle.num_particles
+            return (likelihood - joint.kl_weight * divergence) / particle.num_particles
 
         return summand
 
@@ -120,8 +120,8 @@ def path_derivative(function: Callable[[Number], Number] = identity) -> Sum:
     """sum_k function(w_k) log w(z_k(eta)), eta moving z_k alone and not log r itself.
 
     Args:
-        function: of the normalised weight; the named choices: w^2 (DReG), w (STL), w (1 - w)
-            (RWS-DReG).
+        function: of the normalised weight; the named choices: w (STL), w (1 - w) (RWS-DReG). DReG
+            has a weight of its own.
     """
     return Sum(Normalized(function), log_w_along_path)
 

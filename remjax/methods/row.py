@@ -17,7 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
 from remjax import statistics
 from remjax.distributions.base import Distribution
@@ -89,12 +89,20 @@ class Row(NamedTuple):
     """The choices of a method with a model, a recognition network and particles.
 
     Calling it gives the terms of every datapoint of a batch.
+
+    Attributes:
+        model: p_theta(x, z).
+        recognition: r_eta(z | x).
+        method: the choices.
+        particles: how many, and how they are held.
+        kl_weight: the power of p(z) / r(z) in the weights (`types.Joint`).
     """
 
     model: Model
     recognition: Recognition
     method: Choices
     particles: Particles
+    kl_weight: Float[Array, ""] | float = 1.0
 
     def __call__(self, params: Params, key: Key[Array, ""], batch: Batch) -> Terms:
         """The terms of every datapoint. Consumes the key.
@@ -142,6 +150,7 @@ class Row(NamedTuple):
             matched_powers=tuple(
                 power for one in proposals for power in getattr(one, "powers", ())
             ),
+            kl_weight=self.kl_weight,
         )
         for_theta, for_eta = draws.of(method.proposal), draws.of(method.hyperproposal)
         theta = method.objective(for_theta.posterior, for_theta.moving, draws.r)

@@ -63,7 +63,8 @@ class BoundWithout(_Compared):
     """VIMCO's signal and the direct part of its gradient: L - L_-k - w_k.
 
     L_-k = log 1/K (sum_{j != k} w_j + w^_k), where w^_k stands in for the particle's own weight.
-    The last part is that of log w_k = log p - log r, whose log r moves with eta too.
+    The last part is that of log w_k = log p - log r, whose log r moves with eta too; while a
+    warm-up lasts, lambda w_k.
 
     Attributes:
         stand_in: w^_k, `geometric_mean` or `arithmetic_mean` of the others.
@@ -76,7 +77,8 @@ class BoundWithout(_Compared):
         others = posterior.log_total_of_others(particle)
         without = jnp.logaddexp(others, self.stand_in(posterior, particle))
         gain = posterior.log_evidence + jnp.log(float(particle.num_particles)) - without
-        return jnp.where(posterior.ess == 0.0, 0.0, gain - particle.weight)
+        own = posterior.kl_weight * particle.weight
+        return jnp.where(posterior.ess == 0.0, 0.0, gain - own)
 
     def __str__(self) -> str:
         """As a formula."""
@@ -88,7 +90,8 @@ class AboveTheBoundOfTheOthers(_Compared):
     """OVIS: L - L_-k - (1 - gamma) (w_k + log(1 - 1/K)), L_-k the bound of the K - 1 others.
 
     d_k = L - w_k less the control variate c_k = L_-k - gamma w_k + (1 - gamma) log(1 - 1/K) (Lievin
-    et al. 2020, Eq. 17).
+    et al. 2020, Eq. 17). While a warm-up lasts log r is in log w only lambda times, and both have
+    lambda w_k for w_k.
 
     Attributes:
         gamma: from 0 to 1.
@@ -100,7 +103,8 @@ class AboveTheBoundOfTheOthers(_Compared):
         """Of one particle."""
         count = float(particle.num_particles)
         others = posterior.log_total_of_others(particle) - jnp.log(count - 1.0)
-        own = (1.0 - self.gamma) * (particle.weight + jnp.log(1.0 - 1.0 / count))
+        score = posterior.kl_weight * particle.weight
+        own = (1.0 - self.gamma) * (score + jnp.log(1.0 - 1.0 / count))
         return jnp.where(posterior.ess == 0.0, 0.0, posterior.log_evidence - others - own)
 
     def __str__(self) -> str:
@@ -118,7 +122,9 @@ class PathToPosterior(_Compared):
     """The weights of theta, or the signals of eta, on the path r^(1 - beta) p^beta (`tvo`).
 
     With v_kj proportional to w_k^beta_j and e_kj = K / (K - 1) (log w_k - E_j[log w]), theta has
-    sum_j step_j v_kj (1 + beta_j e_kj), eta has sum_j step_j v_kj ((1 - beta_j) e_kj - 1).
+    sum_j step_j v_kj (1 + beta_j e_kj), eta has sum_j step_j v_kj ((1 - beta_j) e_kj - 1). While a
+    warm-up lasts, r^(1 - lambda beta) is in the path and r^-lambda in w: eta has
+    sum_j step_j v_kj ((1 - lambda beta_j) e_kj - lambda).
 
     Attributes:
         steps: of the path.
@@ -143,7 +149,7 @@ class PathToPosterior(_Compared):
         def of_step(beta: float) -> Scalar:
             if self.of_theta:
                 return 1.0 + (beta * excess(beta) if beta else jnp.zeros(()))
-            return (1.0 - beta) * excess(beta) - 1.0
+            return (1.0 - posterior.kl_weight * beta) * excess(beta) - posterior.kl_weight
 
         terms = [
             step * posterior.tempered(particle, beta) * of_step(beta) for beta, step in self.steps

@@ -127,8 +127,7 @@ def log_w_along_draw(joint: Joint, r: Distribution, particle: Particle) -> Scala
     log p(x, z) - log r(z | x), pathwise: z = z(eta) moves with r, and the particles must come from
     r itself.
     """
-    z = particle.z_along(r)
-    return joint(z) - r.log_prob(z)
+    return joint.log_w(particle.z_along(r), r)
 
 
 def log_w_along_path(joint: Joint, r: Distribution, particle: Particle) -> Scalar:
@@ -139,8 +138,7 @@ def log_w_along_path(joint: Joint, r: Distribution, particle: Particle) -> Scala
     posterior log w does not depend on z, and the gradient is zero for every draw. Pathwise: the
     particles must come from r itself.
     """
-    z = particle.z_along(r)
-    return joint(z) - lax.stop_gradient(r).log_prob(z)
+    return joint.log_w(particle.z_along(r), lax.stop_gradient(r))
 
 
 def formula(function: Callable[..., Any]) -> str:

@@ -79,6 +79,7 @@ class Posterior:
         powers: the powers of the weights that the rows of `moments` belong to.
         foreign: whether the particles are known to be of another distribution than the recognition
             network's.
+        kl_weight: the power of p(z) / r(z) in the weights (`types.Joint`).
     """
 
     key: Key[Array, ""]
@@ -87,6 +88,7 @@ class Posterior:
     kept: Reservoir | None
     drawn: tuple[PyTree, PyTree, Float[Array, " C"]] | None
     log_joints: Float[Array, " K"] | None
+    kl_weight: Float[Array, ""] | float = dataclasses.field(default=1.0, kw_only=True)
     num_particles: int = dataclasses.field(metadata={"static": True})
     chunk_size: int = dataclasses.field(metadata={"static": True})
     powers: tuple[float, ...] = dataclasses.field(default=(1.0,), metadata={"static": True})

@@ -117,6 +117,9 @@ CASES = [
     (["--method=rws", "--dream_share=2"], "dream_share is 2.0: give that of the dreams"),
     (["--method=rws_defensive", "--defence=0"], "defence is 0.0: give the share of the prior"),
     (["--method=nvil", "--baseline_size=-1"], "--baseline_size=-1 cannot be: give 0 or more"),
+    (["--warm_up=-1"], "--warm_up=-1 cannot be: give 0 or more"),
+    (["--warm_up=2147483648"], "--warm_up=2147483648 is too large: give less than 2^31"),
+    (["--model=rbm", "--method=pcd", "--warm_up=5"], "--warm_up does nothing for --model=rbm"),
     (["--method=rws", "--baseline_size=5"], "--baseline_size does nothing for --method=rws"),
     (
         ["--method=nvil", "--baseline_size=0", "--nocentring"],

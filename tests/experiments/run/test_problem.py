@@ -69,6 +69,23 @@ def test_the_baseline_sees_centred_images_and_has_the_size_asked_for(size):
         assert (largest > 1e-6) == learns
 
 
+def test_a_warm_up_is_of_the_method():
+    """In the first update theta's prior stands still; after the last it learns."""
+    shape = {"latent_size": "2", "hidden_size": "4", "model": "sigmoid_belief", "method": "rws"}
+    problem = build(Settings(num_particles=3, warm_up=4, **shape))
+    (params, state), key = problem.estimator.init(jax.random.key(0)), jax.random.key(1)
+    batch = Batch(jnp.asarray(problem.dataset.train[:2]), jnp.arange(2))
+
+    def loss(theta, state):
+        own = params._replace(theta=theta)
+        return problem.estimator.estimate(own, state, key, batch)[0].theta_loss
+
+    gradient = jax.jit(jax.grad(loss))
+    for updates in (0, 4):
+        after = state._replace(updates=jnp.asarray(updates, jnp.int32))
+        assert np.any(gradient(params.theta, after)["prior"]["top"]) == (updates > 0)
+
+
 def test_no_baseline_learns_nothing():
     shape = {"latent_size": "2", "hidden_size": "4", "method": "nvil", "model": "sigmoid_belief"}
     problem = build(Settings(num_particles=1, baseline_size=0, **shape))

@@ -1,0 +1,362 @@
+"""Warm-up of the KL term: what each method then ascends, and that it is itself in the end.
+
+Exact expectations at K = 2: for bits over every pair of particles, for a Gaussian by Gauss-Hermite
+quadrature over the noise of both.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.enumeration.tiny_networks import Latents, X, gradient_of, network
+from remjax import Batch, Particles, make_estimator
+from remjax.distributions import DiagonalGaussian, Distribution, Drawn
+from remjax.errors import InputError
+from remjax.methods import (
+    ciwae,
+    disarm,
+    dreg,
+    iwae,
+    nvil,
+    ovis,
+    reinforce,
+    rem_v1,
+    rloo,
+    rws,
+    rws_dreg,
+    stl,
+    tvo,
+    vae,
+    vimco,
+    vr,
+    wake_sleep,
+    warm_up,
+)
+from remjax.methods.warm_up import WarmUpState
+from remjax.types import Model, Params, Recognition
+from tests.methods.test_contract import CASES, FAMILIES, IMAGES, NETWORKS, cases
+
+UPDATES, LAMBDA = 10, 0.3
+NET = network(Latents((2, 2)))
+
+
+def after(updates, inner=()):
+    return WarmUpState(inner, jnp.asarray(updates, jnp.int32))
+
+
+def mean_gradient(method, num_particles=2):
+    """The expected gradient of both losses at lambda, over every tuple of configurations of r."""
+    tuples = NET.tuples(num_particles)
+
+    @jax.jit
+    def mean(params):
+        def on_tuple(numbers):
+            recognition = NET.assigning(NET.at(numbers))
+            warm = warm_up(method, UPDATES)
+            estimator = make_estimator(NET.model, recognition, warm, Particles(num_particles))
+            return gradient_of(estimator, params, after(LAMBDA * UPDATES))
+
+        gradients = jax.lax.map(on_tuple, jnp.asarray(tuples), batch_size=64)
+        probability = jnp.exp(jnp.sum(NET.log_r(params.eta)[tuples], axis=1))
+        return jax.tree.map(lambda leaf: jnp.tensordot(probability, leaf, 1), gradients)
+
+    return mean(NET.params)
+
+
+def log_w(params):
+    """Of every configuration at lambda; Eq. 18."""
+    joint = NET.model.joint(params.theta, X)
+    log_likelihood = jax.vmap(joint.log_likelihood)(NET.configurations)
+    ratio = jax.vmap(joint.log_prior)(NET.configurations) - NET.log_r(params.eta)
+    return log_likelihood + LAMBDA * ratio
+
+
+def lower_bound(params):
+    """Eq. 17."""
+    return jnp.exp(NET.log_r(params.eta)) @ log_w(params)
+
+
+def bound(params):
+    """Eq. 18 at K = 2."""
+    tuples = NET.tuples(2)
+    probability = jnp.exp(jnp.sum(NET.log_r(params.eta)[tuples], axis=1))
+    return probability @ (jax.nn.logsumexp(log_w(params)[tuples], axis=1) - jnp.log(2.0))
+
+
+def inclusive(params):
+    """Whose gradient in eta is what the weighted particles of a pair say of log r."""
+    tuples, fixed = NET.tuples(2), jax.lax.stop_gradient(params)
+    probability = jnp.exp(jnp.sum(NET.log_r(fixed.eta)[tuples], axis=1))
+    weights = jax.nn.softmax(log_w(fixed)[tuples], axis=1)
+    return probability @ jnp.sum(weights * NET.log_r(params.eta)[tuples], axis=1)
+
+
+def assert_close(gradient, expected, atol=2e-5):
+    pairs = zip(jax.tree.leaves(gradient), jax.tree.leaves(expected), strict=True)
+    for one, other in pairs:
+        np.testing.assert_allclose(one, -other, atol=atol)
+
+
+@pytest.mark.parametrize(
+    ("method", "claim"),
+    [
+        (reinforce, lower_bound),
+        (rloo, lower_bound),
+        (tvo(num_partitions=1), lower_bound),
+        (vimco(), bound),
+        (ovis(gamma=0.0), bound),
+    ],
+    ids=["reinforce", "rloo", "tvo", "vimco", "ovis"],
+)
+def test_score_functions_are_unbiased_for_the_annealed_bound(method, claim):
+    assert_close(mean_gradient(method), jax.jit(jax.grad(claim))(NET.params))
+
+
+def test_rws_learns_from_the_annealed_weights():
+    gradient = mean_gradient(rws())
+    assert_close(gradient.theta, jax.jit(jax.grad(bound))(NET.params).theta)
+    assert_close(gradient.eta, jax.jit(jax.grad(inclusive))(NET.params).eta)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class OfNoise(Distribution):
+    """A Gaussian of one dimension whose particles are those of given standard noise."""
+
+    loc: jax.Array
+    scale: jax.Array
+    noise: jax.Array
+
+    def rsample(self, noise):
+        return self.loc + self.scale * noise
+
+    def sample(self, key):
+        return self.loc
+
+    def log_prob(self, z):
+        return DiagonalGaussian(self.loc, self.scale).log_prob(z)
+
+    def kl_divergence(self, other):
+        return DiagonalGaussian(self.loc, self.scale).kl_divergence(other)
+
+    def particle(self, key, index):
+        z, noise = self.rsample(self.noise[index]), self.noise[index]
+        return Drawn(z, noise, self.log_prob(z))
+
+
+THETA = {"loc": jnp.array([0.4]), "slope": jnp.array([1.2, -0.7, 0.5])}
+ETA = {"loc": jnp.array([-0.3]), "log_scale": jnp.array([-0.2])}
+PARAMS = Params(THETA, ETA)
+
+
+def log_likelihood(theta, x, z):
+    logits = theta["slope"] * z
+    return jnp.sum(x * logits - jnp.logaddexp(0.0, logits))
+
+
+def prior(theta):
+    return DiagonalGaussian(theta["loc"], jnp.full(1, 1.3))
+
+
+MODEL = Model(
+    init=lambda _: THETA,
+    log_prior=lambda theta, z: prior(theta).log_prob(z),
+    log_likelihood=log_likelihood,
+    sample=lambda *_: None,
+    prior=prior,
+)
+
+
+def of_noise(eta, noise):
+    return OfNoise(eta["loc"], jnp.exp(eta["log_scale"]), noise)
+
+
+NODES, MASS = np.polynomial.hermite_e.hermegauss(24)
+PAIRS = jnp.asarray(np.stack(np.meshgrid(NODES, NODES), axis=-1).reshape(-1, 2, 1), jnp.float32)
+MASS_OF_PAIR = jnp.asarray(np.outer(MASS, MASS).ravel() / MASS.sum() ** 2, jnp.float32)
+
+
+def expected(value):
+    """Of a function of the noise of both particles."""
+    return jax.tree.map(lambda leaf: jnp.tensordot(MASS_OF_PAIR, leaf, 1), jax.vmap(value)(PAIRS))
+
+
+def annealed(params, noise):
+    """log w of both particles, with every gradient."""
+    r, joint = of_noise(params.eta, noise), MODEL.joint(params.theta, X)
+    return jax.vmap(
+        lambda z: joint.log_likelihood(z) + LAMBDA * (joint.log_prior(z) - r.log_prob(z))
+    )(jax.vmap(r.rsample)(noise))
+
+
+def elbo_of(log_w):
+    return jnp.mean(log_w)
+
+
+def bound_of(log_w):
+    return jax.nn.logsumexp(log_w) - jnp.log(2.0)
+
+
+def renyi_of(log_w):
+    return 2.0 * (jax.nn.logsumexp(0.5 * log_w) - jnp.log(2.0))
+
+
+def combined_of(log_w):
+    return 0.5 * (elbo_of(log_w) + bound_of(log_w))
+
+
+@pytest.mark.parametrize(
+    ("method", "objective"),
+    [
+        (vae(), elbo_of),
+        (vae(analytic_kl=True), elbo_of),
+        (iwae, bound_of),
+        (dreg, bound_of),
+        (vr(0.5), renyi_of),
+        (ciwae(), combined_of),
+        (rws_dreg, None),
+    ],
+    ids=["vae", "vae analytic", "iwae", "dreg", "vr", "ciwae", "rws_dreg"],
+)
+def test_pathwise_methods_are_unbiased_for_the_annealed_bound(method, objective):
+    @jax.jit
+    def both(params):
+        return gradient_at(params), claimed(params)
+
+    def gradient_at(params):
+        def of_pair(noise):
+            recognition = Recognition(lambda _: ETA, lambda eta, _: of_noise(eta, noise))
+            estimator = make_estimator(MODEL, recognition, warm_up(method, UPDATES), Particles(2))
+            return gradient_of(estimator, params, after(LAMBDA * UPDATES))
+
+        return expected(of_pair)
+
+    def claimed(params):
+        if objective is not None:
+            return jax.grad(lambda p: expected(lambda noise: objective(annealed(p, noise))))(params)
+
+        # The score of r under the annealed weights, for eta; L_K for theta.
+        def of_pair(params, noise):
+            z = jax.lax.stop_gradient(jax.vmap(of_noise(params.eta, noise).rsample)(noise))
+            weights = jax.lax.stop_gradient(jax.nn.softmax(annealed(params, noise)))
+            return weights @ jax.vmap(of_noise(params.eta, noise).log_prob)(z)
+
+        of_theta = jax.grad(lambda p: expected(lambda noise: bound_of(annealed(p, noise))))(params)
+        of_eta = jax.grad(lambda p: expected(lambda noise: of_pair(p, noise)))(params)
+        return Params(of_theta.theta, of_eta.eta)
+
+    gradient, exact = both(PARAMS)
+    assert_close(gradient, exact, atol=1e-4)
+
+
+def test_stl_is_unbiased_at_one_particle():
+    """-lambda times the score has the mean zero, as log w itself has it."""
+    noise = jnp.asarray(NODES, jnp.float32)[:, None, None]
+    mass = jnp.asarray(MASS / MASS.sum(), jnp.float32)
+
+    @jax.jit
+    def both(params):
+        def of_one(noise):
+            recognition = Recognition(lambda _: ETA, lambda eta, _: of_noise(eta, noise))
+            estimator = make_estimator(MODEL, recognition, warm_up(stl, UPDATES), Particles(1))
+            return gradient_of(estimator, params, after(LAMBDA * UPDATES))
+
+        def elbo(params):
+            return mass @ jax.vmap(lambda noise: jnp.sum(annealed(params, noise)))(noise)
+
+        gradients = jax.vmap(of_one)(noise)
+        mean = jax.tree.map(lambda leaf: jnp.tensordot(mass, leaf, 1), gradients)
+        return mean, jax.grad(elbo)(params)
+
+    assert_close(*both(PARAMS), atol=1e-4)
+
+
+@cases(default=FAMILIES)
+def test_in_the_end_a_method_is_itself(latents, name):
+    """Losses, metrics and gradients, but for the rounding of log w."""
+    method, particles = CASES[latents][name]
+    batch, key = Batch(IMAGES, jnp.arange(len(IMAGES))), jax.random.key(3)
+    plain = make_estimator(*NETWORKS[latents], method, particles)
+    warm = make_estimator(*NETWORKS[latents], warm_up(method, UPDATES), particles)
+    params, state = plain.init(jax.random.key(1))
+    again, at_first = warm.init(jax.random.key(1))
+    for one, other in zip(jax.tree.leaves(params), jax.tree.leaves(again), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert at_first.updates == 0
+
+    @jax.jit
+    def results(params):
+        def losses(params, estimator, state):
+            estimate, new = estimator.estimate(params, state, key, batch)
+            return estimate.theta_loss + estimate.eta_loss, (estimate, new)
+
+        both = (plain, state), (warm, at_first._replace(updates=jnp.asarray(UPDATES, jnp.int32)))
+        return [jax.grad(losses, has_aux=True)(params, *one) for one in both]
+
+    (gradient, (estimate, new)), (in_the_end, (same, kept)) = results(params)
+    expected = gradient, estimate, new
+    found = in_the_end, same, kept.inner
+    for one, other in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-4)
+    assert kept.updates == UPDATES
+
+
+@pytest.mark.parametrize(
+    ("method", "latents"),
+    [
+        (nvil(), "layers of bits"),
+        (disarm, "bits"),
+        (rem_v1(), "gaussian"),
+        (wake_sleep, "bits"),
+        (iwae, "gaussian"),
+    ],
+    ids=["nvil", "disarm", "rem_v1", "wake_sleep", "iwae"],
+)
+def test_at_first_the_prior_learns_nothing(method, latents):
+    """lambda is 0: theta's prior stands still, and everything is finite."""
+    batch = Batch(IMAGES, jnp.arange(len(IMAGES)))
+    estimator = make_estimator(*NETWORKS[latents], warm_up(method, UPDATES), Particles(4))
+    params, state = estimator.init(jax.random.key(1))
+
+    @jax.jit
+    def run(params):
+        def loss(params):
+            estimate, new = estimator.estimate(params, state, jax.random.key(0), batch)
+            return estimate.theta_loss + estimate.eta_loss, (estimate, new)
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    gradient, (estimate, new) = run(params)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((gradient, estimate)))
+    assert all(not np.any(leaf) for leaf in jax.tree.leaves(gradient.theta["prior"]))
+    assert new.updates == 1
+
+
+def test_a_batch_in_parts_is_annealed_alike():
+    """600 particles of 4 datapoints are summed one datapoint after the other."""
+    x = jnp.concatenate([IMAGES, IMAGES[:1]])
+    batch, losses = Batch(x, jnp.arange(4)), []
+    for particles in (Particles(600), Particles(600, keep=600)):
+        estimator = make_estimator(*NETWORKS["gaussian"], warm_up(iwae, UPDATES), particles)
+        params, _ = estimator.init(jax.random.key(1))
+
+        def loss(params, estimator=estimator):
+            estimate, _ = estimator.estimate(params, after(3), jax.random.key(0), batch)
+            return estimate.theta_loss + estimate.eta_loss
+
+        losses.append(jax.jit(jax.value_and_grad(loss))(params))
+    for one, other in zip(*map(jax.tree.leaves, losses), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
+
+
+def test_the_schedule_and_what_it_is_called():
+    warm = warm_up(vae(), 4)
+    weights = [warm.combine.kl_weight(jnp.asarray(count)) for count in range(6)]
+    np.testing.assert_allclose(weights, [0.0, 0.25, 0.5, 0.75, 1.0, 1.0])
+    assert str(warm) == f"{vae()}, warmed up over 4 updates"
+    assert warm == warm_up(vae(), 4)
+    with pytest.raises(InputError, match=r"^num_updates is 0: give 1"):
+        warm_up(vae(), 0)
