@@ -32,6 +32,7 @@ from remjax.distributions.smoothings import (
     PowerFunction,
     SpikeAndExponential,
 )
+from remjax.distributions.undirected_gaussian import UndirectedGaussian
 
 __all__ = [
     "Balanced",
@@ -59,6 +60,7 @@ __all__ = [
     "SpikeAndExponential",
     "StraightThrough",
     "Stratified",
+    "UndirectedGaussian",
     "Unflattened",
     "bernoulli_log_likelihood",
     "bits",

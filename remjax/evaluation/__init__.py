@@ -21,6 +21,7 @@ from remjax.evaluation.sample_based import (
     make_conservative_log_likelihood,
     parzen_windows,
 )
+from remjax.evaluation.undirected import UndirectedEvaluation, make_undirected_log_likelihood
 
 __all__ = [
     "Annealed",
@@ -30,6 +31,7 @@ __all__ = [
     "Parzen",
     "SampleBased",
     "Sandwich",
+    "UndirectedEvaluation",
     "active_units",
     "activity",
     "from_recognition",
@@ -39,6 +41,7 @@ __all__ = [
     "make_conservative_log_likelihood",
     "make_log_likelihood",
     "make_sandwich",
+    "make_undirected_log_likelihood",
     "parzen_windows",
     "two_stage",
 ]

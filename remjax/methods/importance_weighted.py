@@ -50,6 +50,11 @@ class DoublyReparameterized(Weight):
         """Whoever has no weight adds nothing."""
         return True
 
+    @property
+    def is_share(self) -> bool:
+        """It is."""
+        return True
+
     def __call__(self, posterior: Posterior, particle: Particle) -> Scalar:
         """Of one particle."""
         share, weight = posterior.kl_weight, particle.weight

@@ -31,6 +31,7 @@ from remjax.methods import (
     vae,
     vimco,
     wake_sleep,
+    warm_up,
     with_dreams,
 )
 from remjax.models import normalize_prior, prior_machine, with_boltzmann_prior
@@ -186,6 +187,8 @@ SERVED = {
     "vae": (vae(), RELAXED),
     "iwae": (iwae, RELAXED),
     "rws, relaxed": (rws(), RELAXED),
+    "dreg, warmed up": (warm_up(dreg, 5), RELAXED),
+    "rem_v1, warmed up": (warm_up(rem_v1(), 5), {}),
 }
 
 
