@@ -10,28 +10,17 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
+from jaxtyping import Array, Float, Key
 
-from remjax.data.checks import check_rows
 from remjax.distributions.base import Distribution
 from remjax.distributions.gaussian import DiagonalGaussian
 from remjax.errors import InputError
+from remjax.evaluation.blocks import CHUNK_SIZE, Images, over_datapoints
 from remjax.particles.chunks import check_counts
 from remjax.particles.e_step import e_step, log_weights
 from remjax.particles.weights import effective_sample_size, log_mean_exp, pareto_k
-from remjax.sharding import replicate, replicated, rows_over
 from remjax.types import Datapoint, Joint, Model, Params, Recognition
-
-# Datapoints in one compiled call, and decoder passes in flight within it.
-_BLOCK = 100
-_ROWS_IN_FLIGHT = 1024
-# Datapoints whose K weights are held at a time: 4 bytes x K x this.
-_DATAPOINTS_IN_FLIGHT = 20
-
-# Rows of a data set, on the host or on the device.
-Images = Shaped[Array, "N *X"] | Shaped[np.ndarray, "N *X"]
 
 EvaluationProposal = Callable[[Key[Array, ""], Joint, Distribution, int, int], Distribution]
 
@@ -118,8 +107,18 @@ def make_log_likelihood(
             values that the model has no density for.
     """
     check_counts(num_particles, None, None)
-    block = _block(model, recognition, num_particles, proposal, mesh)
-    devices = 1 if mesh is None else mesh.size
+
+    def one(
+        params: Params, key: Key[Array, ""], x: Datapoint
+    ) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
+        joint = model.joint(params.theta, x)
+        key_proposal, key = jax.random.split(key)
+        r = recognition.r(params.eta, x)
+        q = proposal(key_proposal, joint, r, num_particles, CHUNK_SIZE)
+        log_w = log_weights(key, joint, q, num_particles, chunk_size=CHUNK_SIZE)
+        return log_mean_exp(log_w), effective_sample_size(log_w), pareto_k(log_w)
+
+    measured = over_datapoints(one, model.support, mesh)
 
     def evaluate(
         params: Params,
@@ -127,58 +126,9 @@ def make_log_likelihood(
         x: Images,
         progress: Callable[[int], None] | None = None,
     ) -> Evaluation:
-        if x.shape[0] == 0:
-            raise InputError("there is nothing to evaluate: give at least one datapoint")
-        check_rows(np.asarray(x), model.support)
-        results = []
-        params, key = replicate(mesh, (params, key))
-        # Whole groups only: the compiler would make a second program for what is left over.
-        most, group = _BLOCK * devices, _DATAPOINTS_IN_FLIGHT * devices
-        size = -(-min(most, x.shape[0]) // group) * group
-        for start in range(0, x.shape[0], most):
-            rows = np.asarray(x[start : start + most])
-            padded = np.pad(rows, [(0, size - len(rows)), *[(0, 0)] * (rows.ndim - 1)])
-            values = block(params, key, start, replicate(mesh, padded))
-            results.append([np.asarray(value)[: len(rows)] for value in values])
-            if progress is not None:
-                progress(len(rows))
-        return Evaluation(*(np.concatenate(column) for column in zip(*results, strict=True)))
+        return Evaluation(*measured(params, key, x, progress))
 
     return evaluate
-
-
-def _block(
-    model: Model,
-    recognition: Recognition,
-    num_particles: int,
-    proposal: EvaluationProposal,
-    mesh: Mesh | None,
-) -> jax.stages.Wrapped:
-    """The compiled part: (params, key, place of the first, x [B, X]) -> three rows [B]."""
-    chunk_size = max(1, _ROWS_IN_FLIGHT // _DATAPOINTS_IN_FLIGHT)
-
-    def one(
-        params: Params, key: Key[Array, ""], x: Datapoint
-    ) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
-        joint = model.joint(params.theta, x)
-        key_proposal, key = jax.random.split(key)
-        # A figure is the same on every device: accelerators round factors to 10 bits by default.
-        with jax.default_matmul_precision("highest"):
-            r = recognition.r(params.eta, x)
-            q = proposal(key_proposal, joint, r, num_particles, chunk_size)
-            log_w = log_weights(key, joint, q, num_particles, chunk_size=chunk_size)
-        return log_mean_exp(log_w), effective_sample_size(log_w), pareto_k(log_w)
-
-    def rows(params: Params, rows: tuple[Key[Array, " B"], Shaped[Array, "B *X"]]) -> PyTree:
-        return lax.map(lambda row: one(params, *row), rows, batch_size=_DATAPOINTS_IN_FLIGHT)
-
-    def block(
-        params: Params, key: Key[Array, ""], start: Int[Array, ""], x: Shaped[Array, "B *X"]
-    ) -> PyTree:
-        keys = jax.vmap(lambda n: jax.random.fold_in(key, n))(start + jnp.arange(x.shape[0]))
-        return rows_over(mesh, rows)(params, (keys, x))
-
-    return jax.jit(block, out_shardings=replicated(mesh))
 
 
 def log_likelihood(

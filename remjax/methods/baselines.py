@@ -43,7 +43,7 @@ def tanh_baseline(
         data_size: X.
         num_signals: L, one per stochastic layer where the signals are local, else 1.
         hidden_size: units of the tanh layer.
-        data_mean: subtracted from x.
+        data_mean: subtracted from x; a missing entry (NaN) enters as zero.
     """
     sizes = {"hidden": (data_size, hidden_size), "head": (hidden_size, num_signals)}
 
@@ -56,7 +56,8 @@ def tanh_baseline(
 
     def value(params: PyTree, x: Datapoint) -> Float[Array, " L"]:
         hidden, head = params["hidden"], params["head"]
-        centred = jnp.ravel(x - jnp.asarray(data_mean, jnp.result_type(float)))
+        observed, offset = ~jnp.isnan(x), jnp.asarray(data_mean, jnp.result_type(float))
+        centred = jnp.ravel(jnp.where(observed, jnp.where(observed, x, 0) - offset, 0.0))
         return jnp.tanh(centred @ hidden["kernel"] + hidden["bias"]) @ head["kernel"] + head["bias"]
 
     return Baseline(init, value)

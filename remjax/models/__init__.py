@@ -6,6 +6,11 @@ recognition network that goes with it. `pure` makes one of a user's own module, 
 """
 
 from remjax.models.categorical import categorical_model, categorical_recognition
+from remjax.models.count_likelihoods import (
+    categorical_likelihood,
+    negative_binomial_likelihood,
+    poisson_likelihood,
+)
 from remjax.models.denoising import denoising_model
 from remjax.models.gaussian import gaussian_model, gaussian_recognition
 from remjax.models.latent_variable import Decoder, Prior, dense_decoder, latent_variable_model
@@ -17,7 +22,12 @@ from remjax.models.layered import (
     sigmoid_belief_network,
     sigmoid_belief_recognition,
 )
-from remjax.models.likelihoods import Likelihood, bernoulli_likelihood, gaussian_likelihood
+from remjax.models.likelihoods import (
+    Likelihood,
+    bernoulli_likelihood,
+    gaussian_likelihood,
+    marginalized,
+)
 from remjax.models.networks import (
     MLP,
     GaussianEncoder,
@@ -35,6 +45,7 @@ __all__ = [
     "Likelihood",
     "Prior",
     "bernoulli_likelihood",
+    "categorical_likelihood",
     "categorical_model",
     "categorical_recognition",
     "deep_categorical_model",
@@ -50,6 +61,9 @@ __all__ = [
     "glorot",
     "in_bfloat16",
     "latent_variable_model",
+    "marginalized",
+    "negative_binomial_likelihood",
+    "poisson_likelihood",
     "pure",
     "sigmoid_belief_network",
     "sigmoid_belief_recognition",
