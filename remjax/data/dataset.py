@@ -79,8 +79,8 @@ def to_unit_interval(levels: NDArray[np.uint8], highest: int) -> NDArray[np.floa
 
 
 def seeded_split(
-    images: NDArray[np.float32], num_train: int, num_test: int, seed: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    images: NDArray, num_train: int, num_test: int, seed: int
+) -> tuple[NDArray, NDArray]:
     """Two disjoint random sets of rows that depend on the seed and on nothing else.
 
     The order sorts raw words of PCG64, whose stream NumPy promises never to change; the shuffles

@@ -67,7 +67,7 @@ class Columns(NamedTuple):
         if not self.categories:
             return self.names
         return tuple(
-            f"{name}={value if isinstance(value, str) else format(value, 'g')}"
+            f"{name}={_shown(value)}"
             for name, values in zip(self.names, self.categories, strict=True)
             for value in values
         )
@@ -173,7 +173,7 @@ def one_hot(
             f"codes have the shape {codes.shape} for {len(num_categories)} variables: give [N, V]"
         )
     parts = [
-        _one_hot(str(number), column, tuple(range(size)))
+        _one_hot(str(number), column, tuple(map(float, range(size))))
         for number, (column, size) in enumerate(zip(codes.T, num_categories, strict=True))
     ]
     return np.concatenate(parts, axis=1).astype(np.float32)
@@ -191,6 +191,10 @@ def numbers_of(table: Table) -> Shaped[np.ndarray, "N V"]:
         mend = "write decimal points" if comma else "leave that column out, or fit categories"
         raise InputError(f"column {name!r} holds the text {value[:40]!r}: {mend}")
     return table.values
+
+
+def _shown(value: str | float) -> str:
+    return value if isinstance(value, str) else format(value, "g")
 
 
 def _is_number(text: str) -> bool:
@@ -226,10 +230,10 @@ def _one_hot(name: str, column: NDArray, values: Sequence[str | float]) -> Float
     unknown = (np.asarray(found) < 0) & ~missing
     if unknown.any():
         row = int(np.argmax(unknown))
-        shown = ", ".join(map(str, values[:10])) + (", ..." if len(values) > 10 else "")
+        shown = ", ".join(map(_shown, values[:10])) + (", ..." if len(values) > 10 else "")
         raise InputError(
-            f"row {row} holds {column[row]!s} in column {name!r}, whose categories are {shown}: "
-            "drop that row"
+            f"row {row} holds {_shown(column.tolist()[row])} in column {name!r}, whose categories "
+            f"are {shown}: drop that row"
         )
     hot = np.asarray(found)[:, None] == np.arange(len(values))
     return np.where(missing[:, None], np.nan, hot)
