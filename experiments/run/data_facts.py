@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from remjax.data import Columns, Dataset
+from remjax.data import Columns, Dataset, ValueFacts, value_facts
 from remjax.errors import InputError
 
 
@@ -20,11 +20,7 @@ class DataFacts(NamedTuple):
     Attributes:
         name: of the data set.
         num_train: how many they are.
-        mean: of each column [X] float32, of the values that are not missing.
-        scale: the standard deviation of each column [X] float32.
-        low: the smallest value.
-        high: the largest value.
-        whole: whether all values are whole numbers.
+        values: means, standard deviations and the span of the columns.
         image_shape: as in `Dataset`, and so the others.
         binary: whether all are bits.
         real_valued: whether they are measurements.
@@ -33,15 +29,21 @@ class DataFacts(NamedTuple):
 
     name: str
     num_train: int
-    mean: np.ndarray
-    scale: np.ndarray
-    low: float
-    high: float
-    whole: bool
+    values: ValueFacts
     image_shape: tuple[int, int]
     binary: bool
     real_valued: bool
     columns: Columns | None
+
+    @property
+    def mean(self) -> np.ndarray:
+        """[X], of each column."""
+        return self.values.mean
+
+    @property
+    def scale(self) -> np.ndarray:
+        """[X], the standard deviation of each column."""
+        return self.values.scale
 
     @property
     def size(self) -> int:
@@ -55,22 +57,17 @@ class DataFacts(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """As data.json holds them; float32 passes through its decimals unchanged."""
-        arrays = {name: getattr(self, name).tolist() for name in ("mean", "scale")}
+        values = self.values._asdict() | {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
         columns = self.columns and self.columns._asdict()
-        return self._asdict() | arrays | {"columns": columns}
+        return self._asdict() | {"values": values, "columns": columns}
 
 
 def facts_of(dataset: Dataset) -> DataFacts:
     """The facts of a data set."""
-    train = dataset.train
     return DataFacts(
         name=dataset.name,
-        num_train=len(train),
-        mean=np.nanmean(train, axis=0, dtype=np.float64).astype(np.float32),
-        scale=np.nanstd(train, axis=0, dtype=np.float64).astype(np.float32),
-        low=float(np.nanmin(train)),
-        high=float(np.nanmax(train)),
-        whole=not np.any(train % 1 > 0),
+        num_train=len(dataset.train),
+        values=value_facts(dataset.train),
         image_shape=dataset.image_shape,
         binary=dataset.binary,
         real_valued=dataset.real_valued,
@@ -86,10 +83,12 @@ def facts_from_json(values: Mapping[str, Any]) -> DataFacts:
     """
     try:
         chosen = {name: values[name] for name in DataFacts._fields}
-        columns = chosen["columns"]
+        columns, numbers = chosen["columns"], ValueFacts(**chosen["values"])
         return DataFacts(**chosen)._replace(
-            mean=np.asarray(chosen["mean"], np.float32),
-            scale=np.asarray(chosen["scale"], np.float32),
+            values=numbers._replace(
+                mean=np.asarray(numbers.mean, np.float32),
+                scale=np.asarray(numbers.scale, np.float32),
+            ),
             image_shape=tuple(chosen["image_shape"]),
             columns=columns and _columns(columns),
         )

@@ -11,6 +11,7 @@ from remjax.models import (
     Likelihood,
     bernoulli_likelihood,
     categorical_likelihood,
+    choose_likelihood,
     gaussian_likelihood,
     negative_binomial_likelihood,
     poisson_likelihood,
@@ -54,22 +55,8 @@ class Chosen(NamedTuple):
 
 
 def choose(asked: str, facts: DataFacts) -> Chosen:
-    """The likelihood that is asked for, or the one that goes with the data.
-
-    Bits and grey pixels are Bernoullis, whole numbers from 0 up are counts, other columns are
-    measurements. Counts are a negative binomial where the variance of most columns is more than
-    half again their mean.
-    """
+    """The likelihood that is asked for, or the one that goes with the data."""
     if asked != AUTO:
         return Chosen(asked, "as asked for")
-    if facts.binary:
-        return Chosen("bernoulli", "all values are 0 or 1")
-    if not facts.real_valued:
-        return Chosen("bernoulli", "pixels from 0 to 1")
-    span = f"from {facts.low:g} to {facts.high:g}"
-    if not facts.whole or facts.low < 0.0:
-        return Chosen("gaussian", f"measurements {span}")
-    counted = facts.mean > 0.0
-    ratio = float(np.median(np.square(facts.scale[counted]) / facts.mean[counted]))
-    counts = f"whole numbers {span}, their variance {ratio:.2g} times the mean"
-    return Chosen("negative_binomial" if ratio > 1.5 else "poisson", counts)
+    found = choose_likelihood(facts.values, grey=not facts.real_valued)
+    return Chosen(found.name, found.why)

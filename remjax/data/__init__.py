@@ -11,16 +11,19 @@ from remjax.data.dataset import Dataset, check_images
 from remjax.data.loaders import NAMES, load
 from remjax.data.own import from_arrays, from_file
 from remjax.data.tables import Columns, Table, one_hot
+from remjax.data.values import ValueFacts, value_facts
 
 __all__ = [
     "NAMES",
     "Columns",
     "Dataset",
     "Table",
+    "ValueFacts",
     "check_images",
     "check_rows",
     "from_arrays",
     "from_file",
     "load",
     "one_hot",
+    "value_facts",
 ]

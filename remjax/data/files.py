@@ -236,7 +236,7 @@ def _folder(path: Path, size: tuple[int, int] | None) -> Table:
             with Image.open(file) as image:
                 grey = image.convert("L")
                 if size is not None:
-                    grey = grey.resize(size[::-1], Image.Resampling.BILINEAR)
+                    grey = grey.resize((size[1], size[0]), Image.Resampling.BILINEAR)
                 rows.append(np.asarray(grey, np.uint8))
         except (OSError, UnidentifiedImageError, ValueError, SyntaxError, EOFError) as error:
             raise InputError(f"{file}: {_reason(error)}; replace it or take it away") from error

@@ -88,7 +88,8 @@ def from_file(
     """
     tables = read_tables(path, image_size=image_size)
     if columns is not None:
-        tables = FileTables(*(t if t is None else t.select(columns) for t in tables))
+        test = None if tables.test is None else tables.test.select(columns)
+        tables = FileTables(tables.train.select(columns), test)
     try:
         return from_tables(
             tables,

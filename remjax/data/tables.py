@@ -156,7 +156,7 @@ def categorical(tables: Sequence[Table]) -> Columns:
 
 
 def one_hot(
-    codes: Shaped[np.ndarray, "N V"], num_categories: Sequence[int]
+    codes: Shaped[np.ndarray, "..."], num_categories: Sequence[int]
 ) -> Float[np.ndarray, "N X"]:
     """Codes 0..C_v - 1 of V variables as one-hot columns, side by side; X = sum_v C_v.
 
@@ -193,7 +193,7 @@ def numbers_of(table: Table) -> Shaped[np.ndarray, "N V"]:
     return table.values
 
 
-def _shown(value: str | float) -> str:
+def _shown(value: str | float | int) -> str:
     return value if isinstance(value, str) else format(value, "g")
 
 

@@ -6,6 +6,7 @@ recognition network that goes with it. `pure` makes one of a user's own module, 
 """
 
 from remjax.models.categorical import categorical_model, categorical_recognition
+from remjax.models.choice import ChosenLikelihood, choose_likelihood
 from remjax.models.count_likelihoods import (
     categorical_likelihood,
     negative_binomial_likelihood,
@@ -40,6 +41,7 @@ from remjax.models.uncertain import uncertain_gaussian_networks, with_weight_div
 
 __all__ = [
     "MLP",
+    "ChosenLikelihood",
     "Decoder",
     "GaussianEncoder",
     "Likelihood",
@@ -48,6 +50,7 @@ __all__ = [
     "categorical_likelihood",
     "categorical_model",
     "categorical_recognition",
+    "choose_likelihood",
     "deep_categorical_model",
     "deep_categorical_recognition",
     "deep_gaussian_model",

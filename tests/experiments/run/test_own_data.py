@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from experiments import encode, impute, reconstruct, sample, train
+from experiments.run.data_facts import facts_of
+from experiments.run.likelihoods import choose
 from experiments.run.opened_run import open_run
+from remjax.data import from_arrays
 from remjax.data.files import read_tables
 from tests.data.hostile_files import HOSTILE, write_all
 
@@ -113,19 +116,32 @@ def test_a_run_opens_without_its_data(place, run_with_holes):
     assert again.settings.method == "vae"
 
 
+KINDS = {
+    "poisson": ("auto", RNG.poisson(3.0, (60, 4)), "whole numbers from 0 to"),
+    "negative_binomial": ("auto", RNG.negative_binomial(1, 0.1, (60, 4)), "whole numbers from"),
+    "bernoulli": ("auto", RNG.integers(0, 2, (60, 4)), "all values are 0 or 1"),
+    "gaussian": ("auto", RNG.normal(size=(60, 4)), "measurements from"),
+    "categorical": ("categorical", RNG.integers(1, 4, (60, 4)), "as asked for"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_likelihood_is_chosen_and_the_reason_given(name):
+    asked, rows, why = KINDS[name]
+    chosen = choose(asked, facts_of(from_arrays(rows)))
+    assert str(chosen).startswith(f"{name} likelihood ({why}")
+
+
 @pytest.mark.parametrize(
-    ("likelihood", "rows", "chosen"),
+    "name",
     [
-        ("auto", RNG.poisson(3.0, (60, 4)), "poisson likelihood (whole numbers from 0 to"),
-        ("auto", RNG.negative_binomial(1, 0.1, (60, 4)), "negative_binomial likelihood (whole"),
-        ("auto", RNG.integers(0, 2, (60, 4)), "bernoulli likelihood (all values are 0 or 1)"),
-        ("auto", RNG.normal(size=(60, 4)), "gaussian likelihood (measurements from"),
-        ("categorical", RNG.integers(1, 4, (60, 4)), "categorical likelihood (as asked for)"),
+        pytest.param(name, marks=() if name == "categorical" else pytest.mark.exhaustive)
+        for name in KINDS
     ],
-    ids=["poisson", "negative_binomial", "bernoulli", "gaussian", "categorical"],
 )
-def test_each_likelihood_trains(run_binary, tmp_path, likelihood, rows, chosen):
+def test_each_likelihood_trains(run_binary, tmp_path, name):
     """It says what it chose; what is drawn are values like those of the file."""
+    likelihood, rows, why = KINDS[name]
     _write(tmp_path / "own.csv", rows, NAMES[:4])
     run = f"--run_dir={tmp_path}/run"
     done = run_binary(
@@ -133,12 +149,12 @@ def test_each_likelihood_trains(run_binary, tmp_path, likelihood, rows, chosen):
         "--method=iwae", *SMALL,
     )  # fmt: skip
     assert done.code == 0, done
-    assert chosen in done.stdout
+    assert f"{name} likelihood ({why}" in done.stdout
     assert run_binary(sample, run, f"--out={tmp_path}/drawn.csv").code == 0
     drawn = read_tables(tmp_path / "drawn.csv").train.values
-    if "gaussian" not in chosen:
+    if name != "gaussian":
         assert np.all(drawn % 1 == 0)
-    if likelihood == "categorical":
+    if name == "categorical":
         assert set(np.unique(drawn)) <= {1.0, 2.0, 3.0}
 
 
