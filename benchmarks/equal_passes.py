@@ -22,6 +22,7 @@ from experiments.output.tables import markdown
 from experiments.pictures.comparisons import method_comparison
 from experiments.run import command_line
 from experiments.run.choices import COVARIANCES, SCHEDULES, look_up
+from experiments.run.data_facts import facts_of
 from experiments.run.methods import accepts, build_estimator, particles_scored
 from experiments.run.networks import build_networks
 from remjax.data import Dataset, load
@@ -60,7 +61,7 @@ def run_cell(name: str, seed: int) -> Cell:
     method, _, covariance = name.partition(":")
     dataset = load("mnist", data_dir=FLAGS.data_dir)
     model, recognition = build_networks(
-        dataset, latent_sizes=(20,), hidden_sizes=((200, 200),), initialization=glorot
+        facts_of(dataset), latent_sizes=(20,), hidden_sizes=((200, 200),), initialization=glorot
     )
     options: dict[str, Any] = {"num_particles": FLAGS.num_particles}
     if covariance:

@@ -2,6 +2,7 @@
 
 from absl import flags
 
+from experiments.run.data_facts import facts_of
 from experiments.run.networks import Networks, build_networks, gaussian
 from remjax.data import Dataset
 from remjax.models.networks import Initialization, glorot
@@ -21,7 +22,7 @@ def networks_for(
 ) -> tuple[Model, Recognition]:
     """Decoder and encoder of those sizes."""
     return build_networks(
-        dataset,
+        facts_of(dataset),
         networks,
         latent_sizes=(FLAGS.latent_size,),
         hidden_sizes=((FLAGS.hidden_size,) * 2,),

@@ -93,12 +93,14 @@ class Support(NamedTuple):
         high: the largest.
         mend: what to do about others, as the end of a sentence: "divide bytes by 255".
         whole: whether they are whole numbers.
+        missing: whether NaN stands for a value that was not observed, and is allowed.
     """
 
     low: float = -math.inf
     high: float = math.inf
     mend: str = "leave them out"
     whole: bool = False
+    missing: bool = False
 
 
 class Model(NamedTuple):

@@ -4,18 +4,18 @@ from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from experiments.run.choices import INITIALIZATIONS, look_up
+from experiments.run.data_facts import DataFacts
 from experiments.run.denoising_pictures import draw_denoising
 from experiments.run.denoising_scoring import SCORING, Denoising, epoch_metrics
 from experiments.run.denoising_settings import DENOISING_SETTINGS
 from experiments.run.kind import Kind, Work
+from experiments.run.likelihoods import AUTO, choose
 from experiments.run.methods import DENOISING, with_knobs
 from experiments.run.networks import likelihood_of
 from experiments.run.sampling_settings import SAMPLING_SETTINGS
 from experiments.run.settings import Settings
-from remjax.data import Dataset
 from remjax.errors import InputError
 from remjax.evaluation import make_conservative_log_likelihood
 from remjax.methods import make_chains
@@ -24,22 +24,22 @@ from remjax.types import Estimator
 
 
 def _build(
-    settings: Settings, dataset: Dataset, mesh: jax.sharding.Mesh | None
+    settings: Settings, facts: DataFacts, mesh: jax.sharding.Mesh | None
 ) -> tuple[Estimator, Denoising]:
     """The estimator, the model and its chain."""
     corruption = settings.as_corruption
-    if dataset.real_valued and corruption.of_unit_interval:
+    if facts.real_valued and corruption.of_unit_interval:
         raise InputError(
             f"--corruption={settings.corruption} is for pixels within [0, 1], which the draws for "
-            f"--dataset={dataset.name} leave: use --corruption=gaussian or masking"
+            f"--dataset={facts.name} leave: use --corruption=gaussian or masking"
         )
-    mean = np.mean(dataset.train, axis=0)
+    mean = facts.mean
     _refuse_what_is_too_large(settings, len(mean))
     model = denoising_model(
-        likelihood_of(dataset),
+        likelihood_of(choose(AUTO, facts).name, facts),
         mean,
         hidden_sizes=settings.hidden_sizes[0],
-        data_scale=np.std(dataset.train, axis=0) if dataset.real_valued else None,
+        data_scale=facts.scale if facts.real_valued else None,
         initialization=look_up(INITIALIZATIONS, "initialization", settings.initialization),
     )
     method = with_knobs(settings.method, settings.for_estimator())
@@ -47,7 +47,7 @@ def _build(
         model,
         method,
         corruption,
-        noise=_noise(dataset),
+        noise=_noise(facts),
         advance=make_chains(model, num_kept=1, every=settings.csl_every),
         csl=make_conservative_log_likelihood(model.log_likelihood, model.support),
         means=jax.jit(jax.vmap(model.mean, (None, 0))),
@@ -66,9 +66,9 @@ def _refuse_what_is_too_large(settings: Settings, data_size: int) -> None:
         )
 
 
-def _noise(dataset: Dataset) -> Callable[[jax.Array, int], jax.Array]:
+def _noise(facts: DataFacts) -> Callable[[jax.Array, int], jax.Array]:
     """Where chains begin: fair bits, or normal numbers with the scale of each pixel."""
-    mean, scale = (function(dataset.train, axis=0) for function in (np.mean, np.std))
+    mean, scale = facts.mean, facts.scale
 
     def of_bits(key: jax.Array, count: int) -> jax.Array:
         return jax.random.bernoulli(key, 0.5, (count, len(mean))).astype(jnp.float32)
@@ -76,7 +76,7 @@ def _noise(dataset: Dataset) -> Callable[[jax.Array, int], jax.Array]:
     def of_reals(key: jax.Array, count: int) -> jax.Array:
         return mean + scale * jax.random.normal(key, (count, len(mean)))
 
-    return of_reals if dataset.real_valued else of_bits
+    return of_reals if facts.real_valued else of_bits
 
 
 def _line(metrics: Mapping[str, float]) -> str:

@@ -56,7 +56,7 @@ def main() -> None:
         problem = build(_settings(run.config()))
         scoring = problem.kind.scoring
         further = _further(scoring.further, problem.settings.model)
-        run.require_data(problem.dataset.source, problem.data_checksum)
+        run.require_data(problem.dataset.source, problem.data_checksum, problem.facts.to_json())
         state = checkpoints.restore(run.checkpoints, initial_state(problem))
 
         def check() -> None:

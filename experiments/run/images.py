@@ -1,16 +1,19 @@
 """The images that a run is trained on and evaluated on, and the bits of grey ones."""
 
 import functools
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from experiments.run.choices import look_up
+from experiments.run.likelihoods import AUTO
 from experiments.run.presets import SPLITS
 from experiments.run.settings import Settings
-from remjax.data import Dataset, load
+from remjax.data import Dataset, from_file, load
 from remjax.data.binarization import fixed
+from remjax.data.tables import as_they_are, categorical, standardized
 from remjax.errors import InputError
 
 # All runs are trained on and scored on the same bits of an image.
@@ -24,9 +27,10 @@ def images_of(settings: Settings) -> Dataset:
     Raises:
         InputError: for data that cannot be had, or too few of them.
     """
-    dataset = look_up(SPLITS, "split", settings.split)(
-        _load(settings.dataset, settings.data_dir, settings.split_seed)
-    )
+    dataset = look_up(SPLITS, "split", settings.split)(_found(settings))
+    if settings.likelihood != AUTO:
+        # Bernoullis have grey values drawn as bits; what others have is measured.
+        dataset = dataset._replace(real_valued=settings.likelihood != "bernoulli")
     train = evenly_spaced(dataset.train, settings.train_size, "train_size")
     if settings.batch_size > len(train):
         raise InputError(
@@ -39,6 +43,28 @@ def images_of(settings: Settings) -> Dataset:
         bits = {"train": fixed_bits(train), "test": fixed_bits(dataset.test)}
         dataset = dataset._replace(binary=True, **bits)
     return dataset
+
+
+def _found(settings: Settings) -> Dataset:
+    """The set of that name, or the rows of that file."""
+    if not settings.is_file:
+        return _load(settings.dataset, settings.data_dir, settings.split_seed)
+    preparation = standardized if settings.standardize else as_they_are
+    if settings.likelihood == "categorical":
+        preparation = categorical
+    return _read(
+        str(Path(settings.dataset).expanduser()),
+        columns=settings.column_names,
+        image_size=settings.size_of_images,
+        preparation=preparation,
+        missing=settings.missing == "marginalize",
+        test_fraction=settings.test_fraction,
+        split_seed=settings.split_seed,
+    )
+
+
+# A training run reads it twice: before anything is written, and when it begins.
+_read = functools.lru_cache(maxsize=1)(from_file)
 
 
 @functools.lru_cache(maxsize=1)  # the cells of a sweep have it in common

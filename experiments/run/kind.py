@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
+from experiments.run.data_facts import DataFacts
 from experiments.run.families import Family
 from experiments.run.progress import Bars
 from experiments.run.run_directory import RunDirectory
@@ -31,6 +32,7 @@ class Problem(NamedTuple):
     Attributes:
         settings: of the run.
         dataset: its images.
+        facts: of the training images, from which the model is built.
         kind: of its model.
         parts: what the functions of the kind need besides, as its `build` made it.
         estimator: of its method.
@@ -41,6 +43,7 @@ class Problem(NamedTuple):
 
     settings: Settings
     dataset: Dataset
+    facts: DataFacts
     kind: "Kind"
     parts: Any
     estimator: Estimator
@@ -144,8 +147,8 @@ class Kind(NamedTuple):
         family: the methods that fit it.
         settings: the names of those that it has besides what every run and its method have: one
             that some kinds name is refused by the others.
-        build: (settings, images, mesh) -> (estimator, what the other functions need besides).
-            Raises `InputError` for what does not go together.
+        build: (settings, facts of the data, mesh) -> (estimator, what the other functions need
+            besides). Raises `InputError` for what does not go together.
         line: the metrics of an epoch -> those that are printed, as "log_evidence -90.00 nats".
         draw: (problem, state, directory) writes the pictures of a finished run; the state is that
             of the first replica, as `Scoring` has it.
@@ -158,11 +161,12 @@ class Kind(NamedTuple):
             divides; None where it has nothing to divide.
         replicas_at_a_time: problem -> how many replicas take their steps together; None for all.
         work: settings -> what a run costs, roughly.
+        about: problem -> what to say of the model before it is fitted; nothing by default.
     """
 
     family: Family
     settings: frozenset[str]
-    build: Callable[[Settings, Dataset, jax.sharding.Mesh | None], tuple[Estimator, Any]]
+    build: Callable[[Settings, DataFacts, jax.sharding.Mesh | None], tuple[Estimator, Any]]
     line: Callable[[Mapping[str, float]], str]
     draw: Callable[[Problem, TrainState, RunDirectory], None]
     scoring: Scoring
@@ -171,3 +175,4 @@ class Kind(NamedTuple):
     particles: Callable[[Settings], tuple[str, int] | None] = _none
     replicas_at_a_time: Callable[[Problem], int | None] = _none
     work: Callable[[Settings], Work] = lambda settings: Work(settings.batch_size, 1)
+    about: Callable[[Problem], str] = lambda _: ""

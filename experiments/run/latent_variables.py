@@ -9,14 +9,15 @@ import jax.numpy as jnp
 
 from experiments.run.annealed import ANNEALED
 from experiments.run.choices import EVALUATION_PROPOSALS, INITIALIZATIONS, NETWORKS, look_up
+from experiments.run.data_facts import DataFacts
 from experiments.run.kind import Kind, Problem, Work
+from experiments.run.likelihoods import Chosen, choose
 from experiments.run.methods import WITH_RECOGNITION, accepts, build_estimator
 from experiments.run.network_settings import NETWORK_SETTINGS
-from experiments.run.networks import Networks, build_networks, input_offset
+from experiments.run.networks import Networks, build_networks, inputs_of
 from experiments.run.run_pictures import draw_run
 from experiments.run.scoring import SCORING, LatentVariables, make_evaluate
 from experiments.run.settings import Settings
-from remjax.data import Dataset
 from remjax.errors import InputError
 from remjax.methods.baselines import no_baseline, tanh_baseline
 from remjax.models.networks import in_bfloat16
@@ -25,20 +26,24 @@ from remjax.types import Batch, Estimator
 
 
 def _build(
-    settings: Settings, dataset: Dataset, mesh: jax.sharding.Mesh | None, networks: Networks
+    settings: Settings, facts: DataFacts, mesh: jax.sharding.Mesh | None, networks: Networks
 ) -> tuple[Estimator, LatentVariables]:
     """The estimator and the networks."""
-    _refuse_what_is_too_large(settings, dataset.train.shape[1])
+    _refuse_what_is_too_large(settings, facts.size)
+    chosen = choose(settings.likelihood, facts)
+    _refuse_other_units(settings, chosen)
     initialization = look_up(INITIALIZATIONS, "initialization", settings.initialization)
     networks_of = functools.partial(
         build_networks,
-        dataset,
+        facts,
         networks,
         latent_sizes=settings.latent_sizes,
         hidden_sizes=settings.hidden_sizes,
         num_categories=settings.num_categories,
         mean_output=settings.mean_output,
         centred_input=settings.centred_input,
+        likelihood=chosen.name,
+        missing=settings.missing == "marginalize",
     )
     model, recognition = networks_of(initialization=initialization)
     # The decoder alone, which scores the particles, and only while it trains: what a run is scored
@@ -46,17 +51,18 @@ def _build(
     rounded = in_bfloat16(initialization)
     trained = networks_of(initialization=rounded)[0] if settings.bfloat16 else model
     options = {"num_particles": settings.num_particles, **settings.for_estimator()}
-    options |= _baseline(settings, dataset)
+    options |= _baseline(settings, facts)
     estimator = networks.addition(
         build_estimator(settings.method, trained, recognition, options, settings.warm_up),
-        len(dataset.train),
+        facts.num_train,
     )
-    parts = LatentVariables(model, recognition, make_evaluate(model, recognition, settings, mesh))
-    _refuse_what_does_not_fit(estimator, parts, settings, dataset.train.shape[1])
+    evaluate = make_evaluate(model, recognition, settings, mesh)
+    parts = LatentVariables(model, recognition, evaluate, chosen)
+    _refuse_what_does_not_fit(estimator, parts, settings, facts.size)
     return estimator, parts
 
 
-def _baseline(settings: Settings, dataset: Dataset) -> Mapping[str, Any]:
+def _baseline(settings: Settings, facts: DataFacts) -> Mapping[str, Any]:
     """The option that methods with a baseline have: a network that sees x as the encoder does.
 
     Raises:
@@ -71,9 +77,19 @@ def _baseline(settings: Settings, dataset: Dataset) -> Mapping[str, Any]:
         return {}
     if size == 0:
         return {"baseline": no_baseline}
-    offset = input_offset(dataset, centred=settings.centred_input)
-    made = functools.partial(tanh_baseline, data_mean=offset)
+    inputs = inputs_of(facts, centred=settings.centred_input)
+    scale = 1.0 if inputs.scale is None else inputs.scale
+    made = functools.partial(tanh_baseline, data_mean=inputs.offset, data_scale=scale)
     return {"baseline": functools.partial(made, hidden_size=size) if size else made}
+
+
+def _refuse_other_units(settings: Settings, chosen: Chosen) -> None:
+    """Only measurements may be standardized."""
+    if settings.standardize and chosen.name != "gaussian":
+        raise InputError(
+            f"--standardize is for measurements, and the likelihood is {chosen.name} "
+            f"({chosen.why}): leave it out, or add --likelihood=gaussian"
+        )
 
 
 def _refuse_what_is_too_large(settings: Settings, data_size: int) -> None:
@@ -128,6 +144,11 @@ def _replicas_at_a_time(problem: Problem) -> int:
     )
 
 
+def _about(problem: Problem) -> str:
+    units = ", of standardized columns: nats are theirs" if problem.settings.standardize else ""
+    return f"{problem.parts.likelihood}{units}"
+
+
 def _work(settings: Settings) -> Work:
     """In decoder passes: those with a gradient count three times."""
     update = 3 * settings.batch_size * settings.num_particles
@@ -146,6 +167,7 @@ def _kind(name: str, networks: Networks) -> Kind:
         particles=_particles,
         replicas_at_a_time=_replicas_at_a_time,
         work=_work,
+        about=_about,
     )
 
 

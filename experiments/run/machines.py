@@ -4,8 +4,8 @@ import functools
 from collections.abc import Mapping
 
 import jax
-import numpy as np
 
+from experiments.run.data_facts import DataFacts
 from experiments.run.kind import Kind, Work
 from experiments.run.machine_pictures import draw_machine
 from experiments.run.machine_scoring import SCORING, Machines, tracked
@@ -14,13 +14,12 @@ from experiments.run.methods import MACHINES, with_knobs
 from experiments.run.sampling_settings import SAMPLING_SETTINGS
 from experiments.run.settings import Settings
 from remjax.boltzmann import Bits, Family, gaussian_units, init_rbm, l1, l2, make_estimator, sparse
-from remjax.data import Dataset
 from remjax.errors import InputError
 from remjax.types import Estimator
 
 
 def _build(
-    settings: Settings, dataset: Dataset, mesh: jax.sharding.Mesh | None
+    settings: Settings, facts: DataFacts, mesh: jax.sharding.Mesh | None
 ) -> tuple[Estimator, Machines]:
     """The estimator, and the images that log Z is measured with."""
     if len(settings.latent_sizes) > 1:
@@ -28,14 +27,14 @@ def _build(
             f"--latent_size={settings.latent_size} does not go with --model=rbm, which has one "
             "layer of hidden units: give one number"
         )
-    num_hidden, data_mean = settings.latent_sizes[0], np.mean(dataset.train, axis=0)
+    num_hidden, data_mean = settings.latent_sizes[0], facts.mean
     if num_hidden * len(data_mean) >= 2**31:
         raise InputError(
             f"the machine would have {num_hidden * len(data_mean):,} weights: lower --latent_size"
         )
     visible: Family = Bits()
-    if dataset.real_valued:
-        visible = gaussian_units(np.std(dataset.train, axis=0))
+    if facts.real_valued:
+        visible = gaussian_units(facts.scale)
     init = functools.partial(init_rbm, num_hidden=num_hidden, data_mean=data_mean, visible=visible)
     penalties = [
         penalty

@@ -4,6 +4,7 @@ import dataclasses
 
 from experiments.run.choices import ACTIVITIES, EVALUATION_PROPOSALS, INITIALIZATIONS, look_up
 from experiments.run.fields import require_positive, setting
+from experiments.run.likelihoods import NAMES as LIKELIHOODS
 from experiments.run.method_options import MethodOptions
 from remjax.errors import InputError
 
@@ -22,6 +23,14 @@ def _sizes(flag: str, text: str) -> tuple[int, ...]:
 class NetworkSettings(MethodOptions):
     """The settings of a run that only models with a recognition network have, or some of them."""
 
+    likelihood: str = setting(
+        "auto", f"distribution of the data given the latent: {', '.join(LIKELIHOODS)}"
+    )
+    missing: str = setting(
+        "refuse",
+        "what to do about missing values: refuse, or marginalize to leave them out of the "
+        "likelihood",
+    )
     num_particles: int = setting(50, "K, particles per image and per distribution drawn from")
     latent_size: str = setting(
         "20", "dimension of the latent; with several layers one for each, z_1 first, as 100,50"
@@ -82,6 +91,8 @@ class NetworkSettings(MethodOptions):
         """Refuse a value that cannot be, in one line that names the flag."""
         super().__post_init__()
         for flag, table in (
+            ("likelihood", dict.fromkeys(LIKELIHOODS)),
+            ("missing", dict.fromkeys(("refuse", "marginalize"))),
             ("initialization", INITIALIZATIONS),
             ("eval_proposal", EVALUATION_PROPOSALS),
             ("eval_activity", ACTIVITIES),

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from remjax.data import Dataset
+from experiments.run.data_facts import DataFacts
+from experiments.run.likelihoods import AUTO, LIKELIHOODS, choose
 from remjax.errors import InputError
 from remjax.models.gaussian import gaussian_model, gaussian_recognition
 from remjax.models.layered import (
@@ -16,7 +17,7 @@ from remjax.models.layered import (
     sigmoid_belief_network,
     sigmoid_belief_recognition,
 )
-from remjax.models.likelihoods import Likelihood, bernoulli_likelihood, gaussian_likelihood
+from remjax.models.likelihoods import Likelihood, marginalized
 from remjax.models.networks import Initialization, glorot
 from remjax.models.uncertain import uncertain_gaussian_networks, with_weight_divergence
 from remjax.types import Estimator, Model, Recognition
@@ -46,22 +47,36 @@ class Shape(NamedTuple):
         }
 
 
+class Inputs(NamedTuple):
+    """How data enter the encoder.
+
+    Attributes:
+        offset: what it subtracts [X].
+        scale: what it divides by [X]; None for data in [0, 1].
+    """
+
+    offset: np.ndarray
+    scale: np.ndarray | None
+
+    def arguments(self) -> dict[str, Any]:
+        """As the recognition networks take them."""
+        return {"data_mean": self.offset, "data_scale": self.scale}
+
+
 class Networks(NamedTuple):
     """A kind of model with its recognition network.
 
     Attributes:
-        build: (likelihood, what the encoder subtracts, shape) -> decoder and encoder.
+        build: (likelihood, how data enter the encoder, shape) -> decoder and encoder.
         addition: (estimator, number of training images) -> the estimator with what the networks
             themselves add to its losses.
     """
 
-    build: Callable[[Likelihood, np.ndarray, Shape], tuple[Model, Recognition]]
+    build: Callable[[Likelihood, Inputs, Shape], tuple[Model, Recognition]]
     addition: Callable[[Estimator, int], Estimator] = lambda estimator, _: estimator
 
 
-def _gaussian(
-    likelihood: Likelihood, offset: np.ndarray, shape: Shape
-) -> tuple[Model, Recognition]:
+def _gaussian(likelihood: Likelihood, inputs: Inputs, shape: Shape) -> tuple[Model, Recognition]:
     """Diagonal Gaussian layers: a vector for one of them, whose moments have closed forms."""
     if len(shape.latent_sizes) == 1:
         one: dict[str, Any] = {
@@ -69,30 +84,32 @@ def _gaussian(
             "hidden_sizes": shape.hidden_sizes[0],
             "initialization": shape.initialization,
         }
-        return gaussian_model(likelihood, **one), gaussian_recognition(offset, **one)
+        return gaussian_model(likelihood, **one), gaussian_recognition(**inputs.arguments(), **one)
     sizes = shape.of_layers()
-    return deep_gaussian_model(likelihood, **sizes), deep_gaussian_recognition(offset, **sizes)
+    return deep_gaussian_model(likelihood, **sizes), deep_gaussian_recognition(
+        **inputs.arguments(), **sizes
+    )
 
 
 def _sigmoid_belief(
-    likelihood: Likelihood, offset: np.ndarray, shape: Shape
+    likelihood: Likelihood, inputs: Inputs, shape: Shape
 ) -> tuple[Model, Recognition]:
     """Layers of bits, linear in one another where `hidden_sizes` are empty."""
     sizes = shape.of_layers()
-    return sigmoid_belief_network(likelihood, **sizes), sigmoid_belief_recognition(offset, **sizes)
+    return sigmoid_belief_network(likelihood, **sizes), sigmoid_belief_recognition(
+        **inputs.arguments(), **sizes
+    )
 
 
-def _categorical(
-    likelihood: Likelihood, offset: np.ndarray, shape: Shape
-) -> tuple[Model, Recognition]:
+def _categorical(likelihood: Likelihood, inputs: Inputs, shape: Shape) -> tuple[Model, Recognition]:
     """Layers of categories, linear in one another where `hidden_sizes` are empty."""
     sizes = shape.of_layers() | {"num_categories": shape.num_categories}
     model = deep_categorical_model(likelihood, **sizes)
-    return model, deep_categorical_recognition(offset, **sizes)
+    return model, deep_categorical_recognition(**inputs.arguments(), **sizes)
 
 
 def _uncertain_gaussian(
-    likelihood: Likelihood, offset: np.ndarray, shape: Shape
+    likelihood: Likelihood, inputs: Inputs, shape: Shape
 ) -> tuple[Model, Recognition]:
     """One Gaussian layer, and a Gaussian over each weight of both networks.
 
@@ -109,7 +126,7 @@ def _uncertain_gaussian(
             "--bfloat16"
         )
     sizes = {"latent_size": shape.latent_sizes[0], "hidden_sizes": shape.hidden_sizes[0]}
-    return uncertain_gaussian_networks(likelihood, offset, **sizes)
+    return uncertain_gaussian_networks(likelihood, **inputs.arguments(), **sizes)
 
 
 gaussian = Networks(_gaussian)
@@ -121,14 +138,16 @@ uncertain_gaussian = Networks(
 )
 
 
-def input_offset(dataset: Dataset, *, centred: bool) -> np.ndarray:
-    """What networks of x subtract from it: the mean training image, or nothing."""
-    mean = np.mean(dataset.train, axis=0)
-    return mean if centred else np.zeros_like(mean)
+def inputs_of(facts: DataFacts, *, centred: bool) -> Inputs:
+    """What networks of x see of it: less the mean training image, or as it is; tables in units."""
+    in_units = facts.columns is not None and facts.real_valued
+    return Inputs(
+        facts.mean if centred else np.zeros_like(facts.mean), facts.scale if in_units else None
+    )
 
 
 def build_networks(
-    dataset: Dataset,
+    facts: DataFacts,
     networks: Networks = gaussian,
     *,
     latent_sizes: Sequence[int],
@@ -137,24 +156,31 @@ def build_networks(
     num_categories: int = 10,
     mean_output: bool = True,
     centred_input: bool = True,
+    likelihood: str = AUTO,
+    missing: bool = False,
 ) -> tuple[Model, Recognition]:
     """The decoder and encoder for a data set.
 
     With mean_output the output bias starts at the mean training image, and with centred_input the
     encoder subtracts that image. Without, the output starts at a half (Bernoulli) or zero, and the
-    encoder sees the raw image, as in the release of REM.
+    encoder sees the raw image, as in the release of REM. With `missing`, entries that are missing
+    are left out of the likelihood.
     """
     shape = Shape(latent_sizes, hidden_sizes, num_categories, initialization)
-    likelihood = likelihood_of(dataset, mean_output=mean_output)
-    return networks.build(likelihood, input_offset(dataset, centred=centred_input), shape)
+    chosen = likelihood_of(choose(likelihood, facts).name, facts, mean_output=mean_output)
+    return networks.build(
+        marginalized(chosen) if missing else chosen, inputs_of(facts, centred=centred_input), shape
+    )
 
 
-def likelihood_of(dataset: Dataset, *, mean_output: bool = True) -> Likelihood:
-    """Of the pixels: Bernoullis, or Gaussians of real ones, that start at the mean image or not."""
-    mean = np.mean(dataset.train, axis=0)
-    # The log odds of a half are zero.
-    blank = np.full_like(mean, 0.0 if dataset.real_valued else 0.5)
-    output_mean = mean if mean_output else blank
-    if dataset.real_valued:
-        return gaussian_likelihood(output_mean, np.std(dataset.train, axis=0))
-    return bernoulli_likelihood(output_mean)
+def likelihood_of(name: str, facts: DataFacts, *, mean_output: bool = True) -> Likelihood:
+    """The likelihood of that name, whose output starts at the mean training image or not.
+
+    Args:
+        name: one of `LIKELIHOODS`.
+        facts: of the training images.
+        mean_output: otherwise the output starts at zero: a half for Bernoullis, one for counts.
+    """
+    blank = {"bernoulli": 0.5, "gaussian": 0.0}.get(name, 1.0)
+    start = facts.mean if mean_output else np.full_like(facts.mean, blank)
+    return LIKELIHOODS[name](start, facts)

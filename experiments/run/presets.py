@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Key, PyTree
 from remjax.data import Dataset
 from remjax.distributions import Distribution
 from remjax.errors import InputError
-from remjax.evaluation.importance_sampling import Images
+from remjax.evaluation.blocks import Images
 from remjax.evaluation.latents import LatentUse
 from remjax.methods.combine import Combine, Mean
 from remjax.methods.method import Method

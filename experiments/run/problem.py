@@ -5,6 +5,7 @@ import math
 import jax
 
 from experiments.run.choices import SCHEDULES, look_up
+from experiments.run.data_facts import facts_of
 from experiments.run.images import images_of
 from experiments.run.kind import Kind, Problem
 from experiments.run.kinds import fitting_kind
@@ -23,12 +24,14 @@ def build(settings: Settings) -> Problem:
     kind = fitting_kind(settings)
     mesh = _mesh(settings, kind)
     dataset = images_of(settings)
-    estimator, parts = kind.build(settings, dataset, mesh)
+    facts = facts_of(dataset)
+    estimator, parts = kind.build(settings, facts, mesh)
     steps_per_epoch = len(dataset.train) // settings.batch_size
     schedule = look_up(SCHEDULES, "schedule", settings.schedule)
     return Problem(
         settings=settings,
         dataset=dataset,
+        facts=facts,
         kind=kind,
         parts=parts,
         estimator=estimator,

@@ -3,7 +3,7 @@
     RUN/config.json      the flags of the run
     RUN/metrics.jsonl    one JSON object per epoch
     RUN/clock.json       the seconds of training until the last checkpoint
-    RUN/data.json        which images it is trained on
+    RUN/data.json        which images it is trained on, and the facts of them that it is built from
     RUN/result.json      the figures of the finished run
     RUN/tensorboard/     the metrics again, as TensorBoard events over epochs
     RUN/checkpoints/     the state of training (remjax.training.checkpoints)
@@ -93,15 +93,20 @@ class RunDirectory(contextlib.AbstractContextManager["RunDirectory"]):
         numbers = {name: value for name, value in record.items() if isinstance(value, int | float)}
         self._events.write(epoch, numbers)
 
-    def require_data(self, source: str, checksum: int) -> None:
+    def require_data(self, source: str, checksum: int, facts: Mapping[str, Any]) -> None:
         """Notes at the first call what the run is trained on, and refuses anything else later.
+
+        Args:
+          source: The images, in one line.
+          checksum: Of the images.
+          facts: What the model is built from, so that it can be without the images.
 
         Raises:
           InputError: The images are not those of before.
         """
-        path, found = self.path / "data.json", {"source": source, "checksum": checksum}
+        path = self.path / "data.json"
         if not path.exists():
-            write_json(path, found)
+            write_json(path, {"source": source, "checksum": checksum, **to_plain(facts)})
         elif read_json(path).get("checksum") != checksum:
             raise InputError(
                 f"{self.path} is a run on {read_json(path).get('source')}, and the images found "

@@ -89,4 +89,4 @@ def _result(problem: Problem, run: RunDirectory, each: list[dict[str, Any]]) -> 
 
 def _require_same_data(run: RunDirectory | None, problem: Problem) -> None:
     if run is not None:
-        run.require_data(problem.dataset.source, problem.data_checksum)
+        run.require_data(problem.dataset.source, problem.data_checksum, problem.facts.to_json())

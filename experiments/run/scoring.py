@@ -9,6 +9,7 @@ import numpy as np
 from experiments.run.choices import ACTIVITIES, EVALUATION_PROPOSALS, look_up
 from experiments.run.images import as_evaluated, evaluation_images
 from experiments.run.kind import Check, Figures, Problem, Scoring
+from experiments.run.likelihoods import Chosen
 from experiments.run.progress import Bar, Bars
 from experiments.run.settings import Settings
 from remjax.evaluation.importance_sampling import Evaluation, make_log_likelihood
@@ -32,11 +33,13 @@ class LatentVariables(NamedTuple):
         recognition: its recognition network.
         evaluate: the evaluation that the settings ask for, compiled once for all replicas and
             epochs.
+        likelihood: that of the data, and why it is.
     """
 
     model: Model
     recognition: Recognition
     evaluate: Evaluate
+    likelihood: Chosen
 
 
 def make_evaluate(
@@ -78,6 +81,7 @@ def score(problem: Problem, state: TrainState, check: Check, bars: Bars) -> Figu
             results |= _latent_figures(problem, params, images)
     return results | {
         "ess": results["test_ess"],
+        "likelihood": problem.parts.likelihood.name,
         "eval_num_particles": settings.eval_num_particles,
         "eval_proposal": settings.eval_proposal,
     }

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.run.choices import BINARIZATIONS, ORDERS, SCHEDULES, look_up
+from experiments.run.data_settings import DataSettings
 from experiments.run.denoising_settings import DenoisingSettings
 from experiments.run.fields import require_positive, setting
 from experiments.run.machine_settings import MachineSettings
@@ -15,12 +16,11 @@ from experiments.run.network_settings import NetworkSettings
 from experiments.run.optimizers import OPTIMIZERS
 from experiments.run.presets import SPLITS
 from experiments.run.sampling_settings import SamplingSettings
-from remjax.data import NAMES
 from remjax.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(NetworkSettings, MachineSettings, DenoisingSettings, SamplingSettings):
+class Settings(DataSettings, NetworkSettings, MachineSettings, DenoisingSettings, SamplingSettings):
     """What a run is: each field is a flag of `experiments.train` and a key of config.json.
 
     Here are those that every kind of model has; each kind may have a class of its own among the
@@ -28,16 +28,7 @@ class Settings(NetworkSettings, MachineSettings, DenoisingSettings, SamplingSett
     """
 
     method: str = setting("rem_v1", f"method of fitting: {', '.join(METHODS)}")
-    dataset: str = setting("digits", f"data set to fit: {', '.join(NAMES)}")
-    data_dir: str | None = setting(
-        None,
-        "folder of the data files; without it, REMJAX_DATA_DIR or a download",
-        again="folder of the data files",
-    )
     split: str = setting("published", f"which images train and test: {', '.join(SPLITS)}")
-    split_seed: int = setting(
-        0, "seed of the split into training and test images, for sets published without a split"
-    )
     train_size: int | None = setting(None, "training images used, evenly spaced; default all")
     batch_size: int = setting(100, "images per update")
     epochs: int = setting(20, "passes over the training images")
@@ -99,7 +90,6 @@ class Settings(NetworkSettings, MachineSettings, DenoisingSettings, SamplingSett
         """Refuse a value that cannot be, in one line that names the flag."""
         for flag, table in (
             ("method", METHODS),
-            ("dataset", dict.fromkeys(NAMES)),
             ("split", SPLITS),
             ("binarization", BINARIZATIONS),
             ("order", ORDERS),

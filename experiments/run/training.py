@@ -92,7 +92,8 @@ def main() -> None:
     with run or contextlib.nullcontext():
         if run is not None:
             some = f", {settings.train_size:,} of them used" if settings.train_size else ""
-            print(f"{settings.method} on {problem.dataset.source}{some}")
+            about = problem.kind.about(problem)
+            print(f"{settings.method} on {problem.dataset.source}{some}{about and f'; {about}'}")
         with stop_on_signal() as stop:
             try:
                 result = run_to_result(settings, run, stop)

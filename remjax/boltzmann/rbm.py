@@ -209,7 +209,7 @@ def checked_mean(visible: Family, mean: Shaped[Any, "..."]) -> Shaped[Any, " V"]
         )
     if not is_concrete(mean):
         return mean
-    low, high, mend, _ = visible.support
+    low, high, mend = visible.support[:3]
     slack = 1e-6  # a mean of ones may be rounded to more than one
     wrong = np.flatnonzero(~((mean >= low - slack) & (mean <= high + slack) & np.isfinite(mean)))
     if wrong.size:

@@ -87,6 +87,10 @@ def _bits_of_each(
 
 
 def _bits(key: Key[Array, ""], x: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
-    """1 with probability x, of the type of x: bools and integers are bits already, and stay."""
-    probability = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float)
-    return jax.random.bernoulli(key, probability).astype(x.dtype)
+    """1 with probability x, of the type of x: bools and integers are bits already, and stay.
+
+    What is missing (NaN) stays missing.
+    """
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        return jax.random.bernoulli(key, x.astype(float)).astype(x.dtype)
+    return jnp.where(jnp.isnan(x), x, jax.random.bernoulli(key, x).astype(x.dtype))

@@ -20,7 +20,8 @@ def check_rows(x: Shaped[np.ndarray, "..."], support: Support) -> None:
 
     Args:
         x: N rows of any shape, of bools, integers or floats.
-        support: the values allowed (`Model.support`); NaN and infinities never are.
+        support: the values allowed (`Model.support`); infinities never are, and NaN only where it
+            stands for a missing value.
 
     Raises:
         InputError: one line that names the first row that offends and how many do, the value and
@@ -36,7 +37,8 @@ def check_rows(x: Shaped[np.ndarray, "..."], support: Support) -> None:
     size = max(1, _BLOCK // (x.size // len(x)))
     blocks = [slice(start, start + size) for start in range(0, len(x), size)]
     doubtful = [block for block in blocks if not _all_allowed(x[block], support)]
-    found = _offenders(x, doubtful, lambda values: ~np.isfinite(values))
+    refused = np.isinf if support.missing else lambda values: ~np.isfinite(values)
+    found = _offenders(x, doubtful, refused)
     if found is not None:
         raise InputError(
             f"{found}: drop or impute {'that row' if found.count == 1 else 'those rows'}"
@@ -46,7 +48,7 @@ def check_rows(x: Shaped[np.ndarray, "..."], support: Support) -> None:
         raise InputError(
             f"{found} and values must lie in [{support.low:g}, {support.high:g}]: {support.mend}"
         )
-    if support.whole and (found := _offenders(x, blocks, lambda values: values % 1 != 0)):
+    if support.whole and (found := _offenders(x, blocks, lambda values: values % 1 > 0)):
         raise InputError(f"{found} and values must be whole numbers: {support.mend}")
 
 

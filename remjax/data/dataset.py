@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from remjax.data.checks import check_rows
+from remjax.data.tables import Columns
 from remjax.errors import InputError
 from remjax.types import Support
 
@@ -13,18 +14,21 @@ _PIXELS = Support(0.0, 1.0, "rescale the pixels, for instance divide bytes by 25
 
 
 class Dataset(NamedTuple):
-    """Images as rows of pixels, and what a model must know of them. N images, X pixels.
+    """Rows of a data set, and what a model must know of them. N rows, X columns; images or a table.
 
     Attributes:
-        name: the name that `load` knows it by.
-        train: [N, X] float32 in [0, 1].
-        valid: [., X] float32 in [0, 1]; no rows where the published set has no validation part.
-        test: [., X] float32 in [0, 1].
-        image_shape: (height, width); a row reshaped to it (C order) is the upright image.
-        binary: whether the pixels are 0 or 1 already, so that nothing is left to binarise.
-        real_valued: whether the pixels are measurements and not Bernoulli means, so that the
-            likelihood should be Gaussian.
+        name: the name that `load` knows it by, or that of the file it comes from.
+        train: [N, X] float32; of images the pixels in [0, 1], unless they are real-valued. NaN
+            where a value is missing, in a table that may have such.
+        valid: [., X] float32; no rows where the set has no validation part.
+        test: [., X] float32.
+        image_shape: (height, width); a row reshaped to it (C order) is the upright image. (1, X)
+            for a table.
+        binary: whether all values are 0 or 1 already, so that nothing is left to binarise.
+        real_valued: whether the values are measurements and not Bernoulli means, so that the
+            likelihood should be another.
         source: one line for a report: which files, which split.
+        columns: how the rows were made of a table, and the way back; None for a set of images.
     """
 
     name: str
@@ -35,6 +39,7 @@ class Dataset(NamedTuple):
     binary: bool
     real_valued: bool
     source: str
+    columns: Columns | None = None
 
 
 def check_images(x: ArrayLike, name: str) -> NDArray[np.float32]:
@@ -74,8 +79,8 @@ def to_unit_interval(levels: NDArray[np.uint8], highest: int) -> NDArray[np.floa
 
 
 def seeded_split(
-    images: NDArray[np.float32], num_train: int, num_test: int, seed: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    images: NDArray, num_train: int, num_test: int, seed: int
+) -> tuple[NDArray, NDArray]:
     """Two disjoint random sets of rows that depend on the seed and on nothing else.
 
     The order sorts raw words of PCG64, whose stream NumPy promises never to change; the shuffles

@@ -7,6 +7,7 @@ from remjax.evaluation.bounds import (
     make_annealed_log_likelihood,
     make_sandwich,
 )
+from remjax.evaluation.expectations import Expectation, make_expectation, make_imputation
 from remjax.evaluation.importance_sampling import (
     Evaluation,
     from_recognition,
@@ -27,6 +28,7 @@ __all__ = [
     "Annealed",
     "Annealing",
     "Evaluation",
+    "Expectation",
     "LatentUse",
     "Parzen",
     "SampleBased",
@@ -39,6 +41,8 @@ __all__ = [
     "log_likelihood",
     "make_annealed_log_likelihood",
     "make_conservative_log_likelihood",
+    "make_expectation",
+    "make_imputation",
     "make_log_likelihood",
     "make_sandwich",
     "make_undirected_log_likelihood",

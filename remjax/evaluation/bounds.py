@@ -16,7 +16,8 @@ from jaxtyping import Array, Float, Key, PyTree
 from remjax.data.checks import check_rows
 from remjax.errors import InputError
 from remjax.evaluation.annealing import Annealing, make_forward_chains, make_reverse_chains
-from remjax.evaluation.importance_sampling import Images, standard_error
+from remjax.evaluation.blocks import Images
+from remjax.evaluation.importance_sampling import standard_error
 from remjax.types import Model, Params, Recognition
 
 # Chains in one compiled call, which ends before the progress is reported.

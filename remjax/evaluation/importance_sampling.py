@@ -16,17 +16,11 @@ from jaxtyping import Array, Float, Key
 from remjax.distributions.base import Distribution
 from remjax.distributions.gaussian import DiagonalGaussian
 from remjax.errors import InputError
-from remjax.evaluation.blocks import Images, over_rows
+from remjax.evaluation.blocks import CHUNK_SIZE, Images, over_datapoints
 from remjax.particles.chunks import check_counts
 from remjax.particles.e_step import e_step, log_weights
 from remjax.particles.weights import effective_sample_size, log_mean_exp, pareto_k
 from remjax.types import Datapoint, Joint, Model, Params, Recognition
-
-# Datapoints in one compiled call, and decoder passes in flight within it.
-_BLOCK = 100
-_ROWS_IN_FLIGHT = 1024
-# Datapoints whose K weights are held at a time: 4 bytes x K x this.
-_DATAPOINTS_IN_FLIGHT = 20
 
 EvaluationProposal = Callable[[Key[Array, ""], Joint, Distribution, int, int], Distribution]
 
@@ -113,32 +107,23 @@ def make_log_likelihood(
             values that the model has no density for.
     """
     check_counts(num_particles, None, None)
-    chunk_size = max(1, _ROWS_IN_FLIGHT // _DATAPOINTS_IN_FLIGHT)
 
     def one(
         params: Params, key: Key[Array, ""], x: Datapoint
     ) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
         joint = model.joint(params.theta, x)
         key_proposal, key = jax.random.split(key)
-        # A figure is the same on every device: accelerators round factors to 10 bits by default.
-        with jax.default_matmul_precision("highest"):
-            r = recognition.r(params.eta, x).hard()
-            q = proposal(key_proposal, joint, r, num_particles, chunk_size)
-            if not q.is_normalized:
-                raise InputError(
-                    f"L_K needs a normalised r, and log Z of {type(q).__name__} is not known: use "
-                    "evaluation.make_undirected_log_likelihood"
-                )
-            log_w = log_weights(key, joint, q, num_particles, chunk_size=chunk_size)
+        r = recognition.r(params.eta, x).hard()
+        q = proposal(key_proposal, joint, r, num_particles, CHUNK_SIZE)
+        if not q.is_normalized:
+            raise InputError(
+                f"L_K needs a normalised r, and log Z of {type(q).__name__} is not known: use "
+                "evaluation.make_undirected_log_likelihood"
+            )
+        log_w = log_weights(key, joint, q, num_particles, chunk_size=CHUNK_SIZE)
         return log_mean_exp(log_w), effective_sample_size(log_w), pareto_k(log_w)
 
-    run = over_rows(
-        one,
-        model.support,
-        mesh,
-        rows_per_block=_BLOCK,
-        rows_in_flight=_DATAPOINTS_IN_FLIGHT,
-    )
+    measured = over_datapoints(one, model.support, mesh)
 
     def evaluate(
         params: Params,
@@ -146,7 +131,7 @@ def make_log_likelihood(
         x: Images,
         progress: Callable[[int], None] | None = None,
     ) -> Evaluation:
-        return Evaluation(*run(params, key, x, progress))
+        return Evaluation(*measured(params, key, x, progress))
 
     return evaluate
 

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Key, PyTree, Shaped
 from remjax.data.checks import check_rows
 from remjax.distributions.base import Distribution
 from remjax.errors import InputError
-from remjax.evaluation.importance_sampling import Images
+from remjax.evaluation.blocks import Images
 from remjax.types import Datapoint, Model, Params, Recognition, Support
 
 # Draws of r in flight.
@@ -80,7 +80,8 @@ def latent_use(
             divergence = jnp.mean(jax.vmap(r.log_prob)(z) - jax.vmap(joint.log_prior)(z))
         return divergence, _half_means(r, keys)
 
-    divergences, halves = _over_data(measure, recognition, params, key, x, num_samples)
+    allowed = Support(missing=model.support.missing)
+    divergences, halves = _over_data(measure, recognition, params, key, x, num_samples, allowed)
     return LatentUse(
         activity=jax.tree.map(_covariance, halves),
         kl_to_prior=float(np.mean(divergences, dtype=np.float64)),
@@ -105,7 +106,13 @@ def activity(
     Arguments as in `latent_use`; latents that are not used may come out below zero.
     """
     halves = _over_data(
-        lambda _, __, r, keys: _half_means(r, keys), recognition, params, key, x, num_samples
+        lambda _, __, r, keys: _half_means(r, keys),
+        recognition,
+        params,
+        key,
+        x,
+        num_samples,
+        Support(),
     )
     return jax.tree.map(_covariance, halves)
 
@@ -151,9 +158,10 @@ def _over_data(
     key: Key[Array, ""],
     x: Images,
     num_samples: int,
+    support: Support,
 ) -> PyTree[np.ndarray]:
     """measure(params, x, r(. | x), keys of the draws) of every datapoint."""
-    check_rows(np.asarray(x), Support())
+    check_rows(np.asarray(x), support)
     if x.shape[0] < 2:
         raise InputError("the activity of latents is a variance over data: give two datapoints")
     if num_samples < 2:

@@ -20,7 +20,7 @@ from remjax.boltzmann.brackets import Bracket
 from remjax.boltzmann.paths import bias_base, linear_inverse_temperatures
 from remjax.boltzmann.posterior import UndirectedPosterior
 from remjax.errors import InputError
-from remjax.evaluation.blocks import Images, over_rows
+from remjax.evaluation.blocks import Images, over_datapoints
 from remjax.evaluation.importance_sampling import standard_error
 from remjax.models.boltzmann_prior import normalize_prior
 from remjax.particles.chunks import balanced_chunks, check_counts
@@ -144,15 +144,14 @@ def make_undirected_log_likelihood(
             z = jnp.concatenate(record.samples, axis=-1)
             return record.log_weights, scores(joint, z) + q.machine.energy(record.samples)
 
-        with jax.default_matmul_precision("highest"):
-            annealed, ratio = lax.map(chunk, jnp.arange(num_chunks))
+        annealed, ratio = lax.map(chunk, jnp.arange(num_chunks))
         annealed, ratio = (leaf.reshape(-1)[:num_particles] for leaf in (annealed, ratio))
         log_z = log_mean_exp(annealed)
         log_w = annealed + ratio
         released = log_mean_exp(ratio) + log_z
         return log_mean_exp(log_w), effective_sample_size(log_w), released, log_z
 
-    run = over_rows(one, model.support, mesh, rows_per_block=_BLOCK, rows_in_flight=1)
+    run = over_datapoints(one, model.support, mesh, block_size=_BLOCK, in_flight=1)
 
     def evaluate(
         params: Params,

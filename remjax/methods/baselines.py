@@ -33,18 +33,21 @@ def tanh_baseline(
     *,
     hidden_size: int = 100,
     data_mean: Float[np.ndarray, " X"] | float = 0.0,
+    data_scale: Float[np.ndarray, " X"] | float = 1.0,
 ) -> Baseline:
     """One tanh layer, and a linear head for each signal (Mnih & Gregor 2014).
 
-    value(x) = W_2 tanh(W_1 (x - data_mean) + b_1) + b_2, the weights uniform with variance
-    2 / (fan_in + fan_out) at the start, the biases zero (Glorot & Bengio 2010).
+    value(x) = W_2 tanh(W_1 (x - data_mean) / data_scale + b_1) + b_2, the weights uniform with
+    variance 2 / (fan_in + fan_out) at the start, the biases zero (Glorot & Bengio 2010).
 
     Args:
         data_size: X.
         num_signals: L, one per stochastic layer where the signals are local, else 1.
         hidden_size: units of the tanh layer.
-        data_mean: subtracted from x.
+        data_mean: subtracted from x; a missing entry (NaN) enters as zero.
+        data_scale: what the centred x is divided by; where it is zero, by one.
     """
+    unit = np.where(np.equal(data_scale, 0.0), 1.0, data_scale).astype(np.float32)
     sizes = {"hidden": (data_size, hidden_size), "head": (hidden_size, num_signals)}
 
     def init(key: Key[Array, ""]) -> PyTree:
@@ -56,7 +59,9 @@ def tanh_baseline(
 
     def value(params: PyTree, x: Datapoint) -> Float[Array, " L"]:
         hidden, head = params["hidden"], params["head"]
-        centred = jnp.ravel(x - jnp.asarray(data_mean, jnp.result_type(float)))
+        observed, offset = ~jnp.isnan(x), jnp.asarray(data_mean, jnp.result_type(float))
+        distance = (jnp.where(observed, x, 0) - offset) / unit
+        centred = jnp.ravel(jnp.where(observed, distance, 0.0))
         return jnp.tanh(centred @ hidden["kernel"] + hidden["bias"]) @ head["kernel"] + head["bias"]
 
     return Baseline(init, value)

@@ -14,6 +14,12 @@ from remjax.models.boltzmann_prior import (
     with_boltzmann_prior,
 )
 from remjax.models.categorical import categorical_model, categorical_recognition
+from remjax.models.choice import ChosenLikelihood, choose_likelihood
+from remjax.models.count_likelihoods import (
+    categorical_likelihood,
+    negative_binomial_likelihood,
+    poisson_likelihood,
+)
 from remjax.models.denoising import denoising_model
 from remjax.models.gaussian import gaussian_model, gaussian_recognition
 from remjax.models.groups import grouped_recognition
@@ -26,7 +32,12 @@ from remjax.models.layered import (
     sigmoid_belief_network,
     sigmoid_belief_recognition,
 )
-from remjax.models.likelihoods import Likelihood, bernoulli_likelihood, gaussian_likelihood
+from remjax.models.likelihoods import (
+    Likelihood,
+    bernoulli_likelihood,
+    gaussian_likelihood,
+    marginalized,
+)
 from remjax.models.networks import (
     MLP,
     GaussianEncoder,
@@ -41,6 +52,7 @@ from remjax.models.undirected import IsingHeads, RawHeads, undirected_recognitio
 
 __all__ = [
     "MLP",
+    "ChosenLikelihood",
     "Decoder",
     "GaussianEncoder",
     "IsingHeads",
@@ -52,8 +64,10 @@ __all__ = [
     "bernoulli_likelihood",
     "boltzmann_model",
     "boltzmann_prior",
+    "categorical_likelihood",
     "categorical_model",
     "categorical_recognition",
+    "choose_likelihood",
     "deep_categorical_model",
     "deep_categorical_recognition",
     "deep_gaussian_model",
@@ -68,7 +82,10 @@ __all__ = [
     "grouped_recognition",
     "in_bfloat16",
     "latent_variable_model",
+    "marginalized",
+    "negative_binomial_likelihood",
     "normalize_prior",
+    "poisson_likelihood",
     "prior_machine",
     "pure",
     "sigmoid_belief_network",

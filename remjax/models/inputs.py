@@ -80,6 +80,8 @@ def centred(
 ) -> tuple[Centring, int]:
     """How a datapoint enters a network: (x - data_mean) / data_scale.
 
+    An entry that is missing (NaN) enters as zero, that is at the mean of its column.
+
     Args:
         data_mean: [X].
         data_scale: a number, [1] or [X]; None leaves x in its units. For a constant column see
@@ -101,7 +103,9 @@ def centred(
 
     def centre(x: Shaped[Array, "..."]) -> Float[Array, " X"]:
         check_datapoint(x, size, taker)
-        return x - offset if scale is None else (x - offset) / scale
+        observed = ~jnp.isnan(x)
+        distance = jnp.where(observed, x, 0) - offset
+        return jnp.where(observed, distance if scale is None else distance / scale, 0.0)
 
     return centre, size
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, PyTree, Shaped
 
 from remjax.distributions.likelihoods import bernoulli_log_likelihood, gaussian_log_likelihood
+from remjax.distributions.values import bernoulli_log_prob, gaussian_log_prob
 from remjax.errors import InputError
 from remjax.models.inputs import (
     PerColumn,
@@ -40,6 +41,8 @@ class Likelihood(NamedTuple):
         mean: (own parameters, output) -> E[x].
         sample: (own parameters, output, key) -> x.
         support: the values that x may have.
+        log_prob_of_columns: (own parameters, output, x) -> nats of each column, whose sum log_prob
+            is; None where the columns are not independent given z. `marginalized` needs it.
     """
 
     init: PyTree
@@ -48,6 +51,45 @@ class Likelihood(NamedTuple):
     mean: Callable[[PyTree, Float[Array, " X"]], Float[Array, " X"]]
     sample: Callable[[PyTree, Float[Array, " X"], Key[Array, ""]], Float[Array, " X"]]
     support: Support = Support()
+    log_prob_of_columns: (
+        Callable[[PyTree, Float[Array, " X"], Shaped[Array, " X"]], Float[Array, " X"]] | None
+    ) = None
+
+
+def marginalized(likelihood: Likelihood) -> Likelihood:
+    """The likelihood of the entries that were observed; those that are missing (NaN) are left out.
+
+    log p(x_observed | z) = sum over the observed columns of log p(x_i | z): the others are summed
+    out exactly, columns being independent given z, so every method and every evaluation is one of
+    log p(x_observed) (Mattei & Frellsen 2019, Eq. 4; valid where values are missing at random).
+    Recognition networks of the library see a missing entry at its column's mean.
+
+    Args:
+        likelihood: of whole rows.
+
+    Returns:
+        The same likelihood, whose support has missing values. Rows without any have the density
+        that they had, at a little more time.
+
+    Raises:
+        InputError: for a likelihood without `log_prob_of_columns`.
+    """
+    of_columns = likelihood.log_prob_of_columns
+    if of_columns is None:
+        raise InputError(
+            "the likelihood has no log_prob_of_columns, without which missing entries cannot be "
+            "left out: give it one, or drop or impute the rows with missing entries"
+        )
+
+    def log_prob(
+        own: PyTree, output: Float[Array, "..."], x: Shaped[Array, "..."]
+    ) -> Float[Array, ""]:
+        missing = jnp.isnan(x)
+        # Zero stands in: every support has it, and no NaN may meet a gradient, even one times 0.
+        columns = of_columns(own, output, jnp.where(missing, 0, x))
+        return jnp.sum(jnp.where(missing, 0.0, columns))
+
+    return likelihood._replace(log_prob=log_prob, support=likelihood.support._replace(missing=True))
 
 
 def bernoulli_likelihood(data_mean: PerColumn) -> Likelihood:
@@ -80,6 +122,12 @@ def bernoulli_likelihood(data_mean: PerColumn) -> Likelihood:
         check_datapoint(x, mean.size, "the likelihood")
         return bernoulli_log_likelihood(logits, x)
 
+    def log_prob_of_columns(
+        _: PyTree, logits: Float[Array, " X"], x: Shaped[Array, "..."]
+    ) -> Float[Array, " X"]:
+        check_datapoint(x, mean.size, "the likelihood")
+        return bernoulli_log_prob(logits, x)
+
     return Likelihood(
         init=(),
         output_bias=jnp.asarray(np.log(mean / (1.0 - mean)), jnp.float32),
@@ -89,6 +137,7 @@ def bernoulli_likelihood(data_mean: PerColumn) -> Likelihood:
             logits.dtype
         ),
         support=_PROBABILITIES,
+        log_prob_of_columns=log_prob_of_columns,
     )
 
 
@@ -133,6 +182,12 @@ def gaussian_likelihood(data_mean: PerColumn, data_scale: PerColumn) -> Likeliho
         standard = (x - location) / unit
         return gaussian_log_likelihood(output, log_scale(own), standard) - log_unit
 
+    def log_prob_of_columns(
+        own: PyTree, output: Float[Array, " X"], x: Shaped[Array, "..."]
+    ) -> Float[Array, " X"]:
+        check_datapoint(x, mean.size, "the likelihood")
+        return gaussian_log_prob(output, log_scale(own), (x - location) / unit) - jnp.log(unit)
+
     def in_units(standard: Float[Array, " X"]) -> Float[Array, " X"]:
         return location + unit * standard
 
@@ -144,4 +199,5 @@ def gaussian_likelihood(data_mean: PerColumn, data_scale: PerColumn) -> Likeliho
         sample=lambda own, output, key: in_units(
             output + jnp.exp(log_scale(own)) * jax.random.normal(key, output.shape)
         ),
+        log_prob_of_columns=log_prob_of_columns,
     )

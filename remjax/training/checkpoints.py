@@ -62,7 +62,7 @@ def save(directory: str | os.PathLike[str], step: int, tree: Any, *, keep: int =
         unfinished.mkdir(parents=True)
         _require_space(unfinished, sum(leaf.nbytes for leaf in arrays.values()))
         with _checkpointer() as checkpointer:
-            checkpointer.save(new / _ARRAYS, args=ocp.args.StandardSave(arrays))
+            checkpointer.save(new / _ARRAYS, args=ocp.args.PyTreeSave(arrays))
         manifest = {"leaves": _descriptions(leaves), "sha256": _checksums(new / _ARRAYS)}
         (new / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         _bring_to_disk(new)
@@ -81,8 +81,14 @@ def save(directory: str | os.PathLike[str], step: int, tree: Any, *, keep: int =
         ) from error
 
 
-def restore(directory: str | os.PathLike[str], template: Any, *, step: int | None = None) -> Any:
-    """Reads a checkpoint back into the structure, the types and the devices of a template.
+def restore(
+    directory: str | os.PathLike[str],
+    template: Any,
+    *,
+    step: int | None = None,
+    part: str | None = None,
+) -> Any:
+    """Reads a checkpoint, or a part of it, into the structure, types and devices of a template.
 
     Args:
       directory: Where `save` put the checkpoints.
@@ -91,6 +97,8 @@ def restore(directory: str | os.PathLike[str], template: Any, *, step: int | Non
         device where the template has none), whatever the sharding it was saved with; NumPy comes
         back as NumPy.
       step: Which checkpoint; the latest by default.
+      part: The name of the field of the tree that the template is a template of: `params` of a
+        `TrainState` comes back without the optimizer that made it. The whole tree by default.
 
     Returns:
       The tree, bit for bit as it was saved.
@@ -108,13 +116,18 @@ def restore(directory: str | os.PathLike[str], template: Any, *, step: int | Non
         raise InputError(
             f"{directory} holds no checkpoint of step {step}: choose among {_steps(directory)}"
         )
-    leaves = _named_leaves(template)
+    leaves = _named_leaves(template if part is None else {part: template})
     manifest = _checked_manifest(path)
-    _require_equal(manifest["leaves"], _descriptions(leaves), path)
+    there = {
+        name: form
+        for name, form in manifest["leaves"].items()
+        if part is None or name.startswith(f"{part}/")
+    }
+    _require_equal(there, _descriptions(leaves), path)
     targets = {name: _blank(leaf) for name, leaf in leaves.items()}
     stored = {name: target for name, target in targets.items() if target.size}
     with _checkpointer() as checkpointer:
-        arrays = checkpointer.restore(path / _ARRAYS, args=ocp.args.StandardRestore(stored))
+        arrays = checkpointer.restore(path / _ARRAYS, args=_reading(stored))
     arrays = targets | arrays
     placed = [_place(arrays[name], leaf) for name, leaf in leaves.items()]
     return jax.tree.unflatten(jax.tree.structure(template), placed)
@@ -142,8 +155,14 @@ def _checkpointer() -> ocp.Checkpointer:
     alone = ocp.options.MultiprocessingOptions(
         primary_host=jax.process_index(), active_processes={jax.process_index()}
     )
-    handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
     return ocp.Checkpointer(handler, multiprocessing_options=alone)
+
+
+def _reading(stored: dict[str, np.ndarray]) -> ocp.args.PyTreeRestore:
+    """Reads these arrays of a checkpoint into the host's memory, and leaves others on the disk."""
+    as_numpy = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in stored}
+    return ocp.args.PyTreeRestore(item=stored, restore_args=as_numpy, partial_restore=True)
 
 
 def _named_leaves(tree: Any) -> dict[str, Any]:

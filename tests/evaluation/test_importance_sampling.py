@@ -11,12 +11,12 @@ from remjax.distributions import Bernoulli
 from remjax.errors import InputError
 from remjax.evaluation import (
     Evaluation,
+    blocks,
     from_recognition,
     log_likelihood,
     make_log_likelihood,
     two_stage,
 )
-from remjax.evaluation import importance_sampling as evaluation
 from remjax.types import Joint
 from tests import linear_gaussian
 
@@ -69,7 +69,7 @@ def test_two_stage_is_a_lower_bound_too(key):
 @pytest.mark.parametrize("size", [1, 7, 45])
 def test_results_do_not_depend_on_the_cut(size, key, monkeypatch):
     whole, told = compiled()(PARAMS, key, X), []
-    monkeypatch.setattr(evaluation, "_BLOCK", 7)
+    monkeypatch.setattr(blocks, "_BLOCK", 7)
     cut = compiled()(PARAMS, key, X[:size], told.append)
     assert sum(told) == size
     for ours, theirs in zip(cut, whole, strict=True):

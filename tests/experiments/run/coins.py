@@ -53,11 +53,11 @@ def log_likelihood(theta, x):
     return jnp.sum(x * theta - jax.nn.softplus(theta), axis=-1)
 
 
-def _build(settings, dataset, mesh):
-    if dataset.real_valued:
-        raise InputError(f"--model=coins is of bits, and --dataset={dataset.name} is not")
+def _build(settings, facts, mesh):
+    if facts.real_valued:
+        raise InputError(f"--model=coins is of bits, and --dataset={facts.name} is not")
     pull = methods.with_knobs(settings.method, settings.for_estimator())
-    size = dataset.train.shape[1]
+    size = facts.size
 
     def init(key):
         return Params(0.1 * jax.random.normal(key, (size,)), ()), jnp.full(size, 0.5)

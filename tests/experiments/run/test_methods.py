@@ -10,6 +10,7 @@ import pytest
 
 from experiments import methods as table
 from experiments.run import choices, families, method_options, methods
+from experiments.run.data_facts import facts_of
 from experiments.run.method_options import MethodOptions
 from experiments.run.networks import build_networks, gaussian, sigmoid_belief
 from remjax.data import Dataset
@@ -106,7 +107,7 @@ def test_particles_scored_per_datapoint(method, layers, scored):
     """K = 10 for each set of particles, and for each layer of DisARM; known ones not again."""
     of_bits = method in ("disarm", "nvil")
     model, recognition = build_networks(
-        _dataset(),
+        facts_of(_dataset()),
         sigmoid_belief if of_bits else gaussian,
         latent_sizes=layers,
         hidden_sizes=((2,),) * len(layers),

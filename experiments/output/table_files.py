@@ -1,0 +1,84 @@
+"""A table as a file, whole or absent: .csv, .parquet, .npz or .npy, by its ending."""
+
+import csv
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.output.files import replacing
+from remjax.data import Table
+from remjax.errors import InputError
+
+
+def require_writable(path: str | os.PathLike[str]) -> None:
+    """Refuse, before anything is computed, a path that no table can be written to.
+
+    Raises:
+      InputError: The ending is not known, or the folder is not there.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _WRITERS:
+        raise InputError(f"{path}: give a file that ends in {', '.join(_WRITERS)}")
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent} is no folder: make it, or choose another")
+
+
+def write_table(path: str | os.PathLike[str], table: Table) -> None:
+    """Writes the table; what is missing is an empty cell, a null, or NaN.
+
+    .npz has the arrays `x` and `names`, .npy the numbers alone, of text its places among its
+    values.
+
+    Raises:
+      InputError: The disk is full or cannot be written, or the ending is not known.
+    """
+    require_writable(path)
+    with replacing(path) as temporary:
+        _WRITERS[Path(path).suffix.lower()](temporary, table)
+
+
+def _cells(table: Table) -> Mapping[str, list[Any]]:
+    """The columns by name; None for what is missing."""
+    cells = {}
+    for name, column in zip(table.names, np.asarray(table.values, np.float64).T, strict=True):
+        levels = table.levels.get(name)
+        cells[name] = [
+            None if np.isnan(value) else levels[int(value)] if levels else value
+            for value in column.tolist()
+        ]
+    return cells
+
+
+def _csv(path: Path, table: Table) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(table.names)
+        writer.writerows(zip(*_cells(table).values(), strict=True))
+
+
+def _parquet(path: Path, table: Table) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table(dict(_cells(table))), path)
+
+
+def _npz(path: Path, table: Table) -> None:
+    with path.open("wb") as file:
+        np.savez(file, x=table.values, names=np.array(table.names, dtype=str))
+
+
+def _npy(path: Path, table: Table) -> None:
+    with path.open("wb") as file:
+        np.save(file, table.values, allow_pickle=False)
+
+
+_WRITERS: Mapping[str, Callable[[Path, Table], None]] = {
+    ".csv": _csv,
+    ".parquet": _parquet,
+    ".npz": _npz,
+    ".npy": _npy,
+}

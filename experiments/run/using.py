@@ -1,0 +1,190 @@
+"""What a finished run is for: codes, reconstructions, samples and imputations of a user's rows."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+
+from experiments.output.table_files import require_writable, write_table
+from experiments.run.images import images_of
+from experiments.run.opened_run import OpenedRun, open_run
+from experiments.run.progress import progress_bar
+from remjax.data import Table
+from remjax.data.checks import check_rows
+from remjax.data.files import read_tables
+from remjax.data.own import pixels_or_numbers
+from remjax.data.tables import numbers_of
+from remjax.errors import InputError
+from remjax.evaluation import make_imputation
+
+FLAGS = flags.FLAGS
+_ROWS = 1000
+
+
+def define_flags() -> None:
+    """The run, and where the result goes."""
+    flags.DEFINE_string("run_dir", None, "folder of the run, as experiments.train wrote it")
+    flags.DEFINE_string(
+        "out", None, "file for the result; its ending says which: .csv, .parquet, .npz or .npy"
+    )
+    flags.DEFINE_integer("seed", 0, "seed of what is drawn")
+
+
+def define_data_flags() -> None:
+    """The rows, for the commands that have some."""
+    flags.DEFINE_string(
+        "dataset",
+        None,
+        "file or folder with the rows, as experiments.train reads it; default the test part of the "
+        "run's own data",
+    )
+
+
+def run_with(use: Callable[[OpenedRun], Table]) -> None:
+    """Open the run that the flags name, use it, and write the result."""
+    if not FLAGS.run_dir:
+        raise InputError("--run_dir is missing: name the folder of a run")
+    if not FLAGS.out:
+        raise InputError("--out is missing: name a file for the result, as --out=result.csv")
+    require_writable(FLAGS.out)
+    result = use(open_run(FLAGS.run_dir))
+    write_table(FLAGS.out, result)
+    rows, columns = result.values.shape
+    print(f"{rows:,} rows of {columns} columns are in {FLAGS.out}")
+
+
+def rows_of(run: OpenedRun) -> tuple[Table, np.ndarray]:
+    """The rows that the flags name: as they stand in the file, and as the model sees them [N, X].
+
+    Raises:
+        InputError: they are not of the run's columns, or the model has no density for them.
+    """
+    if FLAGS.dataset is None:
+        x = images_of(run.settings).test
+        table = _in_file_units(run, x)
+    else:
+        size = run.settings.size_of_images
+        table = pixels_or_numbers(read_tables(FLAGS.dataset, image_size=size).train)
+        x = _as_seen(run, table)
+    try:
+        check_rows(x, run.model.support)
+    except InputError as error:
+        raise InputError(f"{FLAGS.dataset or run.facts.name}: {error}") from error
+    return table, x
+
+
+def _as_seen(run: OpenedRun, table: Table) -> np.ndarray:
+    columns, size = run.facts.columns, run.facts.size
+    try:
+        if columns is not None:
+            return columns.to_model(table).astype(np.float32)
+        if table.values.shape[1] != size:
+            raise InputError(
+                f"rows of {table.values.shape[1]} columns, and the run was trained on {size}: give "
+                "rows like those"
+            )
+        return numbers_of(table).astype(np.float32)
+    except InputError as error:
+        raise InputError(f"{FLAGS.dataset}: {error}") from error
+
+
+def _in_file_units(run: OpenedRun, x: np.ndarray) -> Table:
+    """Rows of the model as those of the file that the run was trained on."""
+    if run.facts.columns is not None:
+        return run.facts.columns.to_table(x)
+    return Table(tuple(f"pixel_{number}" for number in range(x.shape[1])), x)
+
+
+def encode(run: OpenedRun) -> Table:
+    """E_r[z | x] of each row: one column for each latent, z_1 nearest the data first."""
+    _, x = rows_of(run)
+
+    def code(x: jax.Array, key: jax.Array) -> list[jax.Array]:
+        return jax.tree.leaves(run.recognition.r(run.params.eta, x).estimated_mean(key))
+
+    layers = _over_rows(code, x)
+    several = len(layers) > 1
+    names = [
+        f"z{layer}_{unit}" if several else f"z{unit}"
+        for layer, values in enumerate(layers, start=1)
+        for unit in range(1, values.shape[1] + 1)
+    ]
+    return Table(tuple(names), np.concatenate(layers, axis=1))
+
+
+def reconstruct(run: OpenedRun) -> Table:
+    """E[x | z] at the code of each row, in the units of the file."""
+    _, x = rows_of(run)
+    mean = _mean(run)
+
+    def image(x: jax.Array, key: jax.Array) -> jax.Array:
+        return mean(run.params.theta, run.recognition.r(run.params.eta, x).estimated_mean(key))
+
+    return _in_file_units(run, _over_rows(image, x))
+
+
+def sample(run: OpenedRun) -> Table:
+    """Rows drawn from the model, or their means, in the units of the file."""
+    if FLAGS.num_samples < 1:
+        raise InputError(f"--num_samples={FLAGS.num_samples} cannot be: give a positive number")
+
+    def draw(key: jax.Array) -> jax.Array:
+        z, x = run.model.sample(run.params.theta, key)
+        return x if FLAGS.noise else _mean(run)(run.params.theta, z)
+
+    keys = jax.random.split(jax.random.key(FLAGS.seed), FLAGS.num_samples)
+    x = np.asarray(jax.jit(lambda keys: jax.lax.map(draw, keys, batch_size=_ROWS))(keys))
+    return _in_file_units(run, x)
+
+
+def impute(run: OpenedRun) -> Table:
+    """The rows of the file, what is missing in them being its expectation given the others."""
+    if run.settings.missing != "marginalize":
+        raise InputError(
+            f"{FLAGS.run_dir} is a run with --missing={run.settings.missing}: train one with "
+            "--missing=marginalize"
+        )
+    table, x = rows_of(run)
+    fill = make_imputation(run.model, run.recognition, num_particles=FLAGS.num_particles)
+    with progress_bar(total=len(x), unit="row", desc="impute") as bar:
+        filled = fill(run.params, jax.random.key(FLAGS.seed), x, bar.update)
+    return _filled(table, _in_file_units(run, filled))
+
+
+def _filled(table: Table, imputed: Table) -> Table:
+    """The table, with the entries of the other where its own are missing.
+
+    Numbers that were there stay as they were, to the last digit, and so do the columns that the
+    model does not have.
+    """
+    values, levels = np.array(table.values, np.float64), dict(table.levels)
+    for column, name in enumerate(imputed.names):
+        place = table.names.index(name) if name in table.names else column
+        own, new = values[:, place], imputed.values[:, column]
+        if name in levels:
+            values[:, place], levels[name] = new, imputed.levels[name]
+        else:
+            values[:, place] = np.where(np.isnan(own), new, own)
+    return table._replace(values=values, levels=levels)
+
+
+def _mean(run: OpenedRun) -> Callable[..., jax.Array]:
+    mean = run.model.mean
+    if mean is None:
+        raise InputError("the model has no mean of x given z: this command needs one")
+    return mean
+
+
+def _over_rows(
+    function: Callable[[jax.Array, jax.Array], jax.Array | list[jax.Array]], x: np.ndarray
+) -> np.ndarray | list[np.ndarray]:
+    """function(row, key) of every row, some at a time."""
+    mapped = jax.jit(jax.vmap(function))
+    keys = jax.random.split(jax.random.key(FLAGS.seed), len(x))
+    parts = [
+        mapped(jnp.asarray(x[start : start + _ROWS]), keys[start : start + _ROWS])
+        for start in range(0, len(x), _ROWS)
+    ]
+    return jax.tree.map(lambda *blocks: np.concatenate(blocks), *parts)

@@ -1,0 +1,262 @@
+"""A user's own files as tables: .npy, .npz, .csv, .parquet, and folders of images.
+
+Arrow reads .csv and .parquet: one kept library for both, quick, strict about ragged rows, and
+without a pickle anywhere. Pillow reads images.
+"""
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remjax.data.tables import Table
+from remjax.errors import InputError
+
+SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
+_IMAGES = (".png", ".jpg", ".jpeg")
+
+
+class FileTables(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        train: the rows.
+        test: those of the test, where the file says which they are.
+    """
+
+    train: Table
+    test: Table | None = None
+
+
+def read_tables(
+    path: str | os.PathLike[str], *, image_size: tuple[int, int] | None = None
+) -> FileTables:
+    """The rows of a file, by its ending, as they stand in it.
+
+    .npy: an array [N, X] or [N, H, W]. .npz: the arrays `train` and `test`, or `x`, or the only
+    one. .csv: a header (names of columns; none where the first line is all numbers), commas and
+    decimal points; an empty cell or NA is missing. .parquet: columns of numbers, bools or text. A
+    folder: all PNG and JPEG images in it, in the order of their names, grey, as bytes.
+
+    Args:
+        path: the file or folder.
+        image_size: (height, width) to which the images of a folder are resized; by default they
+            must all have one size.
+
+    Raises:
+        InputError: one line, for what cannot be read or is no table.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return FileTables(_folder(path, image_size))
+    if image_size is not None:
+        raise InputError(f"{path} is no folder of images: an image size does nothing for it")
+    readers = {".npy": _npy, ".npz": _npz, ".csv": _csv, ".parquet": _parquet}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(
+            f"{path}: give a file that ends in {', '.join(SUFFIXES)}, or a folder of images"
+        )
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: name a file that does")
+    try:
+        return reader(path)
+    except OSError as error:
+        raise InputError(f"{path}: {_reason(error)}; give a file that can be read") from error
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _npy(path: Path) -> FileTables:
+    with path.open("rb") as file:
+        return FileTables(_array_table(_load(file), "the array"))
+
+
+def _npz(path: Path) -> FileTables:
+    with path.open("rb") as file:
+        archive = _load(file)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise InputError("is no .npz archive: name a file of one array .npy")
+        with archive:
+            names = archive.files
+            try:
+                if {"train", "test"} <= set(names):
+                    train, test = (_array_table(archive[n], n) for n in ("train", "test"))
+                    if train.values.shape[1] != test.values.shape[1]:
+                        raise InputError("train and test have different numbers of columns")
+                    return FileTables(train, test)
+                name = "x" if "x" in names else names[0] if len(names) == 1 else None
+                if name is None:
+                    raise InputError(
+                        f"holds {', '.join(names) or 'no arrays'}: name the array x, or two of them"
+                        " train and test"
+                    )
+                return FileTables(_array_table(archive[name], name))
+            except (ValueError, EOFError, zipfile.BadZipFile) as error:
+                raise _unless_input_error(error) from error
+
+
+def _load(file: Any) -> Any:
+    if not file.read(6).startswith((b"\x93NUMPY", b"PK")):
+        raise InputError("is no file of NumPy's, whatever its name says: save it again")
+    file.seek(0)
+    try:
+        return np.load(file, allow_pickle=False)
+    except (ValueError, EOFError, zipfile.BadZipFile, MemoryError) as error:
+        raise _unless_input_error(error) from error
+
+
+def _unless_input_error(error: Exception) -> InputError:
+    if isinstance(error, InputError):
+        return error
+    if "allow_pickle" in str(error):
+        return InputError("holds Python objects, which are never loaded: save an array of numbers")
+    return InputError(f"damaged, or of another format ({_reason(error)}): save it again")
+
+
+def _array_table(values: Any, name: str) -> Table:
+    """An array of rank 2, or of rank 3 as images; bytes of images stay bytes."""
+    if not isinstance(values, np.ndarray):
+        raise InputError("is an archive of arrays: let its name end in .npz")
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"{name} is of type {values.dtype}: save an array of numbers")
+    if values.ndim not in (2, 3):
+        raise InputError(
+            f"{name} has the shape {values.shape}: give rows [N, X], or images [N, H, W]"
+        )
+    shape = values.shape[1:] if values.ndim == 3 else None
+    flat = values.reshape(len(values), -1)
+    names = tuple(f"column_{number}" for number in range(flat.shape[1]))
+    return Table(names, flat, image_shape=shape)
+
+
+def _csv(path: Path) -> FileTables:
+    from pyarrow import csv  # slow to import, and only this format and the next need it
+
+    header = _header(path)
+    if (";" in header and "," not in header) or ("\t" in header and "," not in header):
+        raise InputError("its columns are not separated by commas: save it with commas")
+    cells = header.split(",")
+    headless = all(_is_number(cell) for cell in cells)
+    null = ["", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None"]
+    try:
+        found = csv.read_csv(
+            path,
+            read_options=csv.ReadOptions(autogenerate_column_names=headless),
+            convert_options=csv.ConvertOptions(null_values=null, strings_can_be_null=True),
+        )
+    except (ValueError, KeyError) as error:  # Arrow's own errors are of these
+        raise InputError(f"is no table of commas ({_reason(error)}): save it again") from error
+    if headless:
+        found = found.rename_columns([f"column_{number}" for number in range(len(cells))])
+    return FileTables(_arrow_table(found))
+
+
+def _header(path: Path) -> str:
+    """The first line, without its end and without a mark of the byte order."""
+    with path.open("rb") as file:
+        first = file.readline(1 << 20)
+    if not first.strip():
+        raise InputError("is empty, or begins with an empty line: give a header and rows")
+    try:
+        return first.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise InputError("is no text in UTF-8: save it as CSV in UTF-8") from error
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell.strip().strip('"'))
+    except ValueError:
+        return False
+    return True
+
+
+def _parquet(path: Path) -> FileTables:
+    from pyarrow import parquet
+
+    try:
+        return FileTables(_arrow_table(parquet.ParquetFile(path).read()))
+    except (ValueError, NotImplementedError) as error:
+        raise _unless_input_error(error) from error
+
+
+def _arrow_table(found: Any) -> Table:
+    """Columns of numbers, bools and text."""
+    names = tuple(name.strip() or f"column_{n}" for n, name in enumerate(found.column_names))
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"has two columns {twice!r}: rename one of them")
+    if not names:
+        raise InputError("has no columns: give a header and rows")
+    columns, levels = [], {}
+    for name, column in zip(names, found.columns, strict=True):
+        values, own = _arrow_column(name, column.combine_chunks())
+        columns.append(values)
+        if own:
+            levels[name] = own
+    return Table(names, np.stack(columns, axis=1), levels)
+
+
+def _arrow_column(name: str, column: Any) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """The values as float64, NaN for missing ones; of text its places and levels."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        text = np.asarray(column.fill_null("").to_numpy(zero_copy_only=False), dtype=str)
+        missing = np.asarray(column.is_null())
+        levels, places = np.unique(text[~missing], return_inverse=True)
+        values = np.full(len(text), np.nan)
+        values[~missing] = places
+        return values, tuple(levels.tolist())
+    if pa.types.is_null(kind):
+        return np.full(len(column), np.nan), ()
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        return np.array(values, np.float64), ()
+    raise InputError(f"column {name!r} is of type {kind}: leave it out, or make it numbers")
+
+
+def _folder(path: Path, size: tuple[int, int] | None) -> Table:
+    """Its images as bytes [N, H W]."""
+    from PIL import Image, UnidentifiedImageError
+
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in _IMAGES)
+    if not files:
+        raise InputError(f"{path} holds no {', '.join(_IMAGES)}: name a folder of images")
+    rows: list[NDArray[np.uint8]] = []
+    for file in files:
+        try:
+            with Image.open(file) as image:
+                grey = image.convert("L")
+                if size is not None:
+                    grey = grey.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+                rows.append(np.asarray(grey, np.uint8))
+        except (OSError, UnidentifiedImageError, ValueError, SyntaxError, EOFError) as error:
+            raise InputError(f"{file}: {_reason(error)}; replace it or take it away") from error
+        except Image.DecompressionBombError as error:
+            raise InputError(f"{file}: {_reason(error)}; take it away") from error
+        if rows[-1].shape != rows[0].shape:
+            raise InputError(
+                f"{file} is {_size(rows[-1])} and {files[0].name} is {_size(rows[0])}: give one "
+                "image size for all"
+            )
+    images = np.stack(rows)
+    names = tuple(f"pixel_{number}" for number in range(images[0].size))
+    return Table(names, images.reshape(len(images), -1), image_shape=images.shape[1:])
+
+
+def _size(image: NDArray) -> str:
+    height, width = image.shape
+    return f"{height}x{width}"
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())[:200]
