@@ -17,6 +17,7 @@ from experiments.run.networks import (
     sigmoid_belief,
     uncertain_gaussian,
 )
+from experiments.run.posteriors import Posterior, directed, undirected
 from experiments.run.presets import (
     Activity,
     averaged,
@@ -24,11 +25,35 @@ from experiments.run.presets import (
     rounded_burda_schedule,
     unweighted_with_ridge,
 )
-from remjax.boltzmann import RBM, Path, bias_base, data_mean_base, mean_field_base, uniform_base
+from remjax.boltzmann import (
+    RBM,
+    NegativePhase,
+    Path,
+    bias_base,
+    data_mean_base,
+    mean_field_base,
+    pcd,
+    population,
+    tempered_pcd,
+    uniform_base,
+)
 from remjax.data import Dataset
 from remjax.data.binarization import Binarization, fixed, per_epoch, per_minibatch, unchanged
 from remjax.data.orders import Order, as_stored, shuffled
-from remjax.distributions import Corruption, Flips, GaussianNoise, Masking, SaltAndPepper
+from remjax.distributions import (
+    Concrete,
+    Corruption,
+    Flips,
+    GaussianNoise,
+    Masking,
+    OverlappingExponentials,
+    PiecewiseLinear,
+    PowerFunction,
+    Relaxation,
+    SaltAndPepper,
+    SpikeAndExponential,
+    StraightThrough,
+)
 from remjax.errors import InputError
 from remjax.evaluation.importance_sampling import EvaluationProposal, from_recognition, two_stage
 from remjax.methods.nvil import Signals, local_signals, whole_signal
@@ -43,7 +68,7 @@ from remjax.particles.covariances import (
     unweighted,
     weighted,
 )
-from remjax.training.optimizers import burda_schedule
+from remjax.training.optimizers import burda_schedule, vahdat_schedule
 
 V = TypeVar("V")
 
@@ -96,6 +121,7 @@ ORDERS: Mapping[str, Order] = {
 SCHEDULES: Mapping[str, Callable[[float, int, int], optax.Schedule]] = {
     "burda": lambda rate, steps, _: burda_schedule(rate, steps),
     "burda_rounded": lambda rate, steps, _: rounded_burda_schedule(rate, steps),
+    "vahdat": lambda rate, steps, epochs: vahdat_schedule(rate, steps * epochs),
     "constant": lambda rate, *_: optax.constant_schedule(rate),
     # It would reach zero one update after the last.
     "linear": lambda rate, steps, epochs: optax.linear_schedule(rate, 0.0, steps * epochs),
@@ -112,6 +138,27 @@ CORRUPTIONS: Mapping[str, Callable[[float], Corruption]] = {
     "masking": Masking,
     "flips": Flips,
     "gaussian": GaussianNoise,
+}
+
+# The posteriors of a model whose prior is a Boltzmann machine.
+POSTERIORS: Mapping[str, Posterior] = {"directed": directed, "rbm": undirected}
+
+# Of a bit, with the sharpness that was asked for, if any.
+RELAXATIONS: Mapping[str, Callable[..., Relaxation | None]] = {
+    "pwl": PiecewiseLinear,
+    "concrete": Concrete,
+    "power": PowerFunction,
+    "spike_exponential": SpikeAndExponential,
+    "overlapping": OverlappingExponentials,
+    "straight_through": StraightThrough,
+    "none": lambda: None,
+}
+
+# Where the samples of a prior come from: (chains, sweeps, temperatures) -> the negative phase.
+PRIOR_PHASES: Mapping[str, Callable[[int, int, int], NegativePhase]] = {
+    "population": population,
+    "pcd": lambda chains, sweeps, _: pcd(chains, sweeps),
+    "tempered_pcd": tempered_pcd,
 }
 
 # What the annealing of a machine begins at, from the machine and the mean training image.

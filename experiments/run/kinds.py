@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.run import denoising_models, latent_variables, machines
+from experiments.run import denoising_models, discrete_models, latent_variables, machines
 from experiments.run.choices import look_up
 from experiments.run.kind import Kind
 from experiments.run.method_options import applies
@@ -12,6 +12,7 @@ from remjax.errors import InputError
 
 MODELS: Mapping[str, Kind] = {
     **latent_variables.KINDS,
+    **discrete_models.KINDS,
     **machines.KINDS,
     **denoising_models.KINDS,
 }

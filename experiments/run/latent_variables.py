@@ -22,16 +22,16 @@ from remjax.errors import InputError
 from remjax.methods.baselines import no_baseline, tanh_baseline
 from remjax.models.networks import in_bfloat16
 from remjax.training.replicas import replicas_in_flight
-from remjax.types import Batch, Estimator
+from remjax.types import Batch, Estimator, Model, Recognition
 
 
 def _build(
     settings: Settings, facts: DataFacts, mesh: jax.sharding.Mesh | None, networks: Networks
 ) -> tuple[Estimator, LatentVariables]:
     """The estimator and the networks."""
-    _refuse_what_is_too_large(settings, facts.size)
+    refuse_what_is_too_large(settings, facts.size)
     chosen = choose(settings.likelihood, facts)
-    _refuse_other_units(settings, chosen)
+    refuse_other_units(settings, chosen)
     initialization = look_up(INITIALIZATIONS, "initialization", settings.initialization)
     networks_of = functools.partial(
         build_networks,
@@ -50,16 +50,21 @@ def _build(
     # by stays comparable.
     rounded = in_bfloat16(initialization)
     trained = networks_of(initialization=rounded)[0] if settings.bfloat16 else model
-    options = {"num_particles": settings.num_particles, **settings.for_estimator()}
-    options |= _baseline(settings, facts)
-    estimator = networks.addition(
-        build_estimator(settings.method, trained, recognition, options, settings.warm_up),
-        facts.num_train,
-    )
+    made = method_estimator(settings, facts, trained, recognition)
+    estimator = networks.addition(made, facts.num_train)
     evaluate = make_evaluate(model, recognition, settings, mesh)
     parts = LatentVariables(model, recognition, evaluate, chosen)
     _refuse_what_does_not_fit(estimator, parts, settings, facts.size)
     return estimator, parts
+
+
+def method_estimator(
+    settings: Settings, facts: DataFacts, model: Model, recognition: Recognition
+) -> Estimator:
+    """The estimator of --method, with its options, its baseline and --warm_up."""
+    options = {"num_particles": settings.num_particles, **settings.for_estimator()}
+    options |= _baseline(settings, facts)
+    return build_estimator(settings.method, model, recognition, options, settings.warm_up)
 
 
 def _baseline(settings: Settings, facts: DataFacts) -> Mapping[str, Any]:
@@ -83,7 +88,7 @@ def _baseline(settings: Settings, facts: DataFacts) -> Mapping[str, Any]:
     return {"baseline": functools.partial(made, hidden_size=size) if size else made}
 
 
-def _refuse_other_units(settings: Settings, chosen: Chosen) -> None:
+def refuse_other_units(settings: Settings, chosen: Chosen) -> None:
     """Only measurements may be standardized."""
     if settings.standardize and chosen.name != "gaussian":
         raise InputError(
@@ -92,7 +97,7 @@ def _refuse_other_units(settings: Settings, chosen: Chosen) -> None:
         )
 
 
-def _refuse_what_is_too_large(settings: Settings, data_size: int) -> None:
+def refuse_what_is_too_large(settings: Settings, data_size: int) -> None:
     """Before a network is made, which would take all the memory.
 
     Raises:
@@ -130,11 +135,13 @@ def _line(metrics: Mapping[str, float]) -> str:
     return f"log_evidence {metrics['log_evidence']:9.2f} nats  ess {metrics['ess']:6.1f}"
 
 
-def _particles(settings: Settings) -> tuple[str, int]:
+def particles(settings: Settings) -> tuple[str, int]:
+    """What a mesh divides."""
     return "num_particles", settings.num_particles
 
 
-def _replicas_at_a_time(problem: Problem) -> int:
+def replicas_at_a_time(problem: Problem) -> int:
+    """As many as fill the decoder passes in flight."""
     settings = problem.settings
     devices = 1 if problem.mesh is None else problem.mesh.size
     return replicas_in_flight(
@@ -149,7 +156,7 @@ def _about(problem: Problem) -> str:
     return f"{problem.parts.likelihood}{units}"
 
 
-def _work(settings: Settings) -> Work:
+def work(settings: Settings) -> Work:
     """In decoder passes: those with a gradient count three times."""
     update = 3 * settings.batch_size * settings.num_particles
     return Work(update=update, image=settings.eval_num_particles)
@@ -164,9 +171,9 @@ def _kind(name: str, networks: Networks) -> Kind:
         line=_line,
         draw=draw_run,
         scoring=SCORING._replace(further=ANNEALED),
-        particles=_particles,
-        replicas_at_a_time=_replicas_at_a_time,
-        work=_work,
+        particles=particles,
+        replicas_at_a_time=replicas_at_a_time,
+        work=work,
         about=_about,
     )
 

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.run.choices import BASES, look_up
 from experiments.run.images import evaluation_images
 from experiments.run.kind import Check, Figures, Problem, Scoring
 from experiments.run.machine_sampling import sampler_of
@@ -17,27 +16,15 @@ from experiments.run.sampled import COLUMNS, sampled_figures, sampled_remarks
 from experiments.run.settings import Settings
 from remjax.boltzmann import (
     RBM,
-    Bits,
-    Bracket,
-    Path,
-    bracket,
-    choose_inverse_temperatures,
-    exact,
     init,
-    joined,
     linear_inverse_temperatures,
     measure_bracket,
 )
 from remjax.training.steps import TrainState
 
 # All runs are measured with the same keys.
-_KEY_LOG_Z = 1_000_006
 _KEY_TRACK = 1_000_007
-# Chains that are annealed together: a stop is heard, and the bar moves, between blocks.
-_BLOCK = 100
 _TRACK_CHAINS, _TRACK_BURN_IN = 100, 100
-# Up to so many units on the smaller side, log Z is enumerated.
-_EXACT = 20
 _ROWS = 5000
 
 
@@ -70,7 +57,15 @@ def score(problem: Problem, state: TrainState, check: Check, bars: Bars) -> Figu
 def likelihood_figures(problem: Problem, state: TrainState, check: Check, bars: Bars) -> Figures:
     """Those within the bracket, without what --csl_draws asks for besides."""
     machine: RBM = state.params.theta
-    figures = _log_z(problem, machine, check, bars)
+    images = evaluation_images(problem.dataset, "train", None)
+    path = base_of(problem.settings, machine, problem.parts.data_mean)
+    figures = log_z_figures(
+        problem.settings,
+        path,
+        lambda key, count: init(key, machine, count, images),
+        check,
+        bars,
+    )
     for part in ("train", "test"):
         images = evaluation_images(problem.dataset, part, problem.settings.eval_size)
         values = _minus_free_energies(machine, images)
@@ -109,7 +104,7 @@ def tracked(problem: Problem, state: TrainState) -> dict[str, float]:
     images = evaluation_images(problem.dataset, "train", min(1000, len(problem.dataset.train)))
     found = measure_bracket(
         key,
-        _path(problem, machine),
+        base_of(settings, machine, problem.parts.data_mean),
         linear_inverse_temperatures(settings.track_temperatures),
         init(key_start, machine, _TRACK_CHAINS, images),
         num_chains=_TRACK_CHAINS,
@@ -122,59 +117,6 @@ def tracked(problem: Problem, state: TrainState) -> dict[str, float]:
         "tracked_log_likelihood": mean - float(found.log_z),
         "tracked_log_likelihood_low": mean - float(found.upper.log_z),
         "tracked_log_likelihood_high": mean - float(found.lower.log_z),
-    }
-
-
-def _path(problem: Problem, machine: RBM) -> Path[Any]:
-    base = look_up(BASES, "log_z_base", problem.settings.log_z_base)
-    return base(machine, problem.parts.data_mean)
-
-
-def _log_z(problem: Problem, machine: RBM, check: Check, bars: Bars) -> Figures:
-    """log Z exactly where that is cheap, or by the bridge between both directions."""
-    settings = problem.settings
-    if min(machine.sizes) <= _EXACT and isinstance(machine.hidden, Bits):
-        value = float(jax.jit(exact)(machine).log_z)
-        return {"log_z_by": "enumeration", "log_z_gap": 0.0, "log_z_stderr": 0.0} | dict.fromkeys(
-            ("log_z", "log_z_ais", "log_z_reverse"), value
-        )
-    key = jax.random.key(_KEY_LOG_Z)
-    key_pilot, key_start, key_blocks = jax.random.split(key, 3)
-    path = _path(problem, machine)
-    schedule = choose_inverse_temperatures(key_pilot, path, settings.log_z_temperatures)
-    images = evaluation_images(problem.dataset, "train", None)
-    count = settings.log_z_chains
-    sizes = [len(some) for some in np.array_split(np.arange(count), -(-count // _BLOCK))]
-    blocks: list[Bracket] = []
-    with bars(total=count, unit="chain", desc="measure log Z", leave=False) as bar:
-        for number, size in enumerate(sizes):
-            starts = init(jax.random.fold_in(key_start, number), machine, size, images)
-            found = measure_bracket(
-                jax.random.fold_in(key_blocks, number),
-                path,
-                schedule,
-                starts,
-                num_chains=size,
-                burn_in=settings.log_z_burn_in,
-            )
-            blocks.append(jax.block_until_ready(found))
-            bar.update(size)
-            check()
-    whole = bracket(
-        joined([one.lower for one in blocks]), joined([one.upper for one in blocks], reverse=True)
-    )
-    return {
-        "log_z_by": "annealing",
-        "log_z": float(whole.log_z),
-        "log_z_stderr": float(whole.stderr),
-        "log_z_ais": float(whole.lower.log_z),
-        "log_z_ais_stderr": float(whole.lower.stderr),
-        "log_z_ais_ess": float(whole.lower.ess),
-        "log_z_reverse": float(whole.upper.log_z),
-        "log_z_reverse_stderr": float(whole.upper.stderr),
-        "log_z_gap": float(whole.gap),
-        "log_z_temperatures": settings.log_z_temperatures,
-        "log_z_chains": settings.log_z_chains,
     }
 
 

@@ -1,11 +1,10 @@
-"""The settings of undirected machines: their learning, and how log Z is measured."""
+"""The settings of undirected machines: how they learn."""
 
 import dataclasses
 import math
 from typing import Any
 
-from experiments.run.choices import BASES, look_up
-from experiments.run.fields import Checked, require_positive, setting
+from experiments.run.fields import Checked, setting
 from remjax.errors import InputError
 
 
@@ -22,38 +21,11 @@ class MachineSettings(Checked):
     sparsity_target: float = setting(
         0.1, "wanted share of images at which a hidden unit is on, for --sparsity"
     )
-    track_temperatures: int = setting(
-        300,
-        "temperatures of the short annealing, in both directions, that follows log Z from epoch to "
-        "epoch; 0 for none",
-    )
-    log_z_temperatures: int = setting(
-        5000, "temperatures of the annealing that measures log Z", again="temperatures of log Z"
-    )
-    log_z_chains: int = setting(
-        500,
-        "chains that measure log Z in each direction",
-        again="chains that measure log Z in each direction",
-    )
-    log_z_burn_in: int = setting(
-        2000,
-        "sweeps from training images to where the reverse chains of log Z begin",
-        again="sweeps from training images to where the reverse chains of log Z begin",
-    )
-    log_z_base: str = setting(
-        "data_mean",
-        f"where the chains of log Z begin: {', '.join(BASES)}",
-        again=f"where the chains of log Z begin: {', '.join(BASES)}",
-    )
 
     def __post_init__(self) -> None:
         """Refuse a value that cannot be, in one line that names the flag."""
         super().__post_init__()
-        look_up(BASES, "log_z_base", self.log_z_base)
-        require_positive(self, "log_z_temperatures log_z_chains log_z_burn_in")
-        if self.log_z_chains < 2:
-            raise InputError("--log_z_chains=1 cannot be: one chain has no standard error, give 2")
-        for flag in ("l1", "l2", "sparsity", "track_temperatures"):
+        for flag in ("l1", "l2", "sparsity"):
             value: Any = getattr(self, flag)
             if not 0 <= value < math.inf:
                 raise InputError(f"--{flag}={value} cannot be: give 0 or more")

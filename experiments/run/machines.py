@@ -7,6 +7,7 @@ import jax
 
 from experiments.run.data_facts import DataFacts
 from experiments.run.kind import Kind, Work
+from experiments.run.log_z_settings import LOG_Z_SETTINGS
 from experiments.run.machine_pictures import draw_machine
 from experiments.run.machine_scoring import SCORING, Machines, tracked
 from experiments.run.machine_settings import MACHINE_SETTINGS
@@ -81,7 +82,7 @@ def _work(settings: Settings) -> Work:
 KINDS: Mapping[str, Kind] = {
     "rbm": Kind(
         family=MACHINES,
-        settings=MACHINE_SETTINGS | SAMPLING_SETTINGS | {"latent_size"},
+        settings=MACHINE_SETTINGS | LOG_Z_SETTINGS | SAMPLING_SETTINGS | {"latent_size"},
         build=_build,
         line=_line,
         draw=draw_machine,

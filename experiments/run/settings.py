@@ -9,7 +9,9 @@ from typing import Any
 from experiments.run.choices import BINARIZATIONS, ORDERS, SCHEDULES, look_up
 from experiments.run.data_settings import DataSettings
 from experiments.run.denoising_settings import DenoisingSettings
+from experiments.run.discrete_settings import DiscreteSettings
 from experiments.run.fields import require_positive, setting
+from experiments.run.log_z_settings import LogZSettings
 from experiments.run.machine_settings import MachineSettings
 from experiments.run.methods import METHODS
 from experiments.run.network_settings import NetworkSettings
@@ -20,7 +22,15 @@ from remjax.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings(DataSettings, NetworkSettings, MachineSettings, DenoisingSettings, SamplingSettings):
+class Settings(
+    DataSettings,
+    NetworkSettings,
+    DiscreteSettings,
+    MachineSettings,
+    LogZSettings,
+    DenoisingSettings,
+    SamplingSettings,
+):
     """What a run is: each field is a flag of `experiments.train` and a key of config.json.
 
     Here are those that every kind of model has; each kind may have a class of its own among the

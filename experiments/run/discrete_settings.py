@@ -1,0 +1,104 @@
+"""The settings of discrete VAEs: the posterior, its relaxed bits, and how the prior learns."""
+
+import dataclasses
+import inspect
+import math
+
+from experiments.run.choices import POSTERIORS, PRIOR_PHASES, RELAXATIONS, look_up
+from experiments.run.fields import Checked, require_positive, setting
+from remjax.distributions import Relaxation
+from remjax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DiscreteSettings(Checked):
+    """The settings of a run that only discrete VAEs have."""
+
+    posterior: str = setting(
+        "directed", f"posterior of --model=dvae: {', '.join(POSTERIORS)} (a Boltzmann machine)"
+    )
+    relaxation: str = setting(
+        "pwl", f"relaxation of the posterior's bits, for a gradient: {', '.join(RELAXATIONS)}"
+    )
+    sharpness: float | None = setting(
+        None, "how close relaxed bits are to bits (beta, or 1 / temperature); default its papers'"
+    )
+    posterior_groups: int = setting(
+        1, "groups of bits of a directed posterior, each drawn given those before it"
+    )
+    shared_context: bool = setting(
+        True, "whether the groups of a directed posterior share the tanh layers"
+    )
+    posterior_sweeps: int = setting(
+        10, "sweeps of the chains of an undirected posterior at each visit to an image"
+    )
+    relaxed_sweeps: int = setting(
+        1, "relaxed sweeps that make a particle of such a chain, with the gradient"
+    )
+    raw_heads: bool = setting(
+        False, "an undirected posterior's couplings as the network gives them, not normalised"
+    )
+    prior_phase: str = setting(
+        "population", f"where the prior's samples come from: {', '.join(PRIOR_PHASES)}"
+    )
+    prior_chains: int = setting(1000, "chains of the prior")
+    prior_sweeps: int = setting(
+        1, "sweeps of these chains in an update, or at each temperature of a population"
+    )
+    prior_temperatures: int = setting(
+        40, "temperatures of a population, or of the ladders of tempered_pcd"
+    )
+    prior_decay: float = setting(
+        1e-4, "strength of half the sum of squared couplings of the prior in the loss"
+    )
+    batch_normalization: bool = setting(True, "normalise the tanh layers over the batch")
+    eval_temperatures: int = setting(
+        500,
+        "temperatures that make particles of an undirected posterior, in evaluation",
+        again="temperatures that make particles of an undirected posterior",
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse a value that cannot be, in one line that names the flag."""
+        super().__post_init__()
+        for flag, table in (
+            ("posterior", POSTERIORS),
+            ("relaxation", RELAXATIONS),
+            ("prior_phase", PRIOR_PHASES),
+        ):
+            look_up(table, flag, getattr(self, flag))
+        require_positive(
+            self,
+            "sharpness posterior_groups posterior_sweeps relaxed_sweeps prior_chains prior_sweeps "
+            "prior_temperatures eval_temperatures",
+        )
+        if not 0 <= self.prior_decay < math.inf:
+            raise InputError(f"--prior_decay={self.prior_decay} cannot be: give 0 or more")
+        for name, other in POSTERIORS.items():
+            if name == self.posterior:
+                continue
+            for flag in other.settings - POSTERIORS[self.posterior].settings:
+                if getattr(self, flag) != getattr(type(self), flag):
+                    raise InputError(
+                        f"--{flag} does nothing for --posterior={self.posterior}: leave it out"
+                    )
+        _ = self.bits_as  # refuses a sharpness that the relaxation has not
+
+    @property
+    def bits_as(self) -> Relaxation | None:
+        """The relaxation of the posterior's bits; None for bits.
+
+        Raises:
+            InputError: for a sharpness where there is none to set.
+        """
+        make = look_up(RELAXATIONS, "relaxation", self.relaxation)
+        if self.sharpness is None:
+            return make()
+        if not inspect.signature(make).parameters:
+            raise InputError(
+                f"--sharpness does nothing for --relaxation={self.relaxation}: leave it out"
+            )
+        return make(self.sharpness)
+
+
+DISCRETE_SETTINGS = frozenset(field.name for field in dataclasses.fields(DiscreteSettings))
