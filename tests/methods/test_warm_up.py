@@ -4,8 +4,6 @@ Expectations for a Gaussian are by Gauss-Hermite quadrature over the noise of bo
 for bits are in `experiments.enumeration`.
 """
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +11,6 @@ import pytest
 
 from experiments.enumeration.tiny_networks import X, gradient_of
 from remjax import Batch, Particles, make_estimator
-from remjax.distributions import DiagonalGaussian, Distribution, Drawn
 from remjax.errors import InputError
 from remjax.methods import (
     ciwae,
@@ -30,8 +27,9 @@ from remjax.methods import (
     warm_up,
 )
 from remjax.methods.warm_up import WarmUpState
-from remjax.types import Model, Params, Recognition
+from remjax.types import Params, Recognition
 from tests.methods.test_contract import CASES, FAMILIES, IMAGES, NETWORKS, cases
+from tests.quadrature import ETA, MASS, MODEL, NODES, PARAMS, expected, of_noise
 
 UPDATES, LAMBDA = 10, 0.3
 
@@ -44,69 +42,6 @@ def assert_close(gradient, expected, atol=2e-5):
     pairs = zip(jax.tree.leaves(gradient), jax.tree.leaves(expected), strict=True)
     for one, other in pairs:
         np.testing.assert_allclose(one, -other, atol=atol)
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class OfNoise(Distribution):
-    """A Gaussian of one dimension whose particles are those of given standard noise."""
-
-    loc: jax.Array
-    scale: jax.Array
-    noise: jax.Array
-
-    def rsample(self, noise):
-        return self.loc + self.scale * noise
-
-    def sample(self, key):
-        return self.loc
-
-    def log_prob(self, z):
-        return DiagonalGaussian(self.loc, self.scale).log_prob(z)
-
-    def kl_divergence(self, other):
-        return DiagonalGaussian(self.loc, self.scale).kl_divergence(other)
-
-    def particle(self, key, index):
-        z, noise = self.rsample(self.noise[index]), self.noise[index]
-        return Drawn(z, noise, self.log_prob(z))
-
-
-THETA = {"loc": jnp.array([0.4]), "slope": jnp.array([1.2, -0.7, 0.5])}
-ETA = {"loc": jnp.array([-0.3]), "log_scale": jnp.array([-0.2])}
-PARAMS = Params(THETA, ETA)
-
-
-def log_likelihood(theta, x, z):
-    logits = theta["slope"] * z
-    return jnp.sum(x * logits - jnp.logaddexp(0.0, logits))
-
-
-def prior(theta):
-    return DiagonalGaussian(theta["loc"], jnp.full(1, 1.3))
-
-
-MODEL = Model(
-    init=lambda _: THETA,
-    log_prior=lambda theta, z: prior(theta).log_prob(z),
-    log_likelihood=log_likelihood,
-    sample=lambda *_: None,
-    prior=prior,
-)
-
-
-def of_noise(eta, noise):
-    return OfNoise(eta["loc"], jnp.exp(eta["log_scale"]), noise)
-
-
-NODES, MASS = np.polynomial.hermite_e.hermegauss(24)
-PAIRS = jnp.asarray(np.stack(np.meshgrid(NODES, NODES), axis=-1).reshape(-1, 2, 1), jnp.float32)
-MASS_OF_PAIR = jnp.asarray(np.outer(MASS, MASS).ravel() / MASS.sum() ** 2, jnp.float32)
-
-
-def expected(value):
-    """Of a function of the noise of both particles."""
-    return jax.tree.map(lambda leaf: jnp.tensordot(MASS_OF_PAIR, leaf, 1), jax.vmap(value)(PAIRS))
 
 
 def annealed(params, noise):
