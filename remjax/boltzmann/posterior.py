@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from remjax.boltzmann.normalized import expected_gain, split
 from remjax.boltzmann.pytrees import frozen_pytree
-from remjax.boltzmann.rbm import RBM
+from remjax.boltzmann.rbm import RBM, Units
 from remjax.distributions.base import Distribution, Drawn
 from remjax.distributions.bernoulli import Bernoulli
 from remjax.distributions.relaxations import Relaxation
@@ -110,14 +110,15 @@ class UndirectedPosterior(Distribution):
     def particle(self, key: Key[Array, ""], index: Int[Array, ""]) -> Drawn:
         """Particle number `index`, of the chain of this number. Carries no gradient."""
         noise = Noise(jax.random.fold_in(key, index), index)
-        z = lax.stop_gradient(lax.stop_gradient(self)._drawn(noise))
+        z = lax.stop_gradient(jnp.concatenate(lax.stop_gradient(self)._drawn(noise)))
         return Drawn(z, noise, lax.stop_gradient(self.log_prob(z)))
 
     def sample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
         """A draw from a chain taken at random, without gradient."""
         count = 1 if self.chains is None else self.chains.shape[0]
         index = jax.random.randint(jax.random.fold_in(key, 1), (), 0, count)
-        return lax.stop_gradient(lax.stop_gradient(self)._drawn(Noise(key, index)))
+        drawn = lax.stop_gradient(self)._drawn(Noise(key, index))
+        return lax.stop_gradient(jnp.concatenate(drawn))
 
     def rsample(self, key: Key[Array, ""] | Noise) -> Float[Array, " D"]:
         """The particle of this noise, with the gradient of t relaxed sweeps.
@@ -131,6 +132,22 @@ class UndirectedPosterior(Distribution):
         Raises:
             InputError: for bits, which have no such gradient.
         """
+        return jnp.concatenate(self._relaxed(key))
+
+    def smoothed(self, key: Key[Array, ""] | Noise) -> Float[Array, " D"]:
+        """The draw of `rsample`, its first block, the last that was drawn, at its mean.
+
+        Raises:
+            InputError: as `rsample`.
+        """
+        h = self._relaxed(key)[1]
+        return jnp.concatenate([self.machine.visible_mean(h), h])
+
+    def matched(self, mean: Float[Array, " E"], covariance: Float[Array, "E E"]) -> Bernoulli:
+        """Independent bits with these means, as `Bernoulli.matched`."""
+        return Bernoulli(jnp.zeros(self.machine.num_units)).matched(mean, covariance)
+
+    def _relaxed(self, key: Key[Array, ""] | Noise) -> Units:
         if self.relaxation is None:
             raise InputError(
                 "bits of an undirected posterior have no reparameterised draw: give it a "
@@ -138,11 +155,7 @@ class UndirectedPosterior(Distribution):
             )
         return self._drawn(key if isinstance(key, Noise) else Noise(key, jnp.zeros((), int)))
 
-    def matched(self, mean: Float[Array, " E"], covariance: Float[Array, "E E"]) -> Bernoulli:
-        """Independent bits with these means, as `Bernoulli.matched`."""
-        return Bernoulli(jnp.zeros(self.machine.num_units)).matched(mean, covariance)
-
-    def _drawn(self, noise: Noise) -> Float[Array, " D"]:
+    def _drawn(self, noise: Noise) -> Units:
         """t sweeps on from the chain."""
         key_start, key_sweeps = jax.random.split(noise.key)
         v = lax.stop_gradient(self._start(key_start, noise.index))
@@ -151,7 +164,7 @@ class UndirectedPosterior(Distribution):
             key_hidden, key_visible = jax.random.split(key)
             h = self._block(key_hidden, self.machine.hidden_field(v))
             v = self._block(key_visible, self.machine.visible_field(h))
-        return jnp.concatenate([v, h])
+        return Units(v, h)
 
     def _start(self, key: Key[Array, ""], index: Int[Array, ""]) -> Float[Array, " V"]:
         """The first block of the chain of a particle, bits."""

@@ -80,6 +80,14 @@ class Distribution(abc.ABC):
         """E[z] where it has a closed form; else an unbiased estimate, which alone uses the key."""
         return self.sample(key) if self.mean is None else self.mean
 
+    def smoothed(self, key: Key[Array, ""]) -> PyTree[Array]:
+        """The draw that `rsample` gives for this noise, what came last at its mean given the rest.
+
+        A function that is linear in that part has the same expectation, and less variance. By
+        default the draw itself.
+        """
+        return self.rsample(key)
+
     def particle(self, key: Key[Array, ""], index: Int[Array, ""]) -> Drawn:
         """Particle number `index` of the stream that `key` names.
 

@@ -39,6 +39,11 @@ class RelaxedBernoulli(Distribution):
         """
         return self.relaxation.relax(self.hard().uniforms(key), self.logits)
 
+    def smoothed(self, key: Key[Array, ""]) -> Float[Array, " D"]:
+        """The means of the bits: every one is the last to be drawn, for none depends on others."""
+        del key
+        return self.hard().mean
+
     def log_prob(self, z: Float[Array, " D"]) -> Float[Array, ""]:
         """sum_d z_d logits_d - log(1 + exp(logits_d)), nats, as of bits; linear in z."""
         return bernoulli_log_likelihood(self.logits, z)

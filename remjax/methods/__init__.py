@@ -58,6 +58,7 @@ from remjax.methods.proposals import from_mixture as from_mixture
 from remjax.methods.proposals import from_pooled as from_pooled
 from remjax.methods.proposals import from_r as from_r
 from remjax.methods.proposals import from_s as from_s
+from remjax.methods.rao_blackwell import dvae as dvae
 from remjax.methods.rem import rem as rem
 from remjax.methods.rem import rem_defensive as rem_defensive
 from remjax.methods.rem import rem_mixture as rem_mixture
