@@ -9,6 +9,7 @@ from remjax import (
     data,
     distributions,
     evaluation,
+    fitting,
     methods,
     models,
     particles,
@@ -23,6 +24,7 @@ from remjax.distributions import (
 )
 from remjax.errors import InputError
 from remjax.evaluation import log_likelihood, make_log_likelihood
+from remjax.fitting import Fit, fit, load
 from remjax.methods import Method, Particles, make_estimator
 from remjax.models import (
     bernoulli_likelihood,
@@ -58,6 +60,7 @@ __all__ = [
     "Distribution",
     "Estimate",
     "Estimator",
+    "Fit",
     "FullGaussian",
     "InputError",
     "Memory",
@@ -76,10 +79,13 @@ __all__ = [
     "e_step",
     "effective_sample_size",
     "evaluation",
+    "fit",
+    "fitting",
     "gaussian_likelihood",
     "gaussian_model",
     "gaussian_recognition",
     "init_train_state",
+    "load",
     "log_likelihood",
     "log_mean_exp",
     "make_epoch",
