@@ -11,6 +11,7 @@ from experiments.run.run_directory import RunDirectory
 from remjax.boltzmann import RBM, Units, gibbs_steps
 from remjax.models import prior_machine
 from remjax.training.steps import TrainState
+from remjax.types import Params
 
 _SAMPLES, _CHAINS = 100, 10
 # Sweeps of the prior between two pictures of a chain, and those before the samples.
@@ -24,7 +25,7 @@ def draw_discrete(problem: Problem, state: TrainState, run: RunDirectory) -> Non
     name = f"{settings.method}, {settings.posterior} posterior, on {settings.dataset}"
     key = jax.random.key(settings.seed)
     chains = _over_time(key, prior_machine(state.params.theta))
-    means = np.stack([_means(problem, state, units) for units in chains], axis=1)
+    means = np.stack([_means(problem, state.params, units) for units in chains], axis=1)
     image_grid(
         run.picture("samples.png"),
         means[:, -1].reshape(-1, *shape),
@@ -46,6 +47,12 @@ def draw_discrete(problem: Problem, state: TrainState, run: RunDirectory) -> Non
     learning_curves(run.picture("learning_curves.png"), run.metrics(), title=name)
 
 
+def prior_images(problem: Problem, params: Params, count: int) -> np.ndarray:
+    """[count, X], mean images of bits of the prior, after many sweeps from fair coins."""
+    chains = _over_time(jax.random.key(0), prior_machine(params.theta))
+    return _means(problem, params, jax.tree.map(lambda leaf: leaf[:count], chains[-1]))
+
+
 def _over_time(key: jax.Array, machine: RBM) -> list[Units]:
     """The units of chains from fair coins after each of the numbers of sweeps."""
     units, before, found = machine.random(key, (_SAMPLES,)), 0, []
@@ -59,9 +66,9 @@ def _over_time(key: jax.Array, machine: RBM) -> list[Units]:
     return found
 
 
-def _means(problem: Problem, state: TrainState, units: Units) -> np.ndarray:
+def _means(problem: Problem, params: Params, units: Units) -> np.ndarray:
     """[., X], the mean image of each latent."""
-    mean, theta = problem.parts.model.mean, state.params.theta
+    mean, theta = problem.parts.model.mean, params.theta
     return np.asarray(jax.jit(jax.vmap(mean, (None, 0)))(theta, jnp.concatenate(units, axis=-1)))
 
 

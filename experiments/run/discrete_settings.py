@@ -39,11 +39,11 @@ class DiscreteSettings(Checked):
         False, "an undirected posterior's couplings as the network gives them, not normalised"
     )
     prior_phase: str = setting(
-        "population", f"where the prior's samples come from: {', '.join(PRIOR_PHASES)}"
+        "pcd", f"where the prior's samples come from: {', '.join(PRIOR_PHASES)}"
     )
-    prior_chains: int = setting(1000, "chains of the prior")
+    prior_chains: int = setting(500, "chains of the prior")
     prior_sweeps: int = setting(
-        1, "sweeps of these chains in an update, or at each temperature of a population"
+        5, "sweeps of these chains in an update, or at each temperature of a population"
     )
     prior_temperatures: int = setting(
         40, "temperatures of a population, or of the ladders of tempered_pcd"

@@ -1,0 +1,31 @@
+"""The protocol of the paper on undirected posteriors (Vahdat et al. 2019): Tables 1, 2 and 4.
+
+    python -m experiments.undirected --run_dir=DIR --scale=cpu --data_dir=DATA
+
+Every cell (data set, size, posterior, groups, K) is a run of its own in DIR/cells, so a sweep that
+was stopped or killed goes on where it was. Writes table.md (ours beside the paper's) and
+orderings.md (which of the paper's claims hold), both as pictures too, and samples.png (mean images
+of bits of the prior) into DIR.
+"""
+
+from absl import flags
+
+from experiments.papers import sweep
+from experiments.papers.undirected import PROTOCOL
+from experiments.run import command_line
+
+
+def define_flags() -> None:
+    """Where the sweep is, and how much of it."""
+    sweep.define_flags(PROTOCOL)
+    flags.adopt_module_key_flags(sweep)  # otherwise --help would leave them out
+
+
+def main() -> None:
+    """Run the sweep and write its report."""
+    sweep.run_sweep(PROTOCOL)
+
+
+if __name__ == "__main__":
+    define_flags()
+    command_line.run(main)
