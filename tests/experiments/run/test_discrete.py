@@ -1,0 +1,197 @@
+"""Discrete VAEs in the commands: a Boltzmann prior with both posteriors; resume, mesh, refusals."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.special
+from PIL import Image
+
+from experiments import evaluate, train
+from experiments.run.images import evaluation_images
+from remjax.models import normalize_prior
+from remjax.training.optimizers import vahdat_schedule
+from tests.experiments.run.runs import json_of, metrics_of, state_of, stop_at_every_call
+
+_ROOT = Path(__file__).parents[3]
+# 4 updates in each of 2 epochs; all 2^7 latents can be enumerated.
+_FLAGS = (
+    "--model=dvae", "--dataset=digits", "--train_size=200", "--batch_size=50", "--epochs=2",
+    "--latent_size=4,3", "--hidden_size=8", "--hidden_layers=1", "--prior_chains=8",
+    "--warm_up=4", "--track_temperatures=0", "--eval_size=10", "--eval_num_particles=400",
+)  # fmt: skip
+_MACHINE = ("--posterior=rbm", "--posterior_sweeps=3", "--eval_temperatures=20")
+
+
+@pytest.fixture(scope="module")
+def directed(run_binary, tmp_path_factory):
+    """A finished run with a directed posterior of bits in two groups, and what it printed."""
+    path = tmp_path_factory.mktemp("directed") / "run"
+    done = run_binary(
+        train, *_FLAGS, "--latent_size=4,4", "--posterior_groups=2", f"--run_dir={path}"
+    )
+    assert (done.code, done.stderr) == (0, "")
+    return path, done.stdout
+
+
+@pytest.fixture(scope="module")
+def undirected(run_binary, tmp_path_factory):
+    """A finished run with an undirected posterior, and what it printed."""
+    path = tmp_path_factory.mktemp("undirected") / "run"
+    done = run_binary(train, *_FLAGS, *_MACHINE, f"--run_dir={path}")
+    assert (done.code, done.stderr) == (0, "")
+    return path, done.stdout
+
+
+def _exact(problem, state, log_z):
+    """log p(x) of each test image, by all latents."""
+    theta, size = normalize_prior(state.params.theta, log_z), sum(problem.settings.latent_sizes)
+    z = jnp.asarray((np.arange(2**size)[:, None] >> np.arange(size)) & 1, jnp.float32)
+    model = problem.parts.model
+    images = jnp.asarray(evaluation_images(problem.dataset, "test", problem.settings.eval_size))
+    log_joint = jax.vmap(lambda x: jax.vmap(model.joint(theta, x))(z))(images)
+    return scipy.special.logsumexp(np.asarray(log_joint, np.float64), axis=1)
+
+
+@pytest.mark.parametrize("posterior", ["directed", "undirected"])
+def test_log_likelihood_is_that_by_all_latents(posterior, request):
+    """400 particles of 2^7 or 2^8 latents are within a tenth of a nat; log Z is enumerated."""
+    path, stdout = request.getfixturevalue(posterior)
+    result, (problem, state) = json_of(path / "result.json"), state_of(path)
+    expected = np.mean(_exact(problem, state, result["log_z"]))
+    for name in ("", "_low", "_high"):
+        assert result[f"test_log_likelihood{name}"] == pytest.approx(expected, abs=0.1)
+    assert (result["log_z_by"], result["skipped_updates"]) == ("enumeration", 0)
+    assert ("as_released" in stdout) == (posterior == "undirected")
+    names = {"samples", "prior_chains", "bits", "reconstructions", "learning_curves"}
+    assert {picture.stem for picture in (path / "pictures").iterdir()} == names
+    for name in names:
+        with Image.open(path / "pictures" / f"{name}.png") as image:
+            assert min(image.size) > 100
+
+
+def test_log_z_is_followed_while_it_learns(undirected):
+    """Without couplings it is exact, and after 8 updates it has not drifted far."""
+    rows, result = metrics_of(undirected[0]), json_of(undirected[0] / "result.json")
+    assert abs(rows[-1]["log_z"] - result["log_z"]) < 0.5
+    assert all(np.isfinite(row["log_evidence"]) for row in rows)
+
+
+def test_stopped_run_comes_to_the_same_bits(run_binary, undirected, tmp_path, numbers):
+    """The chains of the prior and those of every training image among them."""
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at_every_call(patch)
+        flags = [*_FLAGS, *_MACHINE, f"--run_dir={tmp_path}", "--resume"]
+        assert "stopped by SIGTERM" in run_binary(train, *flags).stdout
+    done = run_binary(train, f"--run_dir={tmp_path}", "--resume")
+    assert (done.code, done.stderr) == (0, "")
+    assert numbers(tmp_path) == numbers(undirected[0])
+
+
+def test_chains_of_the_images_are_bits_in_the_state(undirected):
+    """4 bits of one chain for each of 200 images, eight to the byte; visits have moved them."""
+    _, state = state_of(undirected[0])
+    (chains,) = jax.tree.leaves(state.memory)
+    assert (chains.shape[0], chains.dtype) == (200, jnp.uint8)
+    assert chains.nbytes <= 200
+    assert len(np.unique(chains)) > 4
+
+
+@pytest.mark.exhaustive
+def test_mesh_and_replicas_come_to_the_same_numbers(undirected, run_binary, tmp_path):
+    path = tmp_path / "mesh"
+    command = [sys.executable, "-m", "experiments.train", *_FLAGS, *_MACHINE, f"--run_dir={path}"]
+    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    done = subprocess.run(
+        [*command, "--mesh=data:2"],
+        cwd=_ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    alone = json_of(undirected[0] / "result.json")
+    ours = json_of(path / "result.json")
+    assert ours["test_log_likelihood"] == pytest.approx(alone["test_log_likelihood"], abs=2e-2)
+    path = tmp_path / "replicas"
+    done = run_binary(train, *_FLAGS, *_MACHINE, f"--run_dir={path}", "--num_replicas=2")
+    assert (done.code, done.stderr) == (0, "")
+    first = json_of(path / "result.json")["replicas"][0]
+    assert first["test_log_likelihood"] == pytest.approx(alone["test_log_likelihood"], abs=2e-2)
+
+
+def test_evaluated_again_with_more_temperatures(run_binary, undirected):
+    flags = ("--eval_temperatures=40", "--eval_num_particles=200", "--eval_size=6")
+    done = run_binary(evaluate, f"--run_dir={undirected[0]}", *flags)
+    assert (done.code, done.stderr) == (0, "")
+    (figures,) = json_of(undirected[0] / "result.json")["evaluations"]
+    assert (figures["eval_num_particles"], figures["test_images"]) == (200, 6)
+    assert np.isfinite(figures["test_log_likelihood_as_released"])
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--method=rws", "--relaxation=none", "--num_particles=5"],
+        ["--method=rem_v1", "--relaxation=none", "--num_particles=5", *_MACHINE],
+        ["--method=vimco", "--relaxation=none", "--num_particles=3"],
+        ["--method=dreg", "--num_particles=3", *_MACHINE],
+        ["--method=iwae", "--relaxation=concrete", "--sharpness=5", "--num_particles=3"],
+        [
+            "--method=stl",
+            "--relaxation=power",
+            "--prior_phase=population",
+            "--raw_heads",
+            *_MACHINE,
+        ],
+        ["--method=dvae", "--prior_phase=tempered_pcd", "--noshared_context"],
+    ],
+    ids=lambda flags: flags[0].partition("=")[2],
+)
+def test_other_methods_train(run_binary, tmp_path, flags):
+    done = run_binary(train, *_FLAGS, *flags, f"--run_dir={tmp_path}")
+    assert (done.code, done.stderr) == (0, "")
+    result = json_of(tmp_path / "result.json")
+    assert np.isfinite(result["test_log_likelihood"])
+    assert result["skipped_updates"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--latent_size=8"], "whose prior has two sides: give two numbers, as 100,100"),
+        (["--posterior_groups=3"], "give a number that divides latent_size=7"),
+        (["--posterior=rbm", "--posterior_groups=7"], "does nothing for --posterior=rbm"),
+        (["--raw_heads"], "--raw_heads does nothing for --posterior=directed: leave it out"),
+        (["--relaxation=step"], "--relaxation=step is not known: use one of"),
+        (["--relaxation=none", "--sharpness=3"], "does nothing for --relaxation=none"),
+        (["--relaxation=none"], "binary latents have no reparameterised draw"),
+        (["--sharpness=0"], "--sharpness=0.0 cannot be: give a positive number"),
+        (["--prior_chains=0"], "--prior_chains=0 cannot be: give a positive number"),
+        (["--prior_phase=cd"], "--prior_phase=cd is not known: use one of"),
+        (["--posterior=rbm", "--method=nvil"], "log Z"),
+        (["--model=gaussian", "--relaxation=concrete"], "--relaxation does nothing for --model="),
+    ],
+)
+def test_what_cannot_be_is_one_line(run_binary, tmp_path, arguments, words):
+    path = tmp_path / "run"
+    others = "--model=gaussian" in arguments
+    flags = ["--dataset=digits"] if others else _FLAGS
+    done = run_binary(train, *flags, *arguments, f"--run_dir={path}")
+    assert (done.code, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert words in done.stderr
+    assert not path.exists()
+
+
+def test_schedule_of_the_release():
+    """3e-4 for 2 % of the updates, 3e-3 to 60 %, 1e-3 to 75 %, 3e-4 to 95 %, 9.1e-5 to the end."""
+    schedule = vahdat_schedule(3e-3, 1000)
+    expected = {0: 3e-4, 19: 3e-4, 21: 3e-3, 599: 3e-3, 601: 1e-3, 751: 3e-4, 951: 9.1e-5}
+    for update, rate in expected.items():
+        np.testing.assert_allclose(schedule(update), rate, rtol=2e-3)
