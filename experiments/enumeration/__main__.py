@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from experiments.enumeration import nvil, pairs, proposals, recognition
+from experiments.enumeration import nvil, pairs, proposals, recognition, warming_up
 from experiments.enumeration.cases import Case, rows
 from experiments.output.files import replacing
 from experiments.output.tables import markdown
@@ -25,7 +25,13 @@ from remjax.errors import InputError
 
 FLAGS = flags.FLAGS
 
-CASES = [*recognition.cases(), *nvil.cases(), *proposals.cases(), *pairs.cases()]
+CASES = [
+    *recognition.cases(),
+    *nvil.cases(),
+    *proposals.cases(),
+    *pairs.cases(),
+    *warming_up.cases(),
+]
 
 
 def define_flags() -> None:

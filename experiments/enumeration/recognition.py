@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from experiments.enumeration.cases import CATEGORIES, ONE_LAYER, TWO_LAYERS, Case, Claim, Draws
 from experiments.enumeration.claims import (
@@ -27,18 +27,18 @@ from remjax.types import Params
 
 def cases() -> list[Case]:
     """Every method of this kind."""
-    found = [_of_r("reinforce", reinforce, count, LOWER_BOUND) for count in (1, 2, 3)]
-    found += [_of_r("rloo", rloo, count, LOWER_BOUND) for count in (2, 3)]
-    found += [_of_r("vimco", vimco(), count, BOUND) for count in (2, 3)]
+    found = [of_r("reinforce", reinforce, count, LOWER_BOUND) for count in (1, 2, 3)]
+    found += [of_r("rloo", rloo, count, LOWER_BOUND) for count in (2, 3)]
+    found += [of_r("vimco", vimco(), count, BOUND) for count in (2, 3)]
     method = vimco(arithmetic_mean)
-    found += [_of_r("vimco(stand_in=arithmetic_mean)", method, count, BOUND) for count in (2, 3)]
-    found += [_of_r("ovis", ovis(), count, BOUND, OVIS) for count in (2, 3)]
-    found += [_of_r("ovis(gamma=0)", ovis(gamma=0.0), count, BOUND) for count in (2, 3)]
+    found += [of_r("vimco(stand_in=arithmetic_mean)", method, count, BOUND) for count in (2, 3)]
+    found += [of_r("ovis", ovis(), count, BOUND, OVIS) for count in (2, 3)]
+    found += [of_r("ovis(gamma=0)", ovis(gamma=0.0), count, BOUND) for count in (2, 3)]
     method = tvo(num_partitions=2, first_beta=0.3)
-    found += [_of_r("tvo", method, count, THERMODYNAMIC) for count in (2, 3)]
+    found += [of_r("tvo", method, count, THERMODYNAMIC) for count in (2, 3)]
     method = tvo(num_partitions=1)
-    found += [_of_r("tvo(num_partitions=1)", method, count, LOWER_BOUND) for count in (2, 3)]
-    found += [_of_r("rws", rws(), count, BOUND, WAKE) for count in (1, 2, 3)]
+    found += [of_r("tvo(num_partitions=1)", method, count, LOWER_BOUND) for count in (2, 3)]
+    found += [of_r("rws", rws(), count, BOUND, WAKE) for count in (1, 2, 3)]
     for name, method, theta, eta in (
         ("rws(dream_share=1)", rws(dream_share=1.0), BOUND, SLEEP),
         ("rws(dream_share=0.5)", rws(dream_share=0.5), BOUND, HALF_ASLEEP),
@@ -53,13 +53,25 @@ def _layers(num_particles: int) -> tuple[Latents, ...]:
     return (ONE_LAYER,) if num_particles > 2 else (TWO_LAYERS, CATEGORIES)
 
 
-def _of_r(
+def of_r(
     name: str,
     method: Method,
     num_particles: int,
     theta: Claim,
     eta: Claim | None = None,
+    state: PyTree = (),
 ) -> Case:
+    """A method of which every tuple of particles of r is a draw.
+
+    Args:
+        name: with the knobs that are not the default.
+        method: the value.
+        num_particles: K.
+        theta: the claim about the gradient of theta.
+        eta: that about the gradient of eta; by default the same.
+        state: of the method.
+    """
+
     def draws(net: TinyNetwork, params: Params) -> Draws:
         tuples = net.tuples(num_particles)
 
@@ -67,7 +79,7 @@ def _of_r(
             recognition = net.assigning(net.at(numbers))
             particles = Particles(num_particles)
             estimator = make_estimator(net.model, recognition, method, particles)
-            return gradient_of(estimator, params)
+            return gradient_of(estimator, params, state)
 
         return Draws(probability_of(net, params, tuples), jax.vmap(on_tuple)(tuples))
 

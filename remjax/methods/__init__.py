@@ -73,6 +73,7 @@ from remjax.methods.score_functions import tvo as tvo
 from remjax.methods.score_functions import vimco as vimco
 from remjax.methods.signals import arithmetic_mean as arithmetic_mean
 from remjax.methods.signals import geometric_mean as geometric_mean
+from remjax.methods.structured_prediction import structured_prediction as structured_prediction
 from remjax.methods.sums import Blend as Blend
 from remjax.methods.sums import Normalized as Normalized
 from remjax.methods.sums import Objective as Objective

@@ -113,8 +113,9 @@ class TanhLayers(nnx.Module):
         self.hidden = nnx.List(
             [initialization(m, n, rngs=rngs) for m, n in itertools.pairwise(sizes)]
         )
-        normalized = hidden_sizes if normalization else ()
-        self.normalized = nnx.List([normalization(size, rngs=rngs) for size in normalized])
+        self.normalized = nnx.List(
+            [normalization(size, rngs=rngs) for size in hidden_sizes] if normalization else []
+        )
 
     def __call__(self, x: Float[Array, "*batch X"]) -> Float[Array, "*batch Y"]:
         """The output of the last layer."""
@@ -137,13 +138,8 @@ class MLP(TanhLayers):
         normalization: Normalization | None = None,
         rngs: nnx.Rngs,
     ) -> None:
-        super().__init__(
-            in_features,
-            hidden_sizes,
-            initialization=initialization,
-            normalization=normalization,
-            rngs=rngs,
-        )
+        layers = {"initialization": initialization, "normalization": normalization, "rngs": rngs}
+        super().__init__(in_features, hidden_sizes, **layers)
         self.head = initialization([in_features, *hidden_sizes][-1], out_features, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*batch X"]) -> Float[Array, "*batch Y"]:

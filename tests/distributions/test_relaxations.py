@@ -33,11 +33,25 @@ MIXTURES = [
     PowerFunction(300.0),
 ]
 EVERY = [*MIXTURES, PiecewiseLinear(), Concrete(), Concrete(0.4), StraightThrough()]
+# Of those above, others of the same kind that are not the defaults.
+VARIANTS = {
+    SpikeAndExponential(0.3),
+    OverlappingExponentials(0.5),
+    PowerFunction(1.5),
+    PowerFunction(300.0),
+    Concrete(0.4),
+}
 SMOOTH = [one for one in EVERY if isinstance(one, Smooth)]
 
 
 def named(relaxations):
-    return pytest.mark.parametrize("relaxation", relaxations, ids=str)
+    return pytest.mark.parametrize(
+        "relaxation",
+        [
+            pytest.param(one, id=str(one), marks=pytest.mark.exhaustive if one in VARIANTS else ())
+            for one in relaxations
+        ],
+    )
 
 
 def array(value):
@@ -147,8 +161,7 @@ def test_means_and_their_gradients(relaxation):
     np.testing.assert_allclose(gradient[inside], slope[inside], atol=2e-2 * slope.max())
 
 
-@pytest.mark.parametrize("beta", [3.0, 4.0])
-@pytest.mark.parametrize("stop_slope", [False, True])
+@pytest.mark.parametrize(("beta", "stop_slope"), [(3.0, True), (4.0, False)])
 def test_the_piecewise_linear_mean_is_exact_between_two_and_98_percent(beta, stop_slope):
     q = np.linspace(0.02, 0.98, 25)
     relaxation = PiecewiseLinear(beta, stop_slope)
@@ -228,7 +241,7 @@ HOSTILE_UNIFORM = [0.0, 2**-23, 1e-4, 0.5, 1 - 1e-5, 1 - 2**-24]
 HOSTILE = [
     make(beta)
     for make in (PiecewiseLinear, Concrete, SpikeAndExponential, OverlappingExponentials)
-    for beta in (0.01, 1.0, 60.0, 1e6)
+    for beta in (0.01, 60.0, 1e6)
 ] + [PowerFunction(1.001), PowerFunction(30.0), PowerFunction(1e6), StraightThrough()]
 
 

@@ -18,6 +18,7 @@ from remjax import (
     sigmoid_belief_network,
     sigmoid_belief_recognition,
 )
+from remjax.distributions import PiecewiseLinear
 from remjax.methods import (
     Method,
     arithmetic_mean,
@@ -50,6 +51,7 @@ from remjax.methods import (
 )
 from remjax.models import categorical_model, categorical_recognition
 from remjax.particles.covariances import tempered, unweighted, weighted
+from tests.bits_in_one_vector import networks_of_bits
 
 DATA_SIZE, BATCH = 12, 3
 MEAN = np.full(DATA_SIZE, 0.3)
@@ -70,6 +72,10 @@ NETWORKS = {
     "categories": (
         categorical_model(LIKELIHOOD, **OF_CATEGORIES),
         categorical_recognition(MEAN, **OF_CATEGORIES),
+    ),
+    "groups of bits": networks_of_bits(LIKELIHOOD, MEAN, 4, num_groups=2),
+    "relaxed bits": networks_of_bits(
+        LIKELIHOOD, MEAN, 4, num_groups=2, relaxation=PiecewiseLinear()
     ),
 }
 ALL, KEPT = Particles(7), Particles(7, keep=4)
@@ -145,6 +151,16 @@ CASES: dict[str, dict[str, tuple[Method, Particles]]] = {
         "tvo": (tvo(num_partitions=2), ALL),
         "nvil": (nvil(), ALL),
     },
+    "groups of bits": {
+        "disarm": (disarm, Particles(4)),
+        "rem_v1": (rem_v1(), ALL),
+    },
+    "relaxed bits": {
+        "vae": (vae(), ALL),
+        "iwae keep": (iwae, KEPT),
+        "dreg in chunks": (dreg, CUT),
+        "rem_v1": (rem_v1(), ALL),
+    },
 }
 # Dreams are the model's own: what eta learns from them has seen no datapoint.
 ETA_SEES_NO_DATA = {"wake_sleep"}
@@ -160,6 +176,8 @@ VARIANTS = {
         *("ovis", "tvo", "vimco arithmetic", "rem_v1 weighted", "rem_v2", "rem_mixture"),
     },
     "categories": {"rem_mixture", "rws", "wake_sleep", "rloo", "nvil"},
+    "groups of bits": {"rem_v1"},
+    "relaxed bits": {"vae", "iwae keep", "rem_v1"},
 }
 # One of each family of methods and of each kind of latent.
 FAMILIES = {
@@ -167,6 +185,8 @@ FAMILIES = {
     "bits": {"rem_v1"},
     "layers of bits": {"nvil", "disarm"},
     "categories": {"rem_v1 keep", "vimco", "tvo"},
+    "groups of bits": {"disarm"},
+    "relaxed bits": {"dreg in chunks"},
 }
 
 

@@ -44,6 +44,7 @@ MAKERS = {
 # Arguments that have no defaults.
 NEEDED = {
     "rem": {"proposal": from_r, "hyperproposal": from_r},
+    "structured_prediction": {"num_updates": 10},
     "warm_up": {"method": methods.rloo, "num_updates": 10},
     "with_dreams": {"method": methods.rloo},
 }
@@ -59,6 +60,7 @@ KNOBS = {
     "vimco": {"stand_in": methods.arithmetic_mean},
     "tvo": {"num_partitions": 3, "first_beta": 0.1},
     "nvil": {"baseline": None, "lagged": True, "decay": 0.5, "signals": methods.whole_signal},
+    "structured_prediction": {"num_updates": 10, "last": 0.1},
     "warm_up": {"method": methods.rem_v1(), "num_updates": 20},
     "with_dreams": {"method": methods.rloo, "share": 0.5, "num_dreams": 2},
 }

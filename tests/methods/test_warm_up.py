@@ -1,19 +1,16 @@
 """Warm-up of the KL term: what each method then ascends, and that it is itself in the end.
 
-Exact expectations at K = 2: for bits over every pair of particles, for a Gaussian by Gauss-Hermite
-quadrature over the noise of both.
+Expectations for a Gaussian are by Gauss-Hermite quadrature over the noise of both particles; those
+for bits are in `experiments.enumeration`.
 """
-
-import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.enumeration.tiny_networks import Latents, X, gradient_of, network
+from experiments.enumeration.tiny_networks import X, gradient_of
 from remjax import Batch, Particles, make_estimator
-from remjax.distributions import DiagonalGaussian, Distribution, Drawn
 from remjax.errors import InputError
 from remjax.methods import (
     ciwae,
@@ -21,167 +18,30 @@ from remjax.methods import (
     dreg,
     iwae,
     nvil,
-    ovis,
-    reinforce,
     rem_v1,
-    rloo,
-    rws,
     rws_dreg,
     stl,
-    tvo,
     vae,
-    vimco,
     vr,
     wake_sleep,
     warm_up,
 )
 from remjax.methods.warm_up import WarmUpState
-from remjax.types import Model, Params, Recognition
+from remjax.types import Params, Recognition
 from tests.methods.test_contract import CASES, FAMILIES, IMAGES, NETWORKS, cases
+from tests.quadrature import ETA, MASS, MODEL, NODES, PARAMS, expected, of_noise
 
 UPDATES, LAMBDA = 10, 0.3
-NET = network(Latents((2, 2)))
 
 
 def after(updates, inner=()):
     return WarmUpState(inner, jnp.asarray(updates, jnp.int32))
 
 
-def mean_gradient(method, num_particles=2):
-    """The expected gradient of both losses at lambda, over every tuple of configurations of r."""
-    tuples = NET.tuples(num_particles)
-
-    @jax.jit
-    def mean(params):
-        def on_tuple(numbers):
-            recognition = NET.assigning(NET.at(numbers))
-            warm = warm_up(method, UPDATES)
-            estimator = make_estimator(NET.model, recognition, warm, Particles(num_particles))
-            return gradient_of(estimator, params, after(LAMBDA * UPDATES))
-
-        gradients = jax.lax.map(on_tuple, jnp.asarray(tuples), batch_size=64)
-        probability = jnp.exp(jnp.sum(NET.log_r(params.eta)[tuples], axis=1))
-        return jax.tree.map(lambda leaf: jnp.tensordot(probability, leaf, 1), gradients)
-
-    return mean(NET.params)
-
-
-def log_w(params):
-    """Of every configuration at lambda; Eq. 18."""
-    joint = NET.model.joint(params.theta, X)
-    log_likelihood = jax.vmap(joint.log_likelihood)(NET.configurations)
-    ratio = jax.vmap(joint.log_prior)(NET.configurations) - NET.log_r(params.eta)
-    return log_likelihood + LAMBDA * ratio
-
-
-def lower_bound(params):
-    """Eq. 17."""
-    return jnp.exp(NET.log_r(params.eta)) @ log_w(params)
-
-
-def bound(params):
-    """Eq. 18 at K = 2."""
-    tuples = NET.tuples(2)
-    probability = jnp.exp(jnp.sum(NET.log_r(params.eta)[tuples], axis=1))
-    return probability @ (jax.nn.logsumexp(log_w(params)[tuples], axis=1) - jnp.log(2.0))
-
-
-def inclusive(params):
-    """Whose gradient in eta is what the weighted particles of a pair say of log r."""
-    tuples, fixed = NET.tuples(2), jax.lax.stop_gradient(params)
-    probability = jnp.exp(jnp.sum(NET.log_r(fixed.eta)[tuples], axis=1))
-    weights = jax.nn.softmax(log_w(fixed)[tuples], axis=1)
-    return probability @ jnp.sum(weights * NET.log_r(params.eta)[tuples], axis=1)
-
-
 def assert_close(gradient, expected, atol=2e-5):
     pairs = zip(jax.tree.leaves(gradient), jax.tree.leaves(expected), strict=True)
     for one, other in pairs:
         np.testing.assert_allclose(one, -other, atol=atol)
-
-
-@pytest.mark.parametrize(
-    ("method", "claim"),
-    [
-        (reinforce, lower_bound),
-        (rloo, lower_bound),
-        (tvo(num_partitions=1), lower_bound),
-        (vimco(), bound),
-        (ovis(gamma=0.0), bound),
-    ],
-    ids=["reinforce", "rloo", "tvo", "vimco", "ovis"],
-)
-def test_score_functions_are_unbiased_for_the_annealed_bound(method, claim):
-    assert_close(mean_gradient(method), jax.jit(jax.grad(claim))(NET.params))
-
-
-def test_rws_learns_from_the_annealed_weights():
-    gradient = mean_gradient(rws())
-    assert_close(gradient.theta, jax.jit(jax.grad(bound))(NET.params).theta)
-    assert_close(gradient.eta, jax.jit(jax.grad(inclusive))(NET.params).eta)
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class OfNoise(Distribution):
-    """A Gaussian of one dimension whose particles are those of given standard noise."""
-
-    loc: jax.Array
-    scale: jax.Array
-    noise: jax.Array
-
-    def rsample(self, noise):
-        return self.loc + self.scale * noise
-
-    def sample(self, key):
-        return self.loc
-
-    def log_prob(self, z):
-        return DiagonalGaussian(self.loc, self.scale).log_prob(z)
-
-    def kl_divergence(self, other):
-        return DiagonalGaussian(self.loc, self.scale).kl_divergence(other)
-
-    def particle(self, key, index):
-        z, noise = self.rsample(self.noise[index]), self.noise[index]
-        return Drawn(z, noise, self.log_prob(z))
-
-
-THETA = {"loc": jnp.array([0.4]), "slope": jnp.array([1.2, -0.7, 0.5])}
-ETA = {"loc": jnp.array([-0.3]), "log_scale": jnp.array([-0.2])}
-PARAMS = Params(THETA, ETA)
-
-
-def log_likelihood(theta, x, z):
-    logits = theta["slope"] * z
-    return jnp.sum(x * logits - jnp.logaddexp(0.0, logits))
-
-
-def prior(theta):
-    return DiagonalGaussian(theta["loc"], jnp.full(1, 1.3))
-
-
-MODEL = Model(
-    init=lambda _: THETA,
-    log_prior=lambda theta, z: prior(theta).log_prob(z),
-    log_likelihood=log_likelihood,
-    sample=lambda *_: None,
-    prior=prior,
-)
-
-
-def of_noise(eta, noise):
-    return OfNoise(eta["loc"], jnp.exp(eta["log_scale"]), noise)
-
-
-NODES, MASS = np.polynomial.hermite_e.hermegauss(24)
-PAIRS = jnp.asarray(np.stack(np.meshgrid(NODES, NODES), axis=-1).reshape(-1, 2, 1), jnp.float32)
-MASS_OF_PAIR = jnp.asarray(np.outer(MASS, MASS).ravel() / MASS.sum() ** 2, jnp.float32)
-
-
-def expected(value):
-    """Of a function of the noise of both particles."""
-    return jax.tree.map(lambda leaf: jnp.tensordot(MASS_OF_PAIR, leaf, 1), jax.vmap(value)(PAIRS))
 
 
 def annealed(params, noise):

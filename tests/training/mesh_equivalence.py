@@ -74,11 +74,12 @@ METHODS = {
     "rem_v2": methods.rem_v2(),
     "nvil": methods.nvil(),
     "ovis": methods.ovis(gamma=0.5),
+    "iwae warming up": methods.warm_up(methods.iwae, 4),
 }
 EVERY = METHODS | OF_BITS
 # One of each family, on a mesh with both axes, and whether it keeps. NVIL's is `check_state`.
 REPRESENTATIVES = {
-    "iwae": True,
+    "iwae warming up": True,
     "rws dreams": False,
     "rem_pooled": True,
     "disarm of bits": False,
@@ -109,7 +110,7 @@ def mesh_of(name: str) -> Mesh:
 def losses_and_gradient(estimator: Estimator, params: Params, batch: Batch, mesh: Mesh | None):
     """The two losses, the metrics, the gradient of the losses' sum, and what is remembered."""
     own, state = estimator.init(jax.random.key(3))
-    state = jax.tree.map(lambda leaf: leaf + 1.0, state)  # a memory that has begun
+    state = jax.tree.map(lambda leaf: leaf + jnp.ones_like(leaf), state)  # a memory that has begun
 
     def on_device(common, batch):
         params, state, key = common

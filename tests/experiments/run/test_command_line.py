@@ -119,7 +119,6 @@ CASES = [
     (["--method=nvil", "--baseline_size=-1"], "--baseline_size=-1 cannot be: give 0 or more"),
     (["--warm_up=-1"], "--warm_up=-1 cannot be: give 0 or more"),
     (["--warm_up=2147483648"], "--warm_up=2147483648 is too large: give less than 2^31"),
-    (["--model=rbm", "--method=pcd", "--warm_up=5"], "--warm_up does nothing for --model=rbm"),
     (["--method=rws", "--baseline_size=5"], "--baseline_size does nothing for --method=rws"),
     (
         ["--method=nvil", "--baseline_size=0", "--nocentring"],

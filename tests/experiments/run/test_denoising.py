@@ -200,6 +200,7 @@ def test_real_data_have_gaussian_noise(run_binary, tmp_path, frey_file):
     [
         (["--method=iwae"], "--method=iwae does not serve --model=denoising: use one of denoising"),
         (["--num_particles=5"], "--num_particles does nothing for --model=denoising: leave it out"),
+        (["--warm_up=9"], "--warm_up does nothing for --model=denoising: leave it out"),
         (["--latent_size=9"], "--latent_size does nothing for --model=denoising: leave it out"),
         (["--log_z_chains=9"], "--log_z_chains does nothing for --model=denoising: leave it out"),
         (["--num_steps=2"], "--num_steps does nothing for --method=denoising: leave it out"),
