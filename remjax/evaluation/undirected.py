@@ -68,14 +68,15 @@ class UndirectedEvaluation(NamedTuple):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The mean with log Z of the prior at the upper and at the lower end of its bracket."""
+        """The mean with log Z of the prior at the two ends of its bracket, the smaller first.
+
+        Where the ends differ by less than their noise the lower one may lie above the other.
+        """
         if self.prior is None:
             return self.mean, self.mean
-        middle, (lower, upper) = self.prior.log_z, (self.prior.lower, self.prior.upper)
-        return (
-            self.mean - float(upper.log_z - middle),
-            self.mean - float(lower.log_z - middle),
-        )
+        ends = self.prior.lower.log_z, self.prior.upper.log_z
+        low, high = sorted(self.mean - float(end - self.prior.log_z) for end in ends)
+        return low, high
 
     def __str__(self) -> str:
         """Both figures in one line."""
