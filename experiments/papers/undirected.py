@@ -187,7 +187,8 @@ def draw(root: Path, outcomes: Sequence[Outcome]) -> None:
             continue
         run = finished_run(outcome.folder, outcome.cell.settings.data_dir)
         shape = run.problem.dataset.image_shape
-        label = " ".join(str(part) for part in (*outcome.cell.row.values(),) if part != "")
+        parts = ((name, part) for name, part in outcome.cell.row.items() if part != "")
+        label = ", ".join(f"{name} {part}" for name, part in parts)
         rows[label] = prior_images(run.problem, run.params, 10).reshape(-1, *shape)
     labelled_images(root / "samples.png", rows, title=f"Mean images of bits of the prior, {first}")
 

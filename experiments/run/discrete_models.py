@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from experiments.run.choices import INITIALIZATIONS, POSTERIORS, PRIOR_PHASES, look_up
 from experiments.run.data_facts import DataFacts
 from experiments.run.discrete_pictures import draw_discrete
-from experiments.run.discrete_scoring import SCORING, DiscreteVAE
+from experiments.run.discrete_scoring import SCORING, DiscreteVAE, tracked
 from experiments.run.discrete_settings import DISCRETE_SETTINGS
 from experiments.run.kind import Kind
 from experiments.run.latent_variables import (
@@ -91,10 +91,9 @@ def _sides(settings: Settings) -> tuple[int, int]:
 
 
 def _line(metrics: Mapping[str, float]) -> str:
-    return (
-        f"log_evidence {metrics['log_evidence']:9.2f} nats  log Z of the prior "
-        f"{metrics['log_z']:8.2f}"
-    )
+    if "log_evidence" not in metrics:
+        return f"log_evidence plus log Z {metrics['unnormalized_log_evidence']:9.2f} nats"
+    return f"log_evidence {metrics['log_evidence']:9.2f} nats  log Z {metrics['log_z']:8.2f}"
 
 
 KINDS: Mapping[str, Kind] = {
@@ -119,6 +118,7 @@ KINDS: Mapping[str, Kind] = {
             "log_z_temperatures": 2000,
             "log_z_burn_in": 1000,
         },
+        epoch_metrics=tracked,
         particles=particles,
         replicas_at_a_time=replicas_at_a_time,
         work=work,

@@ -13,15 +13,17 @@ from experiments.run.likelihoods import Chosen
 from experiments.run.log_z import base_of, log_z_figures
 from experiments.run.progress import Bar, Bars, progress_bar
 from experiments.run.settings import Settings
-from remjax.boltzmann import Units
+from remjax.boltzmann import Units, bias_base, linear_inverse_temperatures, measure_bracket
 from remjax.boltzmann.normalized import split
 from remjax.evaluation.undirected import UndirectedEvaluation
 from remjax.models import normalize_prior, prior_machine
-from remjax.training.steps import TrainState
+from remjax.training.steps import TrainState, metric_means
 from remjax.types import Model, Recognition
 
 # All runs are scored with the same particles' keys.
 _KEY_PARTICLES = 1_000_002
+_KEY_TRACK = 1_000_007
+_TRACK_CHAINS, _TRACK_BURN_IN = 100, 100
 
 
 class DiscreteVAE(NamedTuple):
@@ -88,6 +90,33 @@ def prior_figures(problem: Problem, state: TrainState, check: Check, bars: Bars)
 
     mean = np.asarray(jax.nn.sigmoid(machine.visible_bias))
     return log_z_figures(settings, base_of(settings, machine, mean), starts, check, bars)
+
+
+def tracked(problem: Problem, state: TrainState) -> dict[str, float]:
+    """log Z of the prior by a short annealing in both directions, and the log-evidence with it.
+
+    Chains that persist give log Z no value (`with_boltzmann_prior`).
+    """
+    settings, machine = problem.settings, prior_machine(state.params.theta)
+    means = metric_means(state)
+    if not settings.track_temperatures or "unnormalized_log_evidence" not in means:
+        return {}
+    key_start, key = jax.random.split(jax.random.key(_KEY_TRACK))
+    path = bias_base(machine)
+    found = measure_bracket(
+        key,
+        path,
+        linear_inverse_temperatures(settings.track_temperatures),
+        path.draw_base(key_start, (_TRACK_CHAINS,)),
+        num_chains=_TRACK_CHAINS,
+        burn_in=_TRACK_BURN_IN,
+    )
+    log_z = float(found.log_z)
+    return {
+        "log_z": log_z,
+        "log_z_gap": float(found.gap),
+        "log_evidence": means["unnormalized_log_evidence"] - log_z,
+    }
 
 
 def _of_part(

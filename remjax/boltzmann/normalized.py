@@ -128,19 +128,19 @@ def log_z_along(machine: RBM, value: Float[Array, ""], sample: Sample) -> Float[
 def log_z_change(
     machine: RBM, before: RBM, visible: Float[Array, "C V"], weights: Float[Array, " C"]
 ) -> Float[Array, ""]:
-    """log Z of a machine less that of another, by samples of the first, nats.
+    """log Z of a machine less that of another, to first order, nats: -E_p[F(v) - F_before(v)].
 
-    -log E_p[exp(F(v) - F_before(v))] (Zwanzig 1954): good where the two hardly differ, as from one
-    update to the next.
+    Too small where the samples are those of the machine before, and too large where they are those
+    of the machine after, by half the variance of the difference: hardly, from one update to the
+    next, but the updates add up.
 
     Args:
-        machine: whose samples they are.
+        machine: the one.
         before: the other, of the same units.
-        visible: samples.
+        visible: samples of either, or in between.
         weights: of the samples, of mean one.
     """
-    rise = machine.free_energy(visible) - before.free_energy(visible)
-    return jnp.log(float(visible.shape[0])) - jax.nn.logsumexp(rise, b=weights)
+    return -jnp.mean(weights * (machine.free_energy(visible) - before.free_energy(visible)))
 
 
 def expected_gain(

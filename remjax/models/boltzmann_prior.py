@@ -156,9 +156,10 @@ def with_boltzmann_prior(
 
     In every update the negative phase advances its chains, and log p(z) = -E(z) - log Z has the
     gradient -dE(z) + mean dF(v) over their visible units v. The value of log Z is that of the
-    negative phase where it estimates one (`boltzmann.population`); else it is exact at the machine
+    negative phase where it estimates one (`boltzmann.population`). Else it is exact at the machine
     without couplings, and follows the parameters by the change that the chains see from update to
-    update: it drifts, and is there for `log_evidence` and for signals, not to be reported.
+    update: it drifts by thousands of nats in long runs, serves learning signals, which do not mind
+    a constant, and is not reported.
 
     Args:
         estimator: as `make_estimator` gives it.
@@ -168,8 +169,10 @@ def with_boltzmann_prior(
             nats; 1e-4 in the code of Vahdat et al. 2019.
 
     Returns:
-        The estimator, whose state is a `PriorState`; its metrics gain `log_z`, nats, and those of
-        the negative phase. Its `Params.theta` has the machine without log Z.
+        The estimator, whose state is a `PriorState`; its metrics gain those of the negative phase.
+        Where that gives no log Z, they have `unnormalized_log_evidence`, the mean of
+        log 1/K sum_k w_k plus log Z, in the place of log_evidence: subtract an estimate of log Z.
+        Its `Params.theta` has the machine without log Z.
 
     Raises:
         InputError: for a negative phase that begins at data, or a weight decay that is negative;
@@ -207,12 +210,12 @@ def with_boltzmann_prior(
         normalized = NormalizedMachine(machine, along, visible, jnp.log(weights))
         seen = params._replace(theta=_with_machine(params.theta, normalized))
         estimate, inner = estimator.estimate(seen, state.inner, key, batch)
+        metrics |= estimate.metrics
+        if negative.log_z is None:
+            metrics["unnormalized_log_evidence"] = metrics.pop("log_evidence") + log_z
         decay = 0.5 * weight_decay * jnp.sum(jnp.square(machine.weights))
-        return Estimate(
-            theta_loss=estimate.theta_loss + decay,
-            eta_loss=estimate.eta_loss,
-            metrics=estimate.metrics | metrics | {"log_z": log_z},
-        ), PriorState(inner, chains, fixed, log_z)
+        loss = estimate._replace(theta_loss=estimate.theta_loss + decay, metrics=metrics)
+        return loss, PriorState(inner, chains, fixed, log_z)
 
     return estimator._replace(init=init, estimate=estimate, observe=_observing(estimator))
 

@@ -23,7 +23,7 @@ _ROOT = Path(__file__).parents[3]
 _FLAGS = (
     "--model=dvae", "--dataset=digits", "--train_size=200", "--batch_size=50", "--epochs=2",
     "--latent_size=4,3", "--hidden_size=8", "--hidden_layers=1", "--prior_chains=8",
-    "--warm_up=4", "--track_temperatures=0", "--eval_size=10", "--eval_num_particles=400",
+    "--warm_up=4", "--track_temperatures=20", "--eval_size=10", "--eval_num_particles=400",
 )  # fmt: skip
 _MACHINE = ("--posterior=rbm", "--posterior_sweeps=3", "--eval_temperatures=20")
 
@@ -76,10 +76,13 @@ def test_log_likelihood_is_that_by_all_latents(posterior, request):
 
 
 def test_log_z_is_followed_while_it_learns(undirected):
-    """Without couplings it is exact, and after 8 updates it has not drifted far."""
+    """By a short annealing after every epoch, and with it the log-evidence."""
     rows, result = metrics_of(undirected[0]), json_of(undirected[0] / "result.json")
-    assert abs(rows[-1]["log_z"] - result["log_z"]) < 0.5
-    assert all(np.isfinite(row["log_evidence"]) for row in rows)
+    assert abs(rows[-1]["log_z"] - result["log_z"]) < 0.05
+    for row in rows:
+        expected = row["unnormalized_log_evidence"] - row["log_z"]
+        assert row["log_evidence"] == pytest.approx(expected, abs=1e-3)
+    assert f"log Z {rows[-1]['log_z']:8.2f}" in undirected[1]
 
 
 def test_stopped_run_comes_to_the_same_bits(run_binary, undirected, tmp_path, numbers):
