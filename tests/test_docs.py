@@ -3,14 +3,28 @@
 import re
 from pathlib import Path
 
+import jax
+import numpy as np
+
 PAGES = Path(__file__).parents[1] / "docs"
 
 
-def test_undirected_models() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (PAGES / "undirected.md").read_text(), re.DOTALL)
+def names_of(page: str) -> dict:
+    """What the examples of a page leave, run one after another."""
     names = {}
-    for block in blocks:
-        exec(compile(block, "undirected.md", "exec"), names)
+    for block in re.findall(r"```python\n(.*?)```", (PAGES / page).read_text(), re.DOTALL):
+        exec(compile(block, page, "exec"), names)
+    return names
+
+
+def test_a_fit_in_one_call() -> None:
+    names = names_of("fit.md")
+    assert names["by_model"] < 0.9 * names["by_means"]
+    jax.tree.map(np.testing.assert_array_equal, names["params"], names["state"].params)
+
+
+def test_undirected_models() -> None:
+    names = names_of("undirected.md")
     found, rbm, test = names["found"], names["rbm"], names["test"]
     assert abs(found.gap) < 0.5
     # A model of independent pixels has about -27 nats; the machine must have learned more.

@@ -20,6 +20,9 @@ from remjax.types import Datapoint, Model, Params, Recognition
 
 Rows = Shaped[Array, "_ *X"] | Shaped[np.ndarray, "_ *X"]
 
+# Of one epoch, by name; None for a number that was not finite, once it has been saved.
+Metrics = Mapping[str, float | int | None]
+
 # Rows that are passed through a network together.
 _ROWS = 1000
 
@@ -44,7 +47,7 @@ class Fitted:
     params: Params
     networks: DefaultNetworks | None
     row_shape: tuple[int, ...]
-    history: tuple[Mapping[str, float], ...]
+    history: tuple[Metrics, ...]
 
     def __str__(self) -> str:
         """One line: how long it was fitted and how well."""
