@@ -44,8 +44,8 @@ def value_facts(x: Shaped[np.ndarray, "N X"]) -> ValueFacts:
     if empty.any():
         raise InputError(f"column {int(np.argmax(empty))} has no values: leave it out")
     return ValueFacts(
-        mean=np.nanmean(x, axis=0, dtype=np.float64).astype(np.float32),
-        scale=np.nanstd(x, axis=0, dtype=np.float64).astype(np.float32),
+        mean=np.asarray(np.nanmean(x, axis=0, dtype=np.float64), np.float32),
+        scale=np.asarray(np.nanstd(x, axis=0, dtype=np.float64), np.float32),
         low=float(np.nanmin(x)),
         high=float(np.nanmax(x)),
         whole=not np.any(x % 1 > 0),
