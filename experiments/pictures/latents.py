@@ -53,7 +53,7 @@ def activity_bars(
       title: Stands above the panel.
     """
     values = np.sort(np.maximum(np.asarray(activity), 1e-6))[::-1]
-    with drawing(path, max(4.5, 1.5 + 0.12 * len(values)), 3.8) as figure:
+    with drawing(path, max(5.4, 1.5 + 0.12 * len(values)), 3.8) as figure:
         axes = figure.subplots()
         axes.bar(np.arange(1, len(values) + 1), values, color=COLOURS[0])
         axes.set_yscale("log")
@@ -80,7 +80,7 @@ def interpolations(path: PathLike, rows: np.ndarray, *, title: str | None = None
     canvas = tiled(rows.reshape(-1, height, width), steps)
     scale = min(12, max(1, round(900 / canvas.shape[1])))
     high, wide = (scale * size / DPI for size in canvas.shape)
-    with drawing(path, max(wide, 0.09 * len(title or "")), high + 0.4) as figure:
+    with drawing(path, max(wide, 0.1 * len(title or "")), high + 0.4) as figure:
         axes = figure.subplots()
         axes.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_axis_off()

@@ -51,10 +51,19 @@ def main() -> None:
         for name in kind_of(run.config["model"]).scoring.columns
         if name in run.result and name not in differing
     )
-    rows = [{"run": run.name} | run.result | run.config for run in runs]
+    # A rate of 0.001 is shown as it was given, and not to two decimals as figures are.
+    rows = [
+        {"run": run.name} | run.result | {name: str(run.config[name]) for name in differing}
+        for run in runs
+    ]
     print(markdown(rows, ["run", *differing, *(name for name in columns if name not in DEFAULTS)]))
     if FLAGS.out:
-        curves_of_runs(FLAGS.out, {run.name: _curve(run) for run in runs})
+        name = _figure(runs)
+        curves_of_runs(
+            FLAGS.out,
+            {run.name: _curve(run, name) for run in runs},
+            label=f"{name} (nats per row)",
+        )
         print(f"learning curves are in {FLAGS.out}")
 
 
@@ -66,10 +75,19 @@ def _read(path: Path) -> _Run:
     return _Run(str(path), config, read_json(result) if result.exists() else {}, metrics_in(path))
 
 
-def _curve(run: _Run) -> Sequence[tuple[float, float]]:
-    """(epoch, the figure that runs are compared by, or else that of training)."""
-    for name in (kind_of(run.config["model"]).scoring.headline, "log_evidence", "log_likelihood"):
-        points = [(row["epoch"], row[name]) for row in run.metrics if row.get(name) is not None]
-        if points:
-            return points
-    return []
+def _figure(runs: Sequence[_Run]) -> str:
+    """What all runs have measured: the figure that runs are compared by, or else that of training.
+
+    Raises:
+        InputError: there is none.
+    """
+    headlines = {kind_of(run.config["model"]).scoring.headline: None for run in runs}
+    for name in (*headlines, "log_evidence", "log_likelihood"):
+        if all(_curve(run, name) for run in runs):
+            return name
+    raise InputError("the runs have no figure in common that is measured after each epoch")
+
+
+def _curve(run: _Run, name: str) -> Sequence[tuple[float, float]]:
+    """(epoch, the figure of that name), where an epoch has it."""
+    return [(row["epoch"], row[name]) for row in run.metrics if row.get(name) is not None]

@@ -93,5 +93,5 @@ def _draw_latents(problem: Problem, params: Params, run: RunDirectory, name: str
     interpolations(
         run.picture("interpolations.png"),
         rows.reshape(ends, _STEPS, *problem.dataset.image_shape),
-        title=f"Means along lines between the codes of two test images: {name}",
+        title=f"Between the codes of two test images: {name}",
     )
