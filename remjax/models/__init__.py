@@ -7,6 +7,7 @@ recognition network that goes with it. `pure` makes one of a user's own module, 
 
 from remjax.models.categorical import categorical_model, categorical_recognition
 from remjax.models.choice import ChosenLikelihood, choose_likelihood
+from remjax.models.convolutional import convolutional_model, convolutional_recognition
 from remjax.models.count_likelihoods import (
     categorical_likelihood,
     negative_binomial_likelihood,
@@ -51,6 +52,8 @@ __all__ = [
     "categorical_model",
     "categorical_recognition",
     "choose_likelihood",
+    "convolutional_model",
+    "convolutional_recognition",
     "deep_categorical_model",
     "deep_categorical_recognition",
     "deep_gaussian_model",
