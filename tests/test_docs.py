@@ -2,22 +2,29 @@
 
 import re
 from pathlib import Path
-from typing import Any
+
+import jax
+import numpy as np
 
 PAGES = Path(__file__).parents[1] / "docs"
 
 
-def run_page(name: str) -> dict[str, Any]:
-    """What the blocks of a page leave, one after the other."""
-    blocks = re.findall(r"```python\n(.*?)```", (PAGES / name).read_text(), re.DOTALL)
-    names: dict[str, Any] = {}
-    for block in blocks:
-        exec(compile(block, name, "exec"), names)
+def names_of(page: str) -> dict:
+    """What the examples of a page leave, run one after another."""
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", (PAGES / page).read_text(), re.DOTALL):
+        exec(compile(block, page, "exec"), names)
     return names
 
 
+def test_a_fit_in_one_call() -> None:
+    names = names_of("fit.md")
+    assert names["by_model"] < 0.9 * names["by_means"]
+    jax.tree.map(np.testing.assert_array_equal, names["params"], names["state"].params)
+
+
 def test_undirected_models() -> None:
-    names = run_page("undirected.md")
+    names = names_of("undirected.md")
     found, rbm, test = names["found"], names["rbm"], names["test"]
     assert abs(found.gap) < 0.5
     # A model of independent pixels has about -27 nats; the machine must have learned more.
@@ -25,7 +32,7 @@ def test_undirected_models() -> None:
 
 
 def test_discrete_vaes() -> None:
-    names = run_page("discrete_vaes.md")
+    names = names_of("discrete_vaes.md")
     found = names["found"]
     assert abs(names["prior"].gap) < 0.5
     # Independent pixels have about -27 nats here too; twenty images have an error of one.

@@ -1,11 +1,12 @@
 """Pictures that compare methods, as PNG files: the figures and tables of a paper."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
-from experiments.pictures.drawing import COLOURS, MARKERS, PathLike, drawing
+from experiments.pictures.drawing import COLOURS, LINES, MARKERS, PathLike, drawing
 
 
 def method_comparison(
@@ -47,6 +48,33 @@ def method_comparison(
         figure.supxlabel(f"{label}; bars: \N{PLUS-MINUS SIGN}2 standard errors", fontsize="medium")
         if title:
             figure.suptitle(title, x=0.01, ha="left")
+
+
+def curves_of_runs(
+    path: PathLike,
+    curves: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    label: str = "nats per row",
+    title: str | None = None,
+) -> None:
+    """A line for each run over its epochs.
+
+    Args:
+      path: The file to write.
+      curves: Name of the run -> (epoch, value) of each epoch that has one; empty for none yet.
+      label: What is drawn, with its unit.
+      title: Stands above the panel.
+    """
+    with drawing(path, 6.5, 4.2) as figure:
+        axes = figure.subplots()
+        for place, (name, points) in enumerate(curves.items()):
+            style = LINES[place // len(COLOURS) % len(LINES)]
+            colour = COLOURS[place % len(COLOURS)]
+            # An empty line stands in the legend too.
+            axes.plot(*np.reshape(points, (-1, 2)).T, style, color=colour, label=name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlabel="epoch", ylabel=label, title=title)
+        axes.legend(loc="best", fontsize="small")
 
 
 def kl_against_particles(

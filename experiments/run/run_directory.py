@@ -49,19 +49,7 @@ class RunDirectory(contextlib.AbstractContextManager["RunDirectory"]):
 
     def metrics(self) -> list[dict[str, Any]]:
         """The metrics of every epoch so far, in order."""
-        path = self.path / "metrics.jsonl"
-        if not path.exists():
-            return []
-        try:
-            # What follows the last end of line is the half of a line that a kill left.
-            lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-            metrics = [json.loads(line) for line in lines]
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: {error}; remove the damaged line, or train again") from error
-        for number, line in enumerate(metrics, start=1):
-            if not isinstance(line, dict) or not isinstance(line.get("epoch"), int):
-                raise InputError(f"{path}: line {number} is no epoch; remove it, or train again")
-        return metrics
+        return metrics_in(self.path)
 
     def rewind(self, epoch: int) -> None:
         """Drops the metrics of the epochs after `epoch`.
@@ -200,6 +188,27 @@ def start(
         run.close()
         raise
     return run
+
+
+def metrics_in(path: Path) -> list[dict[str, Any]]:
+    """The metrics of every epoch so far of the run in a directory, in order.
+
+    Raises:
+      InputError: They are damaged.
+    """
+    path = path / "metrics.jsonl"
+    if not path.exists():
+        return []
+    try:
+        # What follows the last end of line is the half of a line that a kill left.
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        metrics = [json.loads(line) for line in lines]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: {error}; remove the damaged line, or train again") from error
+    for number, line in enumerate(metrics, start=1):
+        if not isinstance(line, dict) or not isinstance(line.get("epoch"), int):
+            raise InputError(f"{path}: line {number} is no epoch; remove it, or train again")
+    return metrics
 
 
 def reopen(path: str | os.PathLike[str]) -> RunDirectory:

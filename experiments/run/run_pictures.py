@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.pictures.latents import activity_bars, interpolations, latent_space
 from experiments.pictures.one_run import (
     ess_over_time,
     image_grid,
@@ -15,6 +16,9 @@ from experiments.run.kind import Problem
 from experiments.run.run_directory import RunDirectory
 from remjax.training.steps import TrainState
 from remjax.types import Params
+
+# Test images that are encoded; lines between two of them, and the steps of each.
+_CODES, _PATHS, _STEPS = 1000, 6, 9
 
 
 def sample_means(problem: Problem, params: Params, keys: jax.Array) -> np.ndarray:
@@ -32,7 +36,7 @@ def sample_means(problem: Problem, params: Params, keys: jax.Array) -> np.ndarra
 
 
 def draw_run(problem: Problem, state: TrainState, run: RunDirectory) -> None:
-    """Samples, reconstructions, learning curves and the effective sample size over time."""
+    """Samples, reconstructions, the codes, learning curves, and the effective sample size."""
     height, width = problem.dataset.image_shape
     model, recognition = problem.parts.model, problem.parts.recognition
     settings, params = problem.settings, state.params
@@ -56,6 +60,38 @@ def draw_run(problem: Problem, state: TrainState, run: RunDirectory) -> None:
         np.reshape(means, (-1, height, width)),
         title=f"Test images, as evaluated, above their mean reconstructions: {name}",
     )
+    _draw_latents(problem, params, run, name)
     metrics = run.metrics()
     learning_curves(run.picture("learning_curves.png"), metrics, title=name)
     ess_over_time(run.picture("ess.png"), metrics, num_particles=settings.num_particles, title=name)
+
+
+def _draw_latents(problem: Problem, params: Params, run: RunDirectory, name: str) -> None:
+    """Where the codes of test images lie, which latents they use, and what lies between two."""
+    model, recognition = problem.parts.model, problem.parts.recognition
+    originals = jnp.asarray(evaluation_images(problem.dataset, "test", _CODES))
+    keys = jax.random.split(jax.random.key(problem.settings.seed), len(originals))
+
+    def code(x: jax.Array, key: jax.Array) -> jax.Array:
+        return recognition.r(params.eta, x).estimated_mean(key)
+
+    codes = jax.jit(jax.vmap(code))(originals, keys)
+    flat = np.concatenate([np.asarray(layer) for layer in jax.tree.leaves(codes)], axis=1)
+    latent_space(run.picture("latent_space.png"), flat, title=f"Codes of test images: {name}")
+    activity_bars(run.picture("activity.png"), flat.var(axis=0), title=name)
+    ends = min(_PATHS, len(originals) // 2)
+    share = jnp.linspace(0.0, 1.0, _STEPS)
+
+    def between(first: jax.Array, last: jax.Array) -> jax.Array:
+        along = jax.vmap(lambda s: jax.tree.map(lambda a, b: (1 - s) * a + s * b, first, last))
+        return jax.vmap(lambda z: model.mean(params.theta, z))(along(share))
+
+    starts, stops = (
+        jax.tree.map(lambda layer, n=n: layer[n : 2 * ends : 2], codes) for n in (0, 1)
+    )
+    rows = np.asarray(jax.jit(jax.vmap(between))(starts, stops))
+    interpolations(
+        run.picture("interpolations.png"),
+        rows.reshape(ends, _STEPS, *problem.dataset.image_shape),
+        title=f"Between the codes of two test images: {name}",
+    )

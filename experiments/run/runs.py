@@ -24,7 +24,7 @@ def run_to_result(
     write_line: Callable[[str], None] = tqdm.write,
     bars: Bars = progress_bar,
 ) -> dict[str, Any]:
-    """Train, evaluate, draw and write result.json; a run that has a result is left as it is.
+    """Train, evaluate, draw and write result.json; a run that has its result is left as it is.
 
     Args:
         settings: of the run.
@@ -40,7 +40,8 @@ def run_to_result(
         Stopped: someone asked for it; what is done so far is saved.
     """
     result = run.result() if run is not None else {}
-    if gather(bool(result))[0, 0]:
+    # A run may go on to more epochs than those of its result.
+    if gather(result.get("epochs") == settings.epochs)[0, 0]:
         return result
     problem = build(settings)
     on_first(lambda: _require_same_data(run, problem))
@@ -77,7 +78,7 @@ def _result(problem: Problem, run: RunDirectory, each: list[dict[str, Any]]) -> 
     last = metrics[-1]
     return (
         {name: getattr(settings, name) for name in problem.kind.scoring.recorded}
-        | {"source": problem.dataset.source}
+        | {"epochs": settings.epochs, "source": problem.dataset.source}
         | figures
         | {
             "skipped_updates": last["skipped_updates"],

@@ -72,6 +72,17 @@ def settings_from_flags() -> Settings:
     return Settings.from_mapping({**base, **preset, **given, "model": model, "method": method})
 
 
+def _may_change(settings: Settings) -> tuple[str, ...]:
+    """The settings in which a run that goes on may differ; more epochs, where none begins anew.
+
+    The linear schedule ends with the last epoch: of more epochs every rate is another.
+    """
+    path = Path(FLAGS.run_dir) / "config.json"
+    earlier = read_json(path) if FLAGS.resume and path.is_file() else {}
+    longer = settings.epochs > earlier.get("epochs", settings.epochs)
+    return (*MAY_CHANGE, "epochs") if longer and settings.schedule != "linear" else MAY_CHANGE
+
+
 def main() -> None:
     """Train, evaluate and draw the run that the flags describe."""
     if not FLAGS.run_dir:
@@ -86,7 +97,11 @@ def main() -> None:
     require_fit(problem)
     run = hosts.on_first(
         lambda: start(
-            FLAGS.run_dir, config, resume=FLAGS.resume, may_change=MAY_CHANGE, defaults=DEFAULTS
+            FLAGS.run_dir,
+            config,
+            resume=FLAGS.resume,
+            may_change=_may_change(settings),
+            defaults=DEFAULTS,
         )
     )
     with run or contextlib.nullcontext():

@@ -2,8 +2,8 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from remjax.data.dataset import seeded_split
 from remjax.data.values import value_facts
 from remjax.errors import InputError
 from remjax.evaluation.importance_sampling import Evaluation, make_log_likelihood
-from remjax.fitting.fitted import Fit, Fitted, Rows, rows_of
+from remjax.fitting.fitted import Fit, Fitted, Metrics, Rows, rows_of
 from remjax.fitting.networks import default_networks
 from remjax.methods.importance_weighted import iwae
 from remjax.methods.method import Method, make_estimator
@@ -27,7 +27,7 @@ from remjax.training.optimizers import adam
 from remjax.training.steps import TrainState, init_train_state, metric_means
 from remjax.types import Model, Params, Recognition, Support
 
-History = Sequence[Mapping[str, float]]
+History = Sequence[Metrics]
 
 _VALID_PARTICLES = 100
 _RATE = 1e-3
@@ -170,9 +170,9 @@ class _Loop(NamedTuple):
             fit, params=jax.tree.map(jnp.copy, params), history=tuple(history), state=state
         )
 
-    def _metrics(self, state: TrainState, history: History, seconds: float) -> dict[str, float]:
+    def _metrics(self, state: TrainState, history: History, seconds: float) -> Metrics:
         before = history[-1]["seconds"] if history else 0.0
-        metrics = {"epoch": len(history) + 1, "seconds": before + seconds} | metric_means(state)
+        metrics = metric_means(state) | {"epoch": len(history) + 1, "seconds": before + seconds}
         if len(self.valid):
             found = self.evaluate(state.params, jax.random.key(self.seed), self.valid)
             metrics["valid_log_likelihood"] = found.mean
@@ -238,6 +238,6 @@ def _started(state: TrainState, start: Fitted) -> TrainState:
     return state._replace(params=jax.tree.map(jnp.copy, start.params))
 
 
-def _shown(metrics: Mapping[str, Any]) -> str:
+def _shown(metrics: Metrics) -> str:
     names = ("log_evidence", "valid_log_likelihood")
     return ", ".join(f"{name} {metrics[name]:.2f}" for name in names if name in metrics)

@@ -1,6 +1,7 @@
 """A fitted model, and what it is for."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,6 +21,9 @@ from remjax.types import Datapoint, Model, Params, Recognition
 
 Rows = Shaped[Array, "_ *X"] | Shaped[np.ndarray, "_ *X"]
 
+# Of one epoch, by name.
+Metrics = Mapping[str, float | int]
+
 # Rows that are passed through a network together.
 _ROWS = 1000
 
@@ -36,7 +40,7 @@ class Fitted:
         row_shape: of one row as the user gave it: (X,) or (H, W).
         history: one mapping for each epoch: `epoch`, `seconds`, the means of the metrics
             (log_evidence in nats, ess, ...), and valid_log_likelihood where rows are held out;
-            a metric that was not finite is None once it has been saved.
+            a metric that was not finite is left out once it has been saved.
     """
 
     model: Model
@@ -44,7 +48,7 @@ class Fitted:
     params: Params
     networks: DefaultNetworks | None
     row_shape: tuple[int, ...]
-    history: tuple[Mapping[str, float], ...]
+    history: tuple[Metrics, ...]
 
     def __str__(self) -> str:
         """One line: how long it was fitted and how well."""
@@ -131,7 +135,10 @@ class Fitted:
             {
                 "networks": self.networks and self.networks.to_json(),
                 "row_shape": self.row_shape,
-                "history": self.history,
+                "history": [
+                    {name: value for name, value in epoch.items() if math.isfinite(value)}
+                    for epoch in self.history
+                ],
             },
         )
 

@@ -7,7 +7,6 @@ No pickle is written or read, and no code: networks that are a user's own are gi
 """
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +27,7 @@ def write_fit(path: str | os.PathLike[str], params: Params, description: Mapping
     Args:
         path: the folder.
         params: theta and eta are kept, a baseline is not.
-        description: in the types of JSON, but that numbers may be NaN, which becomes null.
+        description: in the types of JSON, without NaN.
 
     Raises:
         InputError: the folder holds something already, or cannot be written.
@@ -40,7 +39,7 @@ def write_fit(path: str | os.PathLike[str], params: Params, description: Mapping
     # The last act: a folder without it is no fit.
     partial = path / ".fit.json"
     try:
-        text = json.dumps(_plain({"version": _VERSION, **description}), allow_nan=False)
+        text = json.dumps({"version": _VERSION, **description}, allow_nan=False)
         partial.write_text(text, encoding="utf-8")
         partial.replace(path / "fit.json")
     except OSError as error:
@@ -78,12 +77,3 @@ def read_description(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     except (ValueError, KeyError, TypeError):
         pass  # damaged, which is said below
     raise InputError(f"{path}/fit.json is damaged, or of another version: save the fit again")
-
-
-def _plain(value: Any) -> Any:
-    """The value, NaN and the infinities as None."""
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

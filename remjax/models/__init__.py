@@ -15,6 +15,7 @@ from remjax.models.boltzmann_prior import (
 )
 from remjax.models.categorical import categorical_model, categorical_recognition
 from remjax.models.choice import ChosenLikelihood, choose_likelihood
+from remjax.models.convolutional import convolutional_model, convolutional_recognition
 from remjax.models.count_likelihoods import (
     categorical_likelihood,
     negative_binomial_likelihood,
@@ -68,6 +69,8 @@ __all__ = [
     "categorical_model",
     "categorical_recognition",
     "choose_likelihood",
+    "convolutional_model",
+    "convolutional_recognition",
     "deep_categorical_model",
     "deep_categorical_recognition",
     "deep_gaussian_model",

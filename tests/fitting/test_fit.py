@@ -182,8 +182,8 @@ def test_default_networks_say_what_they_chose(x, name):
         ({"valid_fraction": 0.001}, "valid_fraction is 0.001 of 200 rows: there is none"),
         ({"batch_size": 500}, "batch_size is 500: give a number from 1 to the 200"),
         ({"x": TABLE[0]}, r"x has the shape \(6,\): give rows \[N, X\]"),
-        ({"x": np.where(TABLE > 9, np.nan, TABLE)}, "row 0 holds nan: drop or impute"),
-        ({"x": np.where(TABLE > 9, np.inf, TABLE)}, "row 0 holds inf: drop or impute"),
+        ({"x": np.where(TABLE > 9, np.nan, TABLE)}, "row 1 holds nan .* drop or impute"),
+        ({"x": np.where(TABLE > 9, np.inf, TABLE)}, "row 1 holds inf .* drop or impute"),
     ],
     ids=str,
 )

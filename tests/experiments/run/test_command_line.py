@@ -173,7 +173,8 @@ def test_run_that_is_there(run_binary, tiny, finished):
         ([], "holds a run: choose another --run_dir or add --resume"),
         (["--resume", "--num_particles=5"], "give --num_particles=4 again, or choose another"),
         (["--resume", "--keep=2"], "with no --keep, which cannot go on with --keep=2"),
-        (["--resume", "--epochs=9"], "with --epochs=3, which cannot go on with --epochs=9"),
+        (["--resume", "--epochs=2"], "with --epochs=3, which cannot go on with --epochs=2"),
+        (["--resume", "--epochs=9", "--schedule=linear"], "which cannot go on with"),
     ):
         done = run_binary(train, *tiny, f"--run_dir={finished}", *arguments)
         assert (done.code, done.stdout, done.stderr.count("\n")) == (2, "", 1)

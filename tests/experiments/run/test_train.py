@@ -91,6 +91,16 @@ def test_preset_leaves_out_what_the_method_has_not(run_binary, tiny, tmp_path, m
         assert (config["epochs"], config["num_particles"]) == (7, 4)
 
 
+def test_more_epochs_are_those_of_a_longer_run(
+    run_binary, tiny, tmp_path, numbers, expected_numbers
+):
+    """A finished run of two epochs goes on to the third, and its result is that of three."""
+    for epochs in (2, 3):
+        done = run_binary(train, *tiny, f"--run_dir={tmp_path}", f"--epochs={epochs}", "--resume")
+        assert (done.code, done.stderr) == (0, ""), done
+    assert numbers(tmp_path) == expected_numbers
+
+
 def test_killed_run_comes_to_the_same_bits(
     run_binary, tiny, tmp_path, numbers, expected_numbers, finished, kills_itself
 ):
