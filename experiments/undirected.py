@@ -1,11 +1,11 @@
-"""The protocol of the paper on undirected posteriors (Vahdat et al. 2019): Tables 1, 2 and 4.
+"""The protocol of the paper on undirected posteriors (Vahdat et al. 2019): Tables 1, 2, 4, toys.
 
     python -m experiments.undirected --run_dir=DIR --scale=cpu --data_dir=DATA
 
 Every cell (data set, size, posterior, groups, K) is a run of its own in DIR/cells, so a sweep that
 was stopped or killed goes on where it was. Writes table.md (ours beside the paper's) and
-orderings.md (which of the paper's claims hold), both as pictures too, and samples.png (mean images
-of bits of the prior) into DIR.
+orderings.md (which of the paper's claims hold), both as pictures too, samples.png (mean images of
+bits of the prior) and toys.png (Figures 1 and 4: the gradient through t sweeps) into DIR.
 """
 
 from absl import flags

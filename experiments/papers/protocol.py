@@ -161,6 +161,10 @@ def _no_tables(_: Sequence[Outcome]) -> Iterable[Table]:
     return ()
 
 
+def _nothing(_: Plan) -> None:
+    return None
+
+
 class Protocol(NamedTuple):
     """The protocol of a paper.
 
@@ -177,6 +181,7 @@ class Protocol(NamedTuple):
         claim_notes: what else to know of the claims.
         tables: those beside the comparison of likelihoods and the claims.
         draw: writes the pictures into a folder.
+        besides: makes what of the paper is no run: toy problems, say.
     """
 
     name: str
@@ -191,3 +196,4 @@ class Protocol(NamedTuple):
     claims: Callable[[Sequence[Place]], Iterable[Claim]] | None = None
     claim_notes: tuple[str, ...] = ()
     tables: Callable[[Sequence[Outcome]], Iterable[Table]] = _no_tables
+    besides: Callable[[Plan], None] = _nothing

@@ -1,4 +1,4 @@
-"""The protocol of the paper on undirected posteriors (Vahdat et al. 2019): Tables 1, 2 and 4."""
+"""The protocol of the paper on undirected posteriors (Vahdat et al. 2019): Tables 1, 2, 4, toys."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 from experiments.papers.protocol import Cell, Claim, Outcome, Place, Plan, Protocol, Scale
 from experiments.papers.undirected_figures import FIGURES
+from experiments.papers.undirected_toys import draw_toys
 from experiments.pictures.sweeps import labelled_images
 from experiments.run.choices import POSTERIORS
 from experiments.run.discrete_pictures import prior_images
@@ -32,6 +33,7 @@ _OF_MACHINES = ("posterior_sweeps", "relaxed_sweeps")
 #   groups        of directed posteriors.
 #   particles     K of the importance-weighted bound, Table 2, for pwl and the machine.
 #   original      whether the structure without a shared context is run too, Table 4.
+#   toys          of Figures 1 and 4: updates, seeds, values of t.
 # On a CPU what the paper is about stays: directed posteriors of several groups beside a machine,
 # at a fiftieth of the updates; the other relaxations and the importance-weighted bound come first.
 SCALES: Mapping[str, Scale] = {
@@ -44,6 +46,7 @@ SCALES: Mapping[str, Scale] = {
             "groups": (1, 2, 4),
             "particles": (5, 25),
             "original": True,
+            "toys": {"updates": 10_000, "seeds": 5, "sweeps": (1, 2, 4, 8)},
         },
     ),
     "cpu": Scale(
@@ -66,6 +69,7 @@ SCALES: Mapping[str, Scale] = {
             "groups": (1, 4),
             "particles": (),
             "original": False,
+            "toys": {"updates": 2000, "seeds": 3, "sweeps": (1, 2, 4, 8)},
         },
     ),
     "smoke": Scale(
@@ -93,6 +97,7 @@ SCALES: Mapping[str, Scale] = {
             "groups": (1, 2),
             "particles": (2,),
             "original": False,
+            "toys": {"updates": 20, "seeds": 1, "sweeps": (1, 2)},
         },
     ),
 }
@@ -204,6 +209,7 @@ PROTOCOL = Protocol(
     cells=cells,
     draw=draw,
     claims=claims,
+    besides=lambda plan: draw_toys(plan.root, **plan.scale.values["toys"]),
     claim_notes=(
         "the paper's runs are of 1,000,000 updates, ours of as many as the epochs give; the "
         "orderings of its Table 1 are differences of half a nat",

@@ -106,3 +106,42 @@ def _limits(panels: list[Panel]) -> tuple[float, float]:
     lowest, ceiling = min(ends), panels[0].ceiling
     margin = 0.15 * max(ceiling - lowest, 1e-3)
     return lowest - 2 * margin, ceiling + margin
+
+
+def falling_courses(
+    path: PathLike,
+    panels: Mapping[str, Mapping[str, Line]],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+) -> None:
+    """Curves that fall towards zero, a panel for each name, on a logarithmic axis.
+
+    Args:
+      path: The file to write.
+      panels: Title -> name of a curve -> the curve; the band is that over the seeds.
+      title: Stands above all.
+      x_label: Below each panel.
+      y_label: Left of them.
+    """
+    with drawing(path, 1.0 + 4.6 * len(panels), 4.4) as figure:
+        for axes, (name, lines) in zip(
+            figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+        ):
+            for label, line in lines.items():
+                (curve,) = axes.plot(line.x, line.values.mean(axis=1), lw=1.4, label=label)
+                axes.fill_between(
+                    line.x,
+                    line.values.min(axis=1),
+                    line.values.max(axis=1),
+                    color=curve.get_color(),
+                    alpha=0.15,
+                    lw=0,
+                )
+            axes.set_yscale("log")
+            axes.set_title(name)
+            axes.set_xlabel(x_label)
+            axes.legend(fontsize="small")
+        figure.supylabel(y_label, fontsize="medium")
+        figure.suptitle(title, x=0.01, ha="left")
