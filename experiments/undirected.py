@@ -3,9 +3,10 @@
     python -m experiments.undirected --run_dir=DIR --scale=cpu --data_dir=DATA
 
 Every cell (data set, size, posterior, groups, K) is a run of its own in DIR/cells, so a sweep that
-was stopped or killed goes on where it was. Writes table.md (ours beside the paper's) and
-orderings.md (which of the paper's claims hold), both as pictures too, samples.png (mean images of
-bits of the prior) and toys.png (Figures 1 and 4: the gradient through t sweeps) into DIR.
+was stopped or killed goes on where it was. Writes table.md (ours beside the paper's),
+orderings.md (which of the paper's claims hold) and modes.md (of trained machines), all three as
+pictures too, samples.png (mean images of bits of the prior), annealing.png (Figure 3: errors of log
+Z) and toys.png (Figures 1 and 4: the gradient through t sweeps) into DIR.
 """
 
 from absl import flags

@@ -230,5 +230,5 @@ PROTOCOL = Protocol(
     claim_notes=(
         "the gain of a second stage is in part that of its epochs, where the first stage was short",
     ),
-    tables=lambda outcomes: [active_latents(outcomes, FIGURES)],
+    tables=lambda _, outcomes: [active_latents(outcomes, FIGURES)],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from experiments.papers.protocol import Outcome, Place, Result, Table
+from experiments.papers.protocol import Outcome, Place, Plan, Result, Table
 from experiments.pictures.posteriors import posterior_pictures
 from experiments.pictures.sweeps import activity_histogram, labelled_images
 from experiments.run.finished_run import finished_run
@@ -38,7 +38,7 @@ def active_latents(
     )
 
 
-def draw(root: Path, outcomes: Sequence[Outcome]) -> None:
+def draw(plan: Plan, outcomes: Sequence[Outcome]) -> None:
     """Of the first data set: activity and samples at the ends of the tables, and posteriors."""
     first = outcomes[0].cell.settings.dataset
     ours = [
@@ -55,12 +55,12 @@ def draw(root: Path, outcomes: Sequence[Outcome]) -> None:
         and outcome.cell.place[1] != "two latents"
     ]
     activity_histogram(
-        root / "activity.png",
+        plan.root / "activity.png",
         {_label(outcome): _activity(outcome.result) for outcome in ends},
         title=f"Activity of latents, {first}",
     )
-    _draw_samples(root, ends)
-    _draw_posteriors(root, [one for one in ours if one.cell.place[1] == "two latents"])
+    _draw_samples(plan.root, ends)
+    _draw_posteriors(plan.root, [one for one in ours if one.cell.place[1] == "two latents"])
 
 
 def _label(outcome: Outcome) -> str:

@@ -157,12 +157,8 @@ class Table(NamedTuple):
     notes: Sequence[str] = ()
 
 
-def _no_tables(_: Sequence[Outcome]) -> Iterable[Table]:
+def _no_tables(*_: object) -> Iterable[Table]:
     return ()
-
-
-def _nothing(_: Plan) -> None:
-    return None
 
 
 class Protocol(NamedTuple):
@@ -180,8 +176,7 @@ class Protocol(NamedTuple):
         claims: of the paper, by the places of the cells that were run.
         claim_notes: what else to know of the claims.
         tables: those beside the comparison of likelihoods and the claims.
-        draw: writes the pictures into a folder.
-        besides: makes what of the paper is no run: toy problems, say.
+        draw: writes the pictures into the root of the plan, those of toy problems among them.
     """
 
     name: str
@@ -192,8 +187,7 @@ class Protocol(NamedTuple):
     parts: tuple[str, ...]
     paper: Mapping[Place, tuple[float, ...]]
     cells: Callable[[Plan], Iterable[Cell]]
-    draw: Callable[[Path, Sequence[Outcome]], None]
+    draw: Callable[[Plan, Sequence[Outcome]], None]
     claims: Callable[[Sequence[Place]], Iterable[Claim]] | None = None
     claim_notes: tuple[str, ...] = ()
-    tables: Callable[[Sequence[Outcome]], Iterable[Table]] = _no_tables
-    besides: Callable[[Plan], None] = _nothing
+    tables: Callable[[Plan, Sequence[Outcome]], Iterable[Table]] = _no_tables

@@ -1,7 +1,6 @@
 """The protocol of the REM paper (Dieng & Paisley 2019): Table 2, Figures 1 and 2."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from experiments.papers.protocol import Cell, Outcome, Place, Plan, Protocol, Scale
@@ -133,7 +132,7 @@ def remarks(settings: Settings) -> Iterator[str]:
         yield "official test file (the code: validation file, trained on)"
 
 
-def draw(root: Path, outcomes: Sequence[Outcome]) -> None:
+def draw(plan: Plan, outcomes: Sequence[Outcome]) -> None:
     """Figure 1, for training and test images, and Figure 2."""
     shown = [outcome for outcome in outcomes if outcome.cell.row]
     for part in PROTOCOL.parts:
@@ -144,7 +143,7 @@ def draw(root: Path, outcomes: Sequence[Outcome]) -> None:
                 result[f"{part}_log_likelihood_stderr"],
             )
         label = f"{part} log-likelihood (nats per image)"
-        method_comparison(root / f"{part}_log_likelihoods.png", values, label=label)
+        method_comparison(plan.root / f"{part}_log_likelihoods.png", values, label=label)
     last = outcomes[-1].cell.settings.dataset
     lines: dict[str, dict[int, float]] = {}
     for cell, result, _ in outcomes:
@@ -152,7 +151,7 @@ def draw(root: Path, outcomes: Sequence[Outcome]) -> None:
             points = lines.setdefault(cell.settings.method, {})
             points[cell.settings.num_particles] = result["kl_to_prior"]
     if lines:
-        kl_against_particles(root / "kl_against_particles.png", lines)
+        kl_against_particles(plan.root / "kl_against_particles.png", lines)
 
 
 PROTOCOL = Protocol(

@@ -7,7 +7,7 @@ from typing import Any
 from experiments.output.files import replacing
 from experiments.output.tables import bullets, lettered, markdown, shown
 from experiments.papers.claims import claims_table
-from experiments.papers.protocol import NOT_STATED, Cell, Outcome, Protocol, Table
+from experiments.papers.protocol import NOT_STATED, Cell, Outcome, Plan, Protocol, Table
 from experiments.papers.seeds import of_each_seed, over_seeds
 from experiments.pictures.tables import table_picture
 from experiments.run.choices import SCHEDULES
@@ -20,24 +20,24 @@ _ERRORS = {
 _BRACKETS = "in the remarks our setting stands first, the paper's in brackets"
 
 
-def write_report(protocol: Protocol, root: Path, outcomes: Sequence[Outcome]) -> str:
+def write_report(protocol: Protocol, plan: Plan, outcomes: Sequence[Outcome]) -> str:
     """Writes the tables and the pictures of a finished sweep.
 
     Args:
         protocol: what was run.
-        root: where to.
+        plan: of the sweep; its root is where they go.
         outcomes: of every cell.
 
     Returns:
         The tables.
     """
-    tables = [comparison_table(protocol, outcomes), *protocol.tables(outcomes)]
+    tables = [comparison_table(protocol, outcomes), *protocol.tables(plan, outcomes)]
     if protocol.claims is not None:
         claims = protocol.claims([outcome.cell.place for outcome in outcomes])
         found = claims_table(claims, outcomes, protocol.claim_notes)
         tables += [found] if found else []
-    texts = [write_table(root, table) for table in tables]
-    protocol.draw(root, outcomes)
+    texts = [write_table(plan.root, table) for table in tables]
+    protocol.draw(plan, outcomes)
     return "\n\n".join(texts)
 
 

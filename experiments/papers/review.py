@@ -5,7 +5,6 @@ The paper prints curves and no numbers.
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.papers.protocol import Cell, Claim, Outcome, Place, Plan, Protocol
@@ -182,11 +181,11 @@ def claims(places: Sequence[Place]) -> Iterator[Claim]:
             yield claim(f"{better} above {worse}", *pair, remarks=own)
 
 
-def draw(root: Path, outcomes: Sequence[Outcome]) -> None:
+def draw(plan: Plan, outcomes: Sequence[Outcome]) -> None:
     """A picture for each figure."""
     for name, axis in AXES.items():
         shown = [outcome for outcome in outcomes if outcome.cell.place[0] == name]
-        path = root / f"figure_{name}.png"
+        path = plan.root / f"figure_{name}.png"
         if shown and axis.setting is None:
             cells = [outcome.cell for outcome in shown]
             curves = {_label(outcome.cell, cells): curve(outcome) for outcome in shown}

@@ -115,8 +115,7 @@ def run_sweep(protocol: Protocol) -> None:
             print(f"stopped by {stop.signal_name}; the same command goes on")
             return
     outcomes = [found[cell.settings]._replace(cell=cell) for cell in cells]
-    protocol.besides(plan)
-    print(write_report(protocol, root, outcomes))
+    print(write_report(protocol, plan, outcomes))
     print(f"\nthe tables and the pictures are in {root}")
 
 

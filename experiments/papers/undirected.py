@@ -1,11 +1,11 @@
 """The protocol of the paper on undirected posteriors (Vahdat et al. 2019): Tables 1, 2, 4, toys."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from experiments.papers.protocol import Cell, Claim, Outcome, Place, Plan, Protocol, Scale
+from experiments.papers.protocol import Cell, Claim, Outcome, Place, Plan, Protocol, Scale, Table
 from experiments.papers.undirected_figures import FIGURES
+from experiments.papers.undirected_machines import draw_annealing, modes_table
 from experiments.papers.undirected_toys import draw_toys
 from experiments.pictures.sweeps import labelled_images
 from experiments.run.choices import POSTERIORS
@@ -34,6 +34,8 @@ _OF_MACHINES = ("posterior_sweeps", "relaxed_sweeps")
 #   particles     K of the importance-weighted bound, Table 2, for pwl and the machine.
 #   original      whether the structure without a shared context is run too, Table 4.
 #   toys          of Figures 1 and 4: updates, seeds, values of t.
+#   temperatures  of Figure 3; the last is for the true value.
+#   mode_images   test images whose posteriors have their modes counted.
 # On a CPU what the paper is about stays: directed posteriors of several groups beside a machine,
 # at a fiftieth of the updates; the other relaxations and the importance-weighted bound come first.
 SCALES: Mapping[str, Scale] = {
@@ -47,6 +49,8 @@ SCALES: Mapping[str, Scale] = {
             "particles": (5, 25),
             "original": True,
             "toys": {"updates": 10_000, "seeds": 5, "sweeps": (1, 2, 4, 8)},
+            "temperatures": (10, 30, 100, 300, 1000, 3000, 10_000, 2**18),
+            "mode_images": 100,
         },
     ),
     "cpu": Scale(
@@ -70,6 +74,8 @@ SCALES: Mapping[str, Scale] = {
             "particles": (),
             "original": False,
             "toys": {"updates": 2000, "seeds": 3, "sweeps": (1, 2, 4, 8)},
+            "temperatures": (10, 30, 100, 300, 1000, 3000, 30_000),
+            "mode_images": 30,
         },
     ),
     "smoke": Scale(
@@ -98,6 +104,8 @@ SCALES: Mapping[str, Scale] = {
             "particles": (2,),
             "original": False,
             "toys": {"updates": 20, "seeds": 1, "sweeps": (1, 2)},
+            "temperatures": (3, 10, 30),
+            "mode_images": 3,
         },
     ),
 }
@@ -183,8 +191,17 @@ def claims(places: Sequence[Place]) -> Iterator[Claim]:
             yield Claim(f"{posterior}, {groups} groups: above K=1", where, place, single)
 
 
-def draw(root: Path, outcomes: Sequence[Outcome]) -> None:
-    """samples.png: mean images of bits of the prior, of the runs on the first data set."""
+def tables(plan: Plan, outcomes: Sequence[Outcome]) -> list[Table]:
+    """modes.md, where a posterior is undirected."""
+    found = modes_table(outcomes, plan.scale.values["mode_images"])
+    return [found] if found.rows else []
+
+
+def draw(plan: Plan, outcomes: Sequence[Outcome]) -> None:
+    """Samples of the prior on the first data set, errors of annealing, and the toy problems."""
+    values = plan.scale.values
+    draw_toys(plan.root, **values["toys"])
+    draw_annealing(plan.root, outcomes, values["temperatures"])
     first = outcomes[0].cell.settings.dataset
     rows, shape = {}, (0, 0)
     for outcome in outcomes:
@@ -195,7 +212,9 @@ def draw(root: Path, outcomes: Sequence[Outcome]) -> None:
         parts = ((name, part) for name, part in outcome.cell.row.items() if part != "")
         label = ", ".join(f"{name} {part}" for name, part in parts)
         rows[label] = prior_images(run.problem, run.params, 10).reshape(-1, *shape)
-    labelled_images(root / "samples.png", rows, title=f"Mean images of bits of the prior, {first}")
+    labelled_images(
+        plan.root / "samples.png", rows, title=f"Mean images of bits of the prior, {first}"
+    )
 
 
 PROTOCOL = Protocol(
@@ -209,7 +228,7 @@ PROTOCOL = Protocol(
     cells=cells,
     draw=draw,
     claims=claims,
-    besides=lambda plan: draw_toys(plan.root, **plan.scale.values["toys"]),
+    tables=tables,
     claim_notes=(
         "the paper's runs are of 1,000,000 updates, ours of as many as the epochs give; the "
         "orderings of its Table 1 are differences of half a nat",

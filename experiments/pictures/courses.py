@@ -115,6 +115,7 @@ def falling_courses(
     title: str,
     x_label: str,
     y_label: str,
+    logarithmic: bool = False,
 ) -> None:
     """Curves that fall towards zero, a panel for each name, on a logarithmic axis.
 
@@ -124,6 +125,7 @@ def falling_courses(
       title: Stands above all.
       x_label: Below each panel.
       y_label: Left of them.
+      logarithmic: Whether x is, too.
     """
     with drawing(path, 1.0 + 4.6 * len(panels), 4.4) as figure:
         for axes, (name, lines) in zip(
@@ -140,6 +142,8 @@ def falling_courses(
                     lw=0,
                 )
             axes.set_yscale("log")
+            if logarithmic:
+                axes.set_xscale("log")
             axes.set_title(name)
             axes.set_xlabel(x_label)
             axes.legend(fontsize="small")

@@ -10,7 +10,6 @@ import jax
 from experiments.output.files import read_json
 from experiments.run.data_facts import DataFacts, facts_from_json
 from experiments.run.kinds import fitting_kind
-from experiments.run.scoring import LatentVariables
 from experiments.run.settings import Settings
 from remjax.errors import InputError
 from remjax.training import checkpoints
@@ -49,7 +48,7 @@ def open_run(path: str | os.PathLike[str]) -> OpenedRun:
     settings = dataclasses.replace(settings, mesh=None)
     facts = facts_from_json(read_json(path / "data.json"))
     estimator, parts = fitting_kind(settings).build(settings, facts, None)
-    if not isinstance(parts, LatentVariables):
+    if not hasattr(parts, "recognition"):
         raise InputError(
             f"{path} is a run of --model={settings.model}, which has no recognition network: this "
             "command is for models that have one"

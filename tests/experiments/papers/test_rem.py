@@ -19,6 +19,10 @@ from experiments.run import fitting
 from experiments.run.settings import Settings
 
 
+def _plan(root):
+    return Plan(root, rem.SCALES["smoke"], "rem_paper")
+
+
 def _cells(scale, preset="rem_paper"):
     plan = Plan(Path("DIR"), rem.SCALES[scale], preset)
     return [cell.settings for cell in unique(rem.cells(plan))]
@@ -167,13 +171,13 @@ def test_difference_is_ours_minus_the_papers():
 def test_report_of_a_run_that_diverged(tmp_path):
     outcome = _outcome()
     nan = {name: math.nan for name in outcome.result if name != "source"}
-    write_report(rem.PROTOCOL, tmp_path, [outcome._replace(result=outcome.result | nan)])
+    write_report(rem.PROTOCOL, _plan(tmp_path), [outcome._replace(result=outcome.result | nan)])
     assert "nan" in (tmp_path / "table.md").read_text()
 
 
 def test_report_without_the_methods_of_figure_2(tmp_path):
     outcome = _outcome(("mnist", "rws"), method="rws", covariance=None)
-    write_report(rem.PROTOCOL, tmp_path, [outcome])
+    write_report(rem.PROTOCOL, _plan(tmp_path), [outcome])
     pictures = {f"{part}_log_likelihoods.png" for part in ("train", "test")}
     assert set(os.listdir(tmp_path)) == pictures | {"table.md", "table.png"}
 
