@@ -28,7 +28,8 @@ from remjax.methods.objectives import expected_complete_log_likelihood
 from remjax.methods.proposals import from_r
 from remjax.methods.rem import rem_v1
 from remjax.methods.row import Choices, Row
-from remjax.methods.sums import Normalized, Sum
+from remjax.methods.sum_weights import Normalized
+from remjax.methods.sums import Sum
 from remjax.particles.covariances import (
     Covariance,
     MeanAndCovariance,

@@ -53,6 +53,11 @@ class Layers(Distribution):
         return None if self.conditionals else self.first.variance
 
     @property
+    def is_normalized(self) -> bool:
+        """Whether the layer drawn first is: all layers are taken to be of one kind."""
+        return self.first.is_normalized
+
+    @property
     def is_discrete(self) -> bool:
         """Whether the layer drawn first is: all layers are taken to be of one kind."""
         return self.first.is_discrete

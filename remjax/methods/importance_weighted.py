@@ -17,16 +17,8 @@ from remjax.methods.objectives import (
     path_derivative,
 )
 from remjax.methods.proposals import from_r
-from remjax.methods.sums import (
-    Blend,
-    Scalar,
-    Sum,
-    Tempered,
-    Weight,
-    log_joint,
-    log_w_along_draw,
-    log_w_along_path,
-)
+from remjax.methods.sum_weights import Scalar, Tempered, Weight
+from remjax.methods.sums import Blend, Sum, log_joint, log_w_along_draw, log_w_along_path
 from remjax.particles.posterior import Particle, Posterior
 
 iwae = Method(expected_complete_log_likelihood, from_r, importance_weighted_bound, from_r)

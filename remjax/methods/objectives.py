@@ -8,16 +8,12 @@ import jax.numpy as jnp
 
 from remjax.distributions.base import Distribution
 from remjax.errors import InputError
+from remjax.methods.sum_weights import Normalized, Number, Scalar, Uniform, identity
 from remjax.methods.sums import (
     Ascent,
-    Normalized,
-    Number,
     Objective,
-    Scalar,
     Sum,
     Summand,
-    Uniform,
-    identity,
     log_joint,
     log_r,
     log_w_along_draw,

@@ -11,7 +11,8 @@ from jax import lax
 from remjax.distributions.base import Distribution
 from remjax.methods.method import Method
 from remjax.methods.proposals import from_r
-from remjax.methods.sums import Objective, Scalar, Summand
+from remjax.methods.sum_weights import Scalar
+from remjax.methods.sums import Objective, Summand
 from remjax.particles.posterior import Particle, Posterior
 from remjax.types import Joint
 

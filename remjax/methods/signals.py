@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from remjax.methods.sums import Scalar, Weight
+from remjax.methods.sum_weights import Scalar, Weight
 from remjax.particles.posterior import Particle, Posterior
 
 # (all particles, one of them) -> log of a weight for it, guessed from the others, nats.

@@ -20,7 +20,8 @@ from remjax.methods.method import Method
 from remjax.methods.objectives import expected_complete_log_likelihood, importance_weighted_bound
 from remjax.methods.proposals import from_r
 from remjax.methods.row import Row
-from remjax.methods.sums import Objective, Scalar, Sum, Summand, Uniform
+from remjax.methods.sum_weights import Scalar, Uniform
+from remjax.methods.sums import Objective, Sum, Summand
 from remjax.particles.posterior import Particle, Posterior
 from remjax.types import Batch, Estimate, Joint, Params
 

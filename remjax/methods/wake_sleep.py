@@ -7,7 +7,7 @@ from remjax.methods.objectives import expected_complete_log_likelihood, path_der
 from remjax.methods.proposals import Proposal, from_defensive, from_r
 from remjax.methods.rem import rem
 from remjax.methods.score_functions import reinforce
-from remjax.methods.sums import Number
+from remjax.methods.sum_weights import Number
 
 
 def rws(hyperproposal: Proposal = from_r, dream_share: float = 0.0) -> Method:
