@@ -48,9 +48,9 @@ CASES = [
 
 
 _OF_SWEEPS = """
-relative to the norm of the exact gradient, piece-wise linear bits with beta 4; bias of t: of leaving
-out term I of Eq. 8 of Vahdat et al. 2019, exactly; bias: with the relaxation too; error: standard
-error of that; noise: standard deviation of one draw"""
+relative to the norm of the exact gradient, piece-wise linear bits with beta 4; bias of t: of
+leaving out term I of Eq. 8 of Vahdat et al. 2019, exactly; bias: with the relaxation too; error:
+standard error of that; noise: standard deviation of one draw"""
 
 
 def define_flags() -> None:

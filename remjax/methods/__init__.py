@@ -74,13 +74,13 @@ from remjax.methods.score_functions import vimco as vimco
 from remjax.methods.signals import arithmetic_mean as arithmetic_mean
 from remjax.methods.signals import geometric_mean as geometric_mean
 from remjax.methods.structured_prediction import structured_prediction as structured_prediction
+from remjax.methods.sum_weights import Normalized as Normalized
+from remjax.methods.sum_weights import Tempered as Tempered
+from remjax.methods.sum_weights import Uniform as Uniform
+from remjax.methods.sum_weights import Weight as Weight
 from remjax.methods.sums import Blend as Blend
-from remjax.methods.sums import Normalized as Normalized
 from remjax.methods.sums import Objective as Objective
 from remjax.methods.sums import Sum as Sum
-from remjax.methods.sums import Tempered as Tempered
-from remjax.methods.sums import Uniform as Uniform
-from remjax.methods.sums import Weight as Weight
 from remjax.methods.sums import log_joint as log_joint
 from remjax.methods.sums import log_r as log_r
 from remjax.methods.sums import log_w_along_draw as log_w_along_draw
