@@ -9,7 +9,8 @@ import pytest
 
 from remjax.distributions import DiagonalGaussian
 from remjax.distributions.mixtures import Balanced
-from remjax.evaluation.importance_sampling import _block, from_recognition
+from remjax.evaluation.blocks import _compiled
+from remjax.evaluation.importance_sampling import figures_of_one, from_recognition
 from remjax.methods import Particles, make_estimator, rem_pooled, rem_v1, vae, vimco
 from remjax.particles.e_step import e_step
 from remjax.types import Batch
@@ -43,7 +44,8 @@ def test_memory_of_the_evaluation_is_250_bytes_per_particle():
     params = TRUTH.params(TRUTH.inclusive_eta)
 
     def bytes_of(num_particles, size):
-        block = _block(MODEL, recognition, num_particles, from_recognition, None)
+        measure = figures_of_one(MODEL, recognition, num_particles, from_recognition)
+        block = _compiled(measure, None, 20)
         arguments = (params, jax.random.key(0), 0, jnp.zeros((size, len(X))))
         return block.lower(*arguments).compile().memory_analysis().temp_size_in_bytes
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments.run.images import evaluation_images
 from experiments.run.kind import Check, Figures, Problem, Scoring
+from experiments.run.log_z import base_of, log_z_figures
 from experiments.run.machine_sampling import sampler_of
 from experiments.run.progress import Bars, progress_bar
 from experiments.run.sampled import COLUMNS, sampled_figures, sampled_remarks

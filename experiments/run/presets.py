@@ -203,6 +203,7 @@ _IWAE: Mapping[str, Any] = {
 # Vahdat et al. 2019, who follow their earlier DVAE#: the rates are those of its code.
 _DVAE: Mapping[str, Any] = {
     "model": "dvae",
+    "posterior": "rbm",
     "epochs": 2000,
     "batch_size": 100,
     "warm_up": 300_000,

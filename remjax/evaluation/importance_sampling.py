@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Key
 from remjax.distributions.base import Distribution
 from remjax.distributions.gaussian import DiagonalGaussian
 from remjax.errors import InputError
-from remjax.evaluation.blocks import CHUNK_SIZE, Images, over_datapoints
+from remjax.evaluation.blocks import CHUNK_SIZE, Images, Measure, over_datapoints
 from remjax.particles.chunks import check_counts
 from remjax.particles.e_step import e_step, log_weights
 from remjax.particles.weights import effective_sample_size, log_mean_exp, pareto_k
@@ -107,6 +107,24 @@ def make_log_likelihood(
             values that the model has no density for.
     """
     check_counts(num_particles, None, None)
+    measure = figures_of_one(model, recognition, num_particles, proposal)
+    measured = over_datapoints(measure, model.support, mesh)
+
+    def evaluate(
+        params: Params,
+        key: Key[Array, ""],
+        x: Images,
+        progress: Callable[[int], None] | None = None,
+    ) -> Evaluation:
+        return Evaluation(*measured(params, key, x, progress))
+
+    return evaluate
+
+
+def figures_of_one(
+    model: Model, recognition: Recognition, num_particles: int, proposal: EvaluationProposal
+) -> Measure:
+    """What is measured of one datapoint: the log-likelihood, the ESS and k-hat of its particles."""
 
     def one(
         params: Params, key: Key[Array, ""], x: Datapoint
@@ -123,17 +141,7 @@ def make_log_likelihood(
         log_w = log_weights(key, joint, q, num_particles, chunk_size=CHUNK_SIZE)
         return log_mean_exp(log_w), effective_sample_size(log_w), pareto_k(log_w)
 
-    measured = over_datapoints(one, model.support, mesh)
-
-    def evaluate(
-        params: Params,
-        key: Key[Array, ""],
-        x: Images,
-        progress: Callable[[int], None] | None = None,
-    ) -> Evaluation:
-        return Evaluation(*measured(params, key, x, progress))
-
-    return evaluate
+    return one
 
 
 def log_likelihood(

@@ -48,7 +48,9 @@ def array(value):
 
 
 def linear(scale):
-    return lambda weight, z: DiagonalGaussian(weight @ z, jnp.full(weight.shape[0], scale))
+    return lambda weight, given: DiagonalGaussian(
+        weight @ given[-1], jnp.full(weight.shape[0], scale)
+    )
 
 
 def prior(theta):

@@ -229,7 +229,9 @@ def test_scores_recorded_for_r_serve_the_mixture(key):
 def test_no_gradient_leaks_out_of_the_e_step(keep, key):
     def everything(theta, r):
         posterior = e_step(key, MODEL.joint(theta, X), r, K, chunk_size=4, keep=keep)
-        leaves = [leaf for leaf in jax.tree.leaves(posterior) if leaf.dtype == jnp.float32]
+        leaves = [
+            leaf for leaf in jax.tree.leaves(posterior) if jnp.result_type(leaf) == jnp.float32
+        ]
         return sum(jnp.sum(leaf) for leaf in leaves)
 
     gradient = jax.jit(jax.grad(everything, argnums=(0, 1)))(TRUTH.theta, R)

@@ -23,7 +23,7 @@ def test_the_table_has_both_errors():
     found = relaxed_sweeps.rows(PiecewiseLinear(), (1, 2), num_draws=4000)
     assert [row["t"] for row in found] == [1, 2]
     assert found[0]["bias of t"] > 10 * found[1]["bias of t"] > 0.01
-    assert all(row["error"] < 0.1 < row["noise"] for row in found)
+    assert all(row["error"] < 0.2 < row["noise"] for row in found)
     assert all(0.0 < row["bias"] < 1.0 for row in found)
 
 

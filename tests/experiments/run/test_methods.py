@@ -30,7 +30,9 @@ def test_message_has_the_nearest_names():
     assert choices.look_up({"vae": 1}, "method", "vae") == 1
     with pytest.raises(InputError, match=r"--method=rm_v1 is not known: use one of rem_v1, rem_v2"):
         choices.look_up(methods.METHODS, "method", "rm_v1")
-    with pytest.raises(InputError, match=r"use one of burda, burda_rounded, constant, linear$"):
+    with pytest.raises(
+        InputError, match=r"use one of burda, burda_rounded, vahdat, constant, linear$"
+    ):
         choices.look_up(choices.SCHEDULES, "schedule", "zzz")
 
 

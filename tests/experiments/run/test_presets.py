@@ -121,7 +121,7 @@ def test_leak_reaches_the_encoder_and_only_the_encoder():
 
 def test_release_counts_the_noise_of_one_draw_as_activity(key):
     """z_2 follows z_1 ~ N(0, 1) with slope 3 and x has no say: 9 at 500 draws, five errors."""
-    steep = Partial(lambda slope, z: DiagonalGaussian(slope * z, jnp.ones(1)), 3.0)
+    steep = Partial(lambda slope, given: DiagonalGaussian(slope * given[-1], jnp.ones(1)), 3.0)
     r = Layers(DiagonalGaussian(jnp.zeros(1), jnp.ones(1)), (steep,))
     recognition = Recognition(init=lambda key: (), distribution=lambda eta, x: r)
     images = np.full((500, 2), np.nan, np.float32)
