@@ -2,9 +2,9 @@
 
     python -m benchmarks.discrete --json=discrete.json
 
-Networks of 784-200-200, batch normalisation, a Boltzmann prior of --bits on each side whose samples
-are --prior_chains chains of 5 sweeps each, piece-wise linear bits, one particle, Adam, random bits as
-data. In turn are timed, as many updates of each in one compiled program as make --updates: directed
+Networks of 784-200-200, batch normalisation, a Boltzmann prior of --bits on each side whose
+samples are --prior_chains chains of 5 sweeps each, piece-wise linear bits, one particle, Adam,
+random bits as data. In turn are timed, --updates of each in one compiled program: directed
 posteriors of 1 and 4 groups, and an undirected one with --sweeps hard sweeps of the chains of each
 datapoint and one relaxed sweep. `ratio` is the median of the paired ratios to one group.
 """
