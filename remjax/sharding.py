@@ -97,6 +97,7 @@ def mean_over(
         function: (what every device has in full, arrays whose first axis is that of the batch) ->
             a pytree of means over the batch. Along the axis `particles` it must give the same on
             every device, or gradients of the same: what `e_step` and `particle_sum` return is so.
+            Whole numbers and bits are the same on all devices, and stay what they are.
 
     Returns:
         The function of the whole batch. What comes out is on every device.
@@ -104,8 +105,13 @@ def mean_over(
     if mesh is None:
         return function
 
+    def mean(leaf: Array) -> Array:
+        # Counts and bits are those of a state, the same everywhere; a mean would be a float.
+        inexact = jnp.issubdtype(leaf.dtype, jnp.inexact)
+        return lax.pmean(leaf, (DATA, PARTICLES)) if inexact else leaf
+
     def on_device(common: T, batch: PyTree) -> Any:
-        return lax.pmean(function(common, batch), (DATA, PARTICLES))
+        return jax.tree.map(mean, function(common, batch))
 
     # Without the check of `varying` types: it asks for annotations in the loops of whatever a user
     # writes into a likelihood, and the one mean at the end is all there is to check.
