@@ -58,7 +58,7 @@ SCALES: Mapping[str, Scale] = {
             "epochs": 20,
             "warm_up": 3000,
             "num_replicas": 1,
-            # A fifth of the cost of a population in every update.
+            # 2,500 sweeps of a chain in an update, where the population takes 40,000.
             "prior_phase": "pcd",
             "prior_chains": 500,
             "prior_sweeps": 5,

@@ -1,9 +1,10 @@
 """Discrete VAEs (Vahdat et al. 2019): a Boltzmann machine as the prior of a decoder."""
 
+import functools
 from collections.abc import Mapping
 
 import jax
-import jax.numpy as jnp
+import optax
 
 from experiments.run.choices import INITIALIZATIONS, POSTERIORS, PRIOR_PHASES, look_up
 from experiments.run.data_facts import DataFacts
@@ -12,6 +13,7 @@ from experiments.run.discrete_scoring import SCORING, DiscreteVAE, tracked
 from experiments.run.discrete_settings import DISCRETE_SETTINGS
 from experiments.run.kind import Kind
 from experiments.run.latent_variables import (
+    about,
     method_estimator,
     particles,
     refuse_other_units,
@@ -32,7 +34,8 @@ from remjax.models import (
     marginalized,
     with_boltzmann_prior,
 )
-from remjax.types import Batch, Estimator
+from remjax.training.steps import init_train_state
+from remjax.types import Estimator
 
 _ABSENT = {"num_categories", "bfloat16", "eval_proposal", "eval_activity"}
 
@@ -64,20 +67,11 @@ def _build(
         phase(settings.prior_chains, settings.prior_sweeps, settings.prior_temperatures),
         weight_decay=settings.prior_decay,
     )
-    # Trace an update without compiling: it finds what cannot serve the posterior.
-    jax.eval_shape(lambda: _once(estimator, facts))
+    # Traced without compiling, the state before the first update finds what cannot serve.
+    start = functools.partial(init_train_state, estimator, optax.identity(), data=facts.form)
+    jax.eval_shape(start, jax.random.key(0))
     evaluate = posterior.evaluate(model, recognition, settings, mesh)
     return estimator, DiscreteVAE(model, recognition, evaluate, chosen)
-
-
-def _once(estimator: Estimator, facts: DataFacts) -> None:
-    key = jax.random.key(0)
-    params, state = estimator.init(key)
-    row = jnp.zeros((1, facts.size))
-    memory = ()
-    if estimator.memory is not None:
-        memory = jax.vmap(estimator.memory.init)(jax.random.split(key, 1))
-    estimator.estimate(params, state, key, Batch(row, jnp.zeros(1, int), memory))
 
 
 def _sides(settings: Settings) -> tuple[int, int]:
@@ -122,5 +116,6 @@ KINDS: Mapping[str, Kind] = {
         particles=particles,
         replicas_at_a_time=replicas_at_a_time,
         work=work,
+        about=about,
     )
 }

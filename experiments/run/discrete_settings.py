@@ -82,6 +82,10 @@ class DiscreteSettings(Checked):
                     raise InputError(
                         f"--{flag} does nothing for --posterior={self.posterior}: leave it out"
                     )
+        if self.prior_phase == "pcd" and self.prior_temperatures != type(self).prior_temperatures:
+            raise InputError(
+                "--prior_temperatures does nothing for --prior_phase=pcd: leave it out"
+            )
         _ = self.bits_as  # refuses a sharpness that the relaxation has not
 
     @property

@@ -151,7 +151,8 @@ def replicas_at_a_time(problem: Problem) -> int:
     )
 
 
-def _about(problem: Problem) -> str:
+def about(problem: Problem) -> str:
+    """The likelihood, and the units of its nats."""
     units = ", of standardized columns: nats are theirs" if problem.settings.standardize else ""
     return f"{problem.parts.likelihood}{units}"
 
@@ -174,7 +175,7 @@ def _kind(name: str, networks: Networks) -> Kind:
         particles=particles,
         replicas_at_a_time=replicas_at_a_time,
         work=work,
-        about=_about,
+        about=about,
     )
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
@@ -18,9 +17,9 @@ from remjax.data.own import pixels_or_numbers
 from remjax.data.tables import numbers_of
 from remjax.errors import InputError
 from remjax.evaluation import make_imputation
+from remjax.fitting import Fitted
 
 FLAGS = flags.FLAGS
-_ROWS = 1000
 
 
 def define_flags() -> None:
@@ -100,11 +99,7 @@ def _in_file_units(run: OpenedRun, x: np.ndarray) -> Table:
 def encode(run: OpenedRun) -> Table:
     """E_r[z | x] of each row: one column for each latent, z_1 nearest the data first."""
     _, x = rows_of(run)
-
-    def code(x: jax.Array, key: jax.Array) -> list[jax.Array]:
-        return jax.tree.leaves(run.recognition.r(run.params.eta, x).estimated_mean(key))
-
-    layers = _over_rows(code, x)
+    layers = jax.tree.leaves(_fitted(run).encode(x, seed=FLAGS.seed))
     several = len(layers) > 1
     names = [
         f"z{layer}_{unit}" if several else f"z{unit}"
@@ -117,26 +112,22 @@ def encode(run: OpenedRun) -> Table:
 def reconstruct(run: OpenedRun) -> Table:
     """E[x | z] at the code of each row, in the units of the file."""
     _, x = rows_of(run)
-    mean = _mean(run)
-
-    def image(x: jax.Array, key: jax.Array) -> jax.Array:
-        return mean(run.params.theta, run.recognition.r(run.params.eta, x).estimated_mean(key))
-
-    return _in_file_units(run, _over_rows(image, x))
+    return _in_file_units(run, _fitted(run).reconstruct(x, seed=FLAGS.seed))
 
 
 def sample(run: OpenedRun) -> Table:
     """Rows drawn from the model, or their means, in the units of the file."""
     if FLAGS.num_samples < 1:
         raise InputError(f"--num_samples={FLAGS.num_samples} cannot be: give a positive number")
+    drawn = _fitted(run).sample(FLAGS.num_samples, seed=FLAGS.seed, noise=FLAGS.noise)
+    return _in_file_units(run, drawn)
 
-    def draw(key: jax.Array) -> jax.Array:
-        z, x = run.model.sample(run.params.theta, key)
-        return x if FLAGS.noise else _mean(run)(run.params.theta, z)
 
-    keys = jax.random.split(jax.random.key(FLAGS.seed), FLAGS.num_samples)
-    x = np.asarray(jax.jit(lambda keys: jax.lax.map(draw, keys, batch_size=_ROWS))(keys))
-    return _in_file_units(run, x)
+def _fitted(run: OpenedRun) -> Fitted:
+    """The run as a fit in a notebook is: what both are for is the same."""
+    return Fitted(
+        run.model, run.recognition, run.params, None, row_shape=(run.facts.size,), history=()
+    )
 
 
 def impute(run: OpenedRun) -> Table:
@@ -168,23 +159,3 @@ def _filled(table: Table, imputed: Table) -> Table:
         else:
             values[:, place] = np.where(np.isnan(own), new, own)
     return table._replace(values=values, levels=levels)
-
-
-def _mean(run: OpenedRun) -> Callable[..., jax.Array]:
-    mean = run.model.mean
-    if mean is None:
-        raise InputError("the model has no mean of x given z: this command needs one")
-    return mean
-
-
-def _over_rows(
-    function: Callable[[jax.Array, jax.Array], jax.Array | list[jax.Array]], x: np.ndarray
-) -> np.ndarray | list[np.ndarray]:
-    """function(row, key) of every row, some at a time."""
-    mapped = jax.jit(jax.vmap(function))
-    keys = jax.random.split(jax.random.key(FLAGS.seed), len(x))
-    parts = [
-        mapped(jnp.asarray(x[start : start + _ROWS]), keys[start : start + _ROWS])
-        for start in range(0, len(x), _ROWS)
-    ]
-    return jax.tree.map(lambda *blocks: np.concatenate(blocks), *parts)

@@ -7,7 +7,6 @@ from jaxtyping import Array, Float, Key
 
 from remjax.distributions.base import Distribution
 from remjax.distributions.bernoulli import Bernoulli
-from remjax.distributions.likelihoods import bernoulli_log_likelihood
 from remjax.distributions.relaxations import Relaxation
 
 
@@ -46,14 +45,13 @@ class RelaxedBernoulli(Distribution):
 
     def log_prob(self, z: Float[Array, " D"]) -> Float[Array, ""]:
         """sum_d z_d logits_d - log(1 + exp(logits_d)), nats, as of bits; linear in z."""
-        return bernoulli_log_likelihood(self.logits, z)
+        return self.hard().log_prob(z)
 
     def expected_log_prob(
         self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]
     ) -> Float[Array, ""]:
         """log_prob(mean), for log_prob is linear in z."""
-        del covariance
-        return self.log_prob(mean)
+        return self.hard().expected_log_prob(mean, covariance)
 
     def kl_divergence(self, other: Distribution) -> Float[Array, ""] | None:
         """That of the bits, in nats: KL(hard || other). Gradients reach both."""

@@ -158,8 +158,7 @@ def with_boltzmann_prior(
     gradient -dE(z) + mean dF(v) over their visible units v. The value of log Z is that of the
     negative phase where it estimates one (`boltzmann.population`). Else it is exact at the machine
     without couplings, and follows the parameters by the change that the chains see from update to
-    update: it drifts by thousands of nats in long runs, serves learning signals, which do not mind
-    a constant, and is not reported.
+    update: it drifts, serves learning signals, which do not mind a constant, and is not reported.
 
     Args:
         estimator: as `make_estimator` gives it.

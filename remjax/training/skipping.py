@@ -12,8 +12,8 @@ def skip_nonfinite(optimizer: optax.GradientTransformation) -> optax.GradientTra
     """The optimizer, whose update is zero and whose state stands still at such a gradient.
 
     As `optax.apply_if_finite`, whose state it has, but with one pass over the gradient where that
-    has three and a branch that keeps the update from being fused with what follows: a third of an
-    update of a Boltzmann machine. Nothing is given up after many skipped updates: they are counted.
+    has three and a branch that keeps the update from being fused with what follows. Nothing is
+    given up after many skipped updates: they are counted.
 
     Args:
         optimizer: what moves the parameters otherwise.

@@ -177,6 +177,7 @@ def test_other_methods_train(run_binary, tmp_path, flags):
         (["--relaxation=none"], "binary latents have no reparameterised draw"),
         (["--sharpness=0"], "--sharpness=0.0 cannot be: give a positive number"),
         (["--prior_chains=0"], "--prior_chains=0 cannot be: give a positive number"),
+        (["--prior_temperatures=9"], "--prior_temperatures does nothing for --prior_phase=pcd"),
         (["--prior_phase=cd"], "--prior_phase=cd is not known: use one of"),
         (["--posterior=rbm", "--method=nvil"], "log Z"),
         (["--model=gaussian", "--relaxation=concrete"], "--relaxation does nothing for --model="),
