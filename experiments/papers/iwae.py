@@ -5,7 +5,7 @@ from typing import Any
 
 from experiments.papers.iwae_pictures import active_latents, draw
 from experiments.papers.protocol import Cell, Claim, Place, Plan, Protocol, Scale
-from experiments.run.presets import SPLITS_OF_IWAE
+from experiments.run.splits import SPLITS_OF_IWAE
 
 # Of Tables 1 and 3, by (data set, layers, method, k): negative log-likelihood and active units. Of
 # one particle the methods are the same; for two layers on OMNIGLOT, Table 1 has 107.56 and 30+5 for

@@ -9,8 +9,8 @@ import numpy as np
 
 from experiments.run.choices import look_up
 from experiments.run.likelihoods import AUTO
-from experiments.run.presets import SPLITS
 from experiments.run.settings import Settings
+from experiments.run.splits import SPLITS
 from remjax.data import Dataset, from_file, load
 from remjax.data.binarization import fixed
 from remjax.data.tables import as_they_are, categorical, standardized

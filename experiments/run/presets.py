@@ -17,9 +17,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key, PyTree
 
-from remjax.data import Dataset
 from remjax.distributions import Distribution
-from remjax.errors import InputError
 from remjax.evaluation.blocks import Images
 from remjax.evaluation.latents import LatentUse
 from remjax.methods.combine import Combine, Mean
@@ -90,56 +88,6 @@ def rem_v1_leaky(covariance: Covariance | None = None) -> Method:
     return dataclasses.replace(rem_v1(covariance), combine=Leaking())
 
 
-def published_split(dataset: Dataset) -> Dataset:
-    """Train and test as published."""
-    return dataset
-
-
-def release_split(dataset: Dataset) -> Dataset:
-    """Train on train + valid and test on valid, as the release's loader of fixed MNIST does.
-
-    Every image that is scored has been trained on.
-    """
-    if len(dataset.valid) == 0:
-        raise InputError(
-            f"--split=rem_release needs a validation part, which {dataset.name} has not: "
-            "use --dataset=binarized_mnist or --split=published"
-        )
-    return dataset._replace(
-        train=np.concatenate([dataset.train, dataset.valid]),
-        test=dataset.valid,
-        source=f"{dataset.source}; trained on train + valid, tested on valid as in REM's release",
-    )
-
-
-# Images that the release of IWAE puts aside for validation.
-SPLITS_OF_IWAE: Mapping[str, int] = {"mnist": 400, "omniglot": 1345, "binarized_mnist": 0}
-
-
-def iwae_release_split(dataset: Dataset) -> Dataset:
-    """Train on 59,600 images of MNIST or 23,000 of OMNIGLOT, as the release of IWAE does.
-
-    The last 400 images of MNIST are put aside, and the last 1,345 of OMNIGLOT after a permutation
-    with seed 123. Fixed MNIST is used as published: its validation part is apart already.
-    """
-    aside = SPLITS_OF_IWAE.get(dataset.name)
-    if aside is None:
-        raise InputError(
-            f"--split=iwae_release knows mnist, omniglot and binarized_mnist, not {dataset.name}: "
-            "use --split=published"
-        )
-    if aside == 0:
-        return dataset
-    train = dataset.train
-    if dataset.name == "omniglot":
-        train = train[np.random.RandomState(123).permutation(len(train))]
-    return dataset._replace(
-        train=train[:-aside],
-        valid=train[-aside:],
-        source=f"{dataset.source}; trained on {len(train) - aside} as in IWAE's release",
-    )
-
-
 def rounded_burda_schedule(learning_rate: float, steps_per_epoch: int) -> optax.Schedule:
     """`burda_schedule` with each rate rounded to two digits, as in the release of IWAE.
 
@@ -178,12 +126,6 @@ def iwae_release(
     layers = jax.tree.map(lambda layer: np.var(np.asarray(layer), axis=0), means(params.eta))
     return use._replace(activity=layers)
 
-
-SPLITS: Mapping[str, Callable[[Dataset], Dataset]] = {
-    "published": published_split,
-    "rem_release": release_split,
-    "iwae_release": iwae_release_split,
-}
 
 _IWAE: Mapping[str, Any] = {
     "learning_rate": 1e-3,

@@ -16,8 +16,8 @@ from experiments.run.machine_settings import MachineSettings
 from experiments.run.methods import METHODS
 from experiments.run.network_settings import NetworkSettings
 from experiments.run.optimizers import OPTIMIZERS
-from experiments.run.presets import SPLITS
 from experiments.run.sampling_settings import SamplingSettings
+from experiments.run.splits import SPLITS
 from remjax.errors import InputError
 
 
