@@ -35,6 +35,21 @@ class Params(NamedTuple):
     baseline: PyTree = ()
 
 
+class Decoded(NamedTuple):
+    """log p_theta(x | z) in two steps, through the output o(z) of the decoder, of ONE x and z.
+
+    What only sees the sum, log p(x | z), cannot tell the curvature of the likelihood from that of
+    the network.
+
+    Attributes:
+        output: z -> o, an array or a pytree of them.
+        log_prob: o -> log p_theta(x | o), nats.
+    """
+
+    output: Callable[[Latent], PyTree[Array]]
+    log_prob: Callable[[PyTree[Array]], Scalar]
+
+
 class Joint(NamedTuple):
     """A model with its parameters and one datapoint filled in: functions of ONE z, in nats.
 
@@ -48,12 +63,14 @@ class Joint(NamedTuple):
         log_likelihood: z -> log p_theta(x | z).
         prior: the distribution p_theta(z), or None where it has no closed form.
         kl_weight: lambda, from 0 to 1, without gradient.
+        decoded: the likelihood by way of the decoder's output, or None where it is not known.
     """
 
     log_prior: Callable[[Latent], Scalar]
     log_likelihood: Callable[[Latent], Scalar]
     prior: Distribution | None
     kl_weight: Scalar | float = 1.0
+    decoded: Decoded | None = None
 
     def __call__(self, z: Latent) -> Scalar:
         """kl_weight log p_theta(z) + log p_theta(x | z) in nats."""
@@ -115,6 +132,8 @@ class Model(NamedTuple):
             divergence needs it.
         mean: (theta, z) -> E[x | z], where it is known; pictures need it.
         support: the values that x may have; any finite ones by default.
+        decoded: (theta, x) -> the likelihood by way of the decoder's output, where there is one;
+            the curvature of the posterior needs it (`particles.curvature`).
     """
 
     init: Callable[[Key[Array, ""]], PyTree]
@@ -124,6 +143,7 @@ class Model(NamedTuple):
     prior: Callable[[PyTree], Distribution] | None = None
     mean: Callable[[PyTree, Latent], Datapoint] | None = None
     support: Support = Support()
+    decoded: Callable[[PyTree, Datapoint], Decoded] | None = None
 
     def joint(self, theta: PyTree, x: Datapoint) -> Joint:
         """The model with theta and one datapoint filled in. Carries the gradients of theta.
@@ -137,6 +157,7 @@ class Model(NamedTuple):
                 "likelihood(x, z)", self.log_likelihood(theta, x, z)
             ),
             prior=None if self.prior is None else self.prior(theta),
+            decoded=None if self.decoded is None else self.decoded(theta, x),
         )
 
 

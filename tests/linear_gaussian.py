@@ -12,7 +12,7 @@ import numpy as np
 
 from remjax.distributions import DiagonalGaussian, FullGaussian
 from remjax.distributions.likelihoods import gaussian_log_likelihood
-from remjax.types import Model, Params, Recognition
+from remjax.types import Decoded, Model, Params, Recognition
 
 
 class LinearGaussian(NamedTuple):
@@ -127,6 +127,12 @@ def model(truth: LinearGaussian) -> Model:
         sample=sample,
         prior=lambda theta: prior,
         mean=mean,
+        decoded=lambda theta, x: Decoded(
+            output=lambda z: mean(theta, z),
+            log_prob=lambda o: gaussian_log_likelihood(
+                o, jnp.broadcast_to(theta["log_scale"], x.shape), x
+            ),
+        ),
     )
 
 

@@ -10,7 +10,8 @@ import pytest
 from remjax.distributions import DiagonalGaussian
 from remjax.distributions.mixtures import Balanced
 from remjax.evaluation.blocks import _compiled
-from remjax.evaluation.importance_sampling import figures_of_one, from_recognition
+from remjax.evaluation.importance_sampling import figures_of_one
+from remjax.evaluation.proposals import from_recognition
 from remjax.methods import Particles, make_estimator, rem_pooled, rem_v1, vae, vimco
 from remjax.particles.e_step import e_step
 from remjax.types import Batch

@@ -55,7 +55,12 @@ from remjax.distributions import (
     StraightThrough,
 )
 from remjax.errors import InputError
-from remjax.evaluation.importance_sampling import EvaluationProposal, from_recognition, two_stage
+from remjax.evaluation.proposals import (
+    EvaluationProposal,
+    from_curvature,
+    from_recognition,
+    two_stage,
+)
 from remjax.methods.nvil import Signals, local_signals, whole_signal
 from remjax.methods.proposals import Proposal, from_mixture, from_pooled, from_r, from_s
 from remjax.methods.signals import StandIn, arithmetic_mean, geometric_mean
@@ -129,6 +134,7 @@ SCHEDULES: Mapping[str, Callable[[float, int, int], optax.Schedule]] = {
 
 EVALUATION_PROPOSALS: Mapping[str, EvaluationProposal] = {
     "recognition": from_recognition,
+    "curvature": from_curvature,
     "two_stage": two_stage,
 }
 

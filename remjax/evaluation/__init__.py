@@ -10,12 +10,11 @@ from remjax.evaluation.bounds import (
 from remjax.evaluation.expectations import Expectation, make_expectation, make_imputation
 from remjax.evaluation.importance_sampling import (
     Evaluation,
-    from_recognition,
     log_likelihood,
     make_log_likelihood,
-    two_stage,
 )
 from remjax.evaluation.latents import LatentUse, active_units, activity, latent_use
+from remjax.evaluation.proposals import from_curvature, from_recognition, two_stage
 from remjax.evaluation.sample_based import (
     Parzen,
     SampleBased,
@@ -36,6 +35,7 @@ __all__ = [
     "UndirectedEvaluation",
     "active_units",
     "activity",
+    "from_curvature",
     "from_recognition",
     "latent_use",
     "log_likelihood",

@@ -8,21 +8,17 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Key
 
-from remjax.distributions.base import Distribution
-from remjax.distributions.gaussian import DiagonalGaussian
 from remjax.errors import InputError
 from remjax.evaluation.blocks import CHUNK_SIZE, Images, Measure, over_datapoints
+from remjax.evaluation.proposals import EvaluationProposal, from_recognition
 from remjax.particles.chunks import check_counts
-from remjax.particles.e_step import e_step, log_weights
+from remjax.particles.e_step import log_weights
 from remjax.particles.weights import effective_sample_size, log_mean_exp, pareto_k
-from remjax.types import Datapoint, Joint, Model, Params, Recognition
-
-EvaluationProposal = Callable[[Key[Array, ""], Joint, Distribution, int, int], Distribution]
+from remjax.types import Datapoint, Model, Params, Recognition
 
 
 class Evaluation(NamedTuple):
@@ -56,29 +52,6 @@ def standard_error(values: Float[np.ndarray, " N"]) -> float:
     return float(np.std(values, ddof=1, dtype=np.float64) / np.sqrt(len(values)))
 
 
-def from_recognition(
-    _key: Key[Array, ""], _joint: Joint, r: Distribution, _num_particles: int, _chunk_size: int
-) -> Distribution:
-    """Evaluate with the recognition network r itself: plain L_K."""
-    return r
-
-
-def two_stage(
-    key: Key[Array, ""], joint: Joint, r: Distribution, num_particles: int, chunk_size: int
-) -> Distribution:
-    """Evaluate as the released code of REM does: N(weighted mean of K particles of r, Var(r)).
-
-    Fresh particles of it are weighted, so the estimate is a lower bound too, at twice the cost.
-    """
-    if r.is_discrete or r.variance is None:
-        raise InputError(
-            "the two-stage evaluation needs an r whose variance has a closed form, which bits and "
-            "several layers have not: evaluate with r itself"
-        )
-    first = e_step(key, joint, r, num_particles, chunk_size=chunk_size)
-    return DiagonalGaussian(first.mean, jnp.sqrt(r.variance))
-
-
 def make_log_likelihood(
     model: Model,
     recognition: Recognition,
@@ -95,7 +68,7 @@ def make_log_likelihood(
         model: p_theta(x, z).
         recognition: r_eta(z | x).
         num_particles: K.
-        proposal: which distribution the particles come from, `from_recognition` or `two_stage`.
+        proposal: which distribution the particles come from (`evaluation.proposals`).
         mesh: the devices among which the datapoints are divided (`sharding.make_mesh`).
 
     Returns:

@@ -53,6 +53,7 @@ from remjax.methods.objectives import inclusive_kl as inclusive_kl
 from remjax.methods.objectives import path_derivative as path_derivative
 from remjax.methods.objectives import score_function as score_function
 from remjax.methods.proposals import Proposal as Proposal
+from remjax.methods.proposals import from_curvature as from_curvature
 from remjax.methods.proposals import from_defensive as from_defensive
 from remjax.methods.proposals import from_mixture as from_mixture
 from remjax.methods.proposals import from_pooled as from_pooled
@@ -60,6 +61,7 @@ from remjax.methods.proposals import from_r as from_r
 from remjax.methods.proposals import from_s as from_s
 from remjax.methods.rao_blackwell import dvae as dvae
 from remjax.methods.rem import rem as rem
+from remjax.methods.rem import rem_curvature as rem_curvature
 from remjax.methods.rem import rem_defensive as rem_defensive
 from remjax.methods.rem import rem_mixture as rem_mixture
 from remjax.methods.rem import rem_pooled as rem_pooled

@@ -13,6 +13,7 @@ from remjax.distributions.base import Distribution
 from remjax.distributions.mixtures import Stratified
 from remjax.errors import InputError
 from remjax.particles.covariances import Covariance, MeanVariance
+from remjax.particles.curvature import Curvature, curvature, passes
 from remjax.particles.e_step import LogJoint, e_step
 from remjax.particles.matching import match
 from remjax.particles.posterior import Posterior
@@ -21,6 +22,8 @@ from remjax.types import Datapoint, Joint, Model
 # Up to so many particles of r the scores are recorded, for a mixture to use again. Of more, they
 # would be the one thing in memory that grows with K, and the particles are scored a second time.
 _LONGEST_RECORD = 16_384
+# Names the points at which the curvature of the posterior is looked at, which no particle has.
+_CURVATURE = 2**32 - 2
 
 
 class Scored(NamedTuple):
@@ -99,6 +102,7 @@ class Draws:
         self._of_r: Scored | None = None
         self._of_proposals: dict[Callable, Scored] = {}
         self._matched: dict[Covariance, Distribution] = {}
+        self._curved: dict[int, Curvature] = {}
 
     def of(self, proposal: Callable[["Draws"], Scored]) -> Scored:
         """The E-step of a proposal; equal proposals have the same."""
@@ -175,13 +179,29 @@ class Draws:
                 proposal of one's own names those of its covariance in an attribute `powers`.
         """
         if covariance not in self._matched:
-            posterior, mean, variance = self.from_r().posterior, self.r.mean, self.r.variance
-            if mean is None or variance is None:
-                plain = posterior.under((0.0,))
-                mean, variance = plain.mean[0], jnp.diagonal(plain.covariance[0])
-            own, moments = MeanVariance(mean, variance), posterior.under(covariance.powers)
+            own, moments = self._own(), self.from_r().posterior.under(covariance.powers)
             self._matched[covariance] = match(self.r, moments, own, self.num_particles, covariance)
         return self._matched[covariance]
+
+    def curved(self, steps: int) -> Curvature:
+        """The Gaussian at p(z | x) by so many steps (`particles.curvature.curvature`).
+
+        Its passes through the decoder count as particles scored.
+        """
+        if steps not in self._curved:
+            key = jax.random.fold_in(self.key_s, _CURVATURE)
+            found = curvature(key, self.joint.target(self.r), self.r, self._own(), steps)
+            self.num_scored += passes(found.mean.size, steps)
+            self._curved[steps] = found
+        return self._curved[steps]
+
+    def _own(self) -> MeanVariance:
+        """The moments of r; where they have no closed form, those of its particles."""
+        mean, variance = self.r.mean, self.r.variance
+        if mean is None or variance is None:
+            plain = self.from_r().posterior.under((0.0,))
+            mean, variance = plain.mean[0], jnp.diagonal(plain.covariance[0])
+        return MeanVariance(mean, variance)
 
 
 def _in_order(*powers: float) -> tuple[float, ...]:

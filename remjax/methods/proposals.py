@@ -15,6 +15,7 @@ from remjax.distributions.mixtures import Balanced, Mixture, Stratified
 from remjax.errors import InputError
 from remjax.methods.draws import Draws, Scored
 from remjax.particles.covariances import Covariance, shrunk, shrunk_with_mean
+from remjax.particles.matching import of_kind
 
 Proposal = Callable[[Draws], Scored]
 
@@ -130,6 +131,37 @@ class FromDefensive:
         return f"{1.0 - self.defence:g} {part} + {self.defence:g} p(z)"
 
 
+@dataclasses.dataclass(frozen=True)
+class FromCurvature:
+    """A Gaussian by the curvature of the posterior, and r.
+
+    Attributes:
+        steps: towards the posterior.
+        share: of r.
+        inflation: of the covariance.
+    """
+
+    steps: int
+    share: float
+    inflation: float
+
+    @property
+    def powers(self) -> tuple[float, ...]:
+        """Where the moments of r have no closed form the plain ones of its particles serve."""
+        return (1.0,)
+
+    def __call__(self, draws: Draws) -> Scored:
+        """K particles of the mixture."""
+        found = draws.curved(self.steps)
+        s = of_kind(draws.r, found.mean, self.inflation * found.covariance)
+        mixture = Mixture(s, draws.r, jnp.asarray(self.share))
+        return draws.draw(draws.key_s, mixture, draws.num_particles)
+
+    def __str__(self) -> str:
+        """As the tables have it."""
+        return f"{self.share:g} r + {1.0 - self.share:g} c"
+
+
 from_r = FromR()
 """Proposal: the recognition network r_eta(z | x)."""
 
@@ -181,3 +213,29 @@ def from_defensive(defence: float = 0.2, covariance: Covariance | None = None) -
     if not 0.0 < defence < 1.0:
         raise InputError(f"defence is {defence}: give the share of the prior, above 0 and below 1")
     return FromDefensive(defence, covariance)
+
+
+def from_curvature(steps: int = 3, share: float = 0.25, inflation: float = 1.2) -> FromCurvature:
+    """Proposal: share r + (1 - share) N(mu, inflation Lambda^-1), by the curvature of log p(x, z).
+
+    mu and Lambda come from `steps` averaged Gauss-Newton steps that begin at r's moments
+    (`particles.curvature.curvature`), which cost steps (D + 2) passes through the decoder however
+    many particles follow. r keeps the weights bounded where the posterior is not a Gaussian
+    (defensive mixture, Hesterberg 1995).
+
+    Args:
+        steps: at least 1.
+        share: of r, above 0 and below 1.
+        inflation: factor of the covariance, for tails that are heavier than a Gaussian's.
+
+    Raises:
+        InputError: for other numbers; at the first estimate, for a model without `Model.decoded`,
+            or discrete latents.
+    """
+    if steps < 1:
+        raise InputError(f"steps is {steps}: give at least 1")
+    if not 0.0 < share < 1.0:
+        raise InputError(f"share is {share}: give the share of r, above 0 and below 1")
+    if not inflation > 0.0:
+        raise InputError(f"inflation is {inflation}: give a positive factor, such as 1.2")
+    return FromCurvature(steps, share, inflation)

@@ -4,6 +4,7 @@ from remjax.methods.method import Method
 from remjax.methods.objectives import expected_complete_log_likelihood, inclusive_kl
 from remjax.methods.proposals import (
     Proposal,
+    from_curvature,
     from_defensive,
     from_mixture,
     from_pooled,
@@ -100,3 +101,23 @@ def rem_defensive(covariance: Covariance | None = None, defence: float = 0.2) ->
     """
     matched = shrunk_with_mean() if covariance is None else covariance
     return rem(from_r, from_defensive(defence, matched))
+
+
+def rem_curvature(steps: int = 3, share: float = 0.25, inflation: float = 1.2) -> Method:
+    """REM whose proposal comes from the curvature of the posterior, and not from particles of r.
+
+    With fewer effective particles than dimensions the moments of r's particles know nothing that r
+    does not. A few linearisations of the decoder do (`from_curvature`); theta and eta both learn
+    from the K particles of share r + (1 - share) N(mu, inflation Lambda^-1).
+
+    Args:
+        steps: averaged Gauss-Newton steps, of D + 2 passes through the decoder each.
+        share: of r among the particles.
+        inflation: factor of the covariance.
+
+    Raises:
+        InputError: for other numbers; at the first estimate, for a model without `Model.decoded`,
+            or discrete latents.
+    """
+    proposal = from_curvature(steps, share, inflation)
+    return rem(proposal, proposal)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key, PyTree
 from remjax.distributions.base import Distribution
 from remjax.models.likelihoods import Likelihood
 from remjax.models.networks import MLP, Initialization, Normalization, glorot, pure
-from remjax.types import Model
+from remjax.types import Decoded, Model
 
 
 class Prior(NamedTuple):
@@ -118,4 +118,8 @@ def latent_variable_model(likelihood: Likelihood, prior: Prior, decoder: Decoder
         prior=distribution,
         mean=lambda theta, z: likelihood.mean(theta["likelihood"], output(theta, z)),
         support=likelihood.support,
+        decoded=lambda theta, x: Decoded(
+            output=lambda z: output(theta, z),
+            log_prob=lambda o: likelihood.log_prob(theta["likelihood"], o, x),
+        ),
     )

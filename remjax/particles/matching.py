@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
 
 from remjax.distributions.base import Distribution
 from remjax.distributions.layers import Unflattened
@@ -44,7 +45,16 @@ def match(
     mean = jnp.where(informed, mean, own.mean)
     sigma = jnp.where(informed, sigma, jnp.diag(own.variance))
     epsilon = 1e-3 * jnp.sqrt(own.variance)
-    flat = r.matched(mean, sigma + jnp.diag(jnp.square(epsilon)))
+    return of_kind(r, mean, sigma + jnp.diag(jnp.square(epsilon)))
+
+
+def of_kind(r: Distribution, mean: Float[Array, " D"], sigma: Float[Array, "D D"]) -> Distribution:
+    """The distribution of the kind of r with these moments, over latents of the form of r's.
+
+    Raises:
+        InputError: for an r of a kind that is not known by its moments.
+    """
+    flat = r.matched(mean, sigma)
     latent = jax.eval_shape(r.sample, jax.random.key(0))
     if not isinstance(latent, jax.ShapeDtypeStruct):
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), latent)

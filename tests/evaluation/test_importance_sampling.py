@@ -12,6 +12,7 @@ from remjax.errors import InputError
 from remjax.evaluation import (
     Evaluation,
     blocks,
+    from_curvature,
     from_recognition,
     log_likelihood,
     make_log_likelihood,
@@ -64,6 +65,23 @@ def test_two_stage_is_a_lower_bound_too(key):
     assert error.mean() < 5 * standard_error
     assert error.mean() > -0.1
     assert not np.array_equal(results[0], compiled()(PARAMS, keys[0], X).log_likelihood)
+
+
+def test_curvature_does_not_need_a_good_r(key):
+    """r stands two of its standard deviations aside: L_400 with it is loose, from curvature not."""
+    eta = PARAMS.eta | {"offset": PARAMS.eta["offset"] + 2 * jnp.exp(PARAMS.eta["log_scale"])}
+    exact = TRUTH.log_evidence(DATA)
+    plain = compiled()(TRUTH.params(eta), key, X)
+    tight = compiled(from_curvature)(TRUTH.params(eta), key, X)
+    assert np.abs(tight.log_likelihood - exact).max() < 0.2
+    assert tight.ess.min() > 150 > plain.ess.mean()
+    assert np.abs(tight.mean - exact.mean()) < np.abs(plain.mean - exact.mean())
+
+
+def test_curvature_of_bits_is_refused(key):
+    joint = Joint(lambda _: jnp.zeros(()), lambda _: jnp.zeros(()), None)
+    with pytest.raises(InputError, match="the curvature needs latents of real numbers"):
+        from_curvature(key, joint, Bernoulli(jnp.zeros(2)), 3, 3)
 
 
 @pytest.mark.parametrize("size", [1, 7, 45])

@@ -55,6 +55,7 @@ KNOBS = {
     "miwae": {"num_groups": 2},
     "rem": {"proposal": from_defensive(0.3), "hyperproposal": from_s(weighted())},
     "rem_v2": {"covariance": tempered((1.0, 0.5, 0.0)), "hyperproposal": from_r},
+    "rem_curvature": {"steps": 2, "share": 0.5, "inflation": 1.5},
     "rem_pooled": {"covariance": weighted()},
     "rws": {"hyperproposal": from_defensive(0.3), "dream_share": 0.5},
     "vimco": {"stand_in": methods.arithmetic_mean},

@@ -28,12 +28,14 @@ from remjax.methods import (
     ciwae,
     disarm,
     dreg,
+    from_curvature,
     from_defensive,
     iwae,
     miwae,
     nvil,
     ovis,
     reinforce,
+    rem_curvature,
     rloo,
     rws,
     tanh_baseline,
@@ -204,6 +206,7 @@ WITHOUT_PRIOR = (MODEL._replace(prior=None), RECOGNITION)
         (miwae(3), REAL, 4, "divides num_particles=4"),
         (vae(analytic_kl=True), BITS, 4, "has no closed form here: give Model.prior and a"),
         (rws(from_defensive(0.2)), WITHOUT_PRIOR, 4, r"give Model\.prior"),
+        (rem_curvature(), BITS, 4, "needs latents of real numbers, and those of r are discrete"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_compiles(method, networks, num_particles, named):
@@ -225,6 +228,9 @@ def test_what_cannot_be_is_refused_before_anything_compiles(method, networks, nu
         (with_dreams, {"method": reinforce, "share": 2.0}, r"share is 2\.0"),
         (with_dreams, {"method": reinforce, "num_dreams": 0}, "num_dreams is 0"),
         (from_defensive, {"defence": 1.0}, r"defence is 1\.0"),
+        (from_curvature, {"steps": 0}, "steps is 0: give at least 1"),
+        (from_curvature, {"share": 1.0}, r"share is 1\.0"),
+        (from_curvature, {"inflation": 0.0}, r"inflation is 0\.0"),
     ],
 )
 def test_knobs_out_of_range_are_refused_where_they_are_turned(method, knobs, named):
