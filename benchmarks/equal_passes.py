@@ -1,15 +1,18 @@
 """Every method and covariance at the same number of decoder passes per step.
 
-    python -m benchmarks.equal_passes --data_dir=DIR --epochs=3 --methods=rws,rem_v1:shrunk
+    python -m benchmarks.equal_passes --data_dir=DIR --passes=500 --methods=rws,rem_curvature
 
-Trains each `method[:covariance]` on MNIST (fresh bits for every minibatch) and evaluates L_5000 on
-the first test images. REM draws K particles from r and K from s; the other methods draw 2 K from r,
-so that each step scores as many particles. A cell that is finished is not run again; the table and
-the picture of all cells in --out are written at the end.
+Trains each `method[:covariance]` (fresh bits for every minibatch of grey images) and evaluates two
+bounds on the first test images: L_5000 with r, which ranks recognition networks as much as models,
+and with particles from the curvature of the posterior, which are the same for all. K is as large as
+--passes allows: REM draws half from r and half from s; the curvature takes its linearisations off
+K. A cell that is finished is not run again; the table, the verdict over seeds and the picture of
+all cells in --out are written at the end.
 """
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +29,26 @@ from experiments.run.data_facts import facts_of
 from experiments.run.methods import accepts, build_estimator, particles_scored
 from experiments.run.networks import build_networks
 from remjax.data import Dataset, load
-from remjax.data.binarization import fixed, per_minibatch
+from remjax.data.binarization import fixed, per_minibatch, unchanged
+from remjax.errors import InputError
 from remjax.evaluation.importance_sampling import make_log_likelihood
 from remjax.evaluation.latents import latent_use
+from remjax.evaluation.proposals import from_curvature
 from remjax.models.networks import glorot
 from remjax.training.epochs import make_epoch
 from remjax.training.optimizers import adam
 from remjax.training.steps import init_train_state, metric_means
+from remjax.types import Estimator
 
 Cell = dict[str, Any]
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("methods", ["vae", "iwae", "rws", "rem_v1:shrunk"], "method[:covariance], ...")
-flags.DEFINE_string("data_dir", None, "where the files of MNIST are")
+flags.DEFINE_string("data_dir", None, "where the files of the data set are")
+flags.DEFINE_string("dataset", "mnist", "mnist, omniglot or binarized_mnist")
 flags.DEFINE_string("out", "benchmarks/results/equal_passes", "folder of the results")
-flags.DEFINE_integer("epochs", 3, "passes over the 60,000 training images", lower_bound=1)
-flags.DEFINE_integer("num_particles", 50, "K of REM; the other methods get 2 K", lower_bound=1)
+flags.DEFINE_integer("epochs", 3, "passes over the training images", lower_bound=1)
+flags.DEFINE_integer("passes", 100, "decoder passes per image and step", lower_bound=2)
 flags.DEFINE_integer("keep", 16, "particles that carry the gradient; 0 for all", lower_bound=0)
 flags.DEFINE_integer("batch_size", 100, "images per step", lower_bound=1)
 flags.DEFINE_integer("eval_size", 1000, "test images evaluated", lower_bound=1)
@@ -52,28 +59,41 @@ flags.DEFINE_list("seeds", ["0"], "seeds")
 
 def _test_bits(dataset: Dataset) -> np.ndarray:
     """The same bits of the test images for every method and seed."""
-    index = jnp.arange(FLAGS.eval_size)
-    return np.asarray(fixed(jax.random.key(0), 0, 0, index, jnp.asarray(dataset.test)[index]))
+    index = jnp.arange(min(FLAGS.eval_size, len(dataset.test)))
+    images = jnp.asarray(dataset.test)[index]
+    return np.asarray(images if dataset.binary else fixed(jax.random.key(0), 0, 0, index, images))
+
+
+def affordable(make: Callable[[int], Estimator], data_size: int, passes: int) -> int:
+    """The largest K with which a step takes no more passes; they are affine in K."""
+    few, more = (particles_scored(make(count), data_size) for count in (2, 4))
+    per_particle = (more - few) // 2
+    found = 2 + (passes - few) // per_particle
+    if found < 1:
+        raise InputError(f"--passes={passes} leaves no particle: the method takes {few} for two")
+    return found
 
 
 def run_cell(name: str, seed: int) -> Cell:
     """Train and evaluate one method with one seed."""
     method, _, covariance = name.partition(":")
-    dataset = load("mnist", data_dir=FLAGS.data_dir)
+    dataset = load(FLAGS.dataset, data_dir=FLAGS.data_dir)
     model, recognition = build_networks(
         facts_of(dataset), latent_sizes=(20,), hidden_sizes=((200, 200),), initialization=glorot
     )
-    options: dict[str, Any] = {"num_particles": FLAGS.num_particles}
+    options: dict[str, Any] = {}
     if covariance:
         options["covariance"] = look_up(COVARIANCES, "methods", covariance)()
-    if FLAGS.keep and accepts(method, "keep"):
-        options["keep"] = FLAGS.keep
-    first = build_estimator(method, model, recognition, options)
-    passes = particles_scored(first, dataset.train.shape[1])
-    # Twice what a method of one proposal scores, divided by what this one does.
-    num_particles = 2 * FLAGS.num_particles**2 // passes
-    options["num_particles"] = num_particles
-    estimator = build_estimator(method, model, recognition, options)
+
+    def make(num_particles: int) -> Estimator:
+        kept = {}
+        if FLAGS.keep and accepts(method, "keep"):
+            kept["keep"] = min(FLAGS.keep, num_particles)
+        chosen = options | kept | {"num_particles": num_particles}
+        return build_estimator(method, model, recognition, chosen)
+
+    num_particles = affordable(make, dataset.train.shape[1], FLAGS.passes)
+    estimator = make(num_particles)
     num_data = len(dataset.train)
     steps = num_data // FLAGS.batch_size
     schedule = look_up(SCHEDULES, "schedule", FLAGS.schedule)
@@ -84,88 +104,143 @@ def run_cell(name: str, seed: int) -> Cell:
         optimizer,
         num_data=num_data,
         batch_size=FLAGS.batch_size,
-        binarization=per_minibatch,
+        binarization=unchanged if dataset.binary else per_minibatch,
     )
     data = jnp.asarray(dataset.train)
-    began = time.perf_counter()
+    began, began_cpu = time.perf_counter(), time.process_time()
     history = []
     for _ in range(FLAGS.epochs):
         state = jax.block_until_ready(epoch(state, data, steps))
         history.append(metric_means(state) | {"seconds": time.perf_counter() - began})
-    seconds = time.perf_counter() - began
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - began_cpu
 
     bits = _test_bits(dataset)
-    evaluate = make_log_likelihood(model, recognition, num_particles=FLAGS.eval_num_particles)
-    evaluation = evaluate(state.params, jax.random.key(1), bits)
+    count = FLAGS.eval_num_particles
+    with_r = make_log_likelihood(model, recognition, num_particles=count)
+    with_curvature = make_log_likelihood(
+        model, recognition, num_particles=count, proposal=from_curvature
+    )
+    evaluation = with_r(state.params, jax.random.key(1), bits)
+    tight = with_curvature(state.params, jax.random.key(1), bits)
     use = latent_use(model, recognition, state.params, jax.random.key(2), bits)
     return {
         "name": name,
+        "dataset": FLAGS.dataset,
+        "passes": FLAGS.passes,
         "seed": seed,
         "epochs": FLAGS.epochs,
         "schedule": FLAGS.schedule,
         "num_particles": num_particles,
-        "keep": options.get("keep"),
+        "keep": FLAGS.keep if FLAGS.keep and accepts(method, "keep") else None,
         "test_log_likelihood": evaluation.mean,
         "test_ess": float(np.mean(evaluation.ess)),
         "pareto_k": float(np.median(evaluation.pareto_k)),
+        "tight_log_likelihood": tight.mean,
+        "tight_ess": float(np.mean(tight.ess)),
+        "tight_pareto_k": float(np.median(tight.pareto_k)),
         "kl_to_prior": use.kl_to_prior,
         "active_units": use.active_units(),
         "train_ess": history[-1]["ess"],
         "skipped_updates": int(state.skipped_updates),
         "train_seconds": seconds,
+        "cpu_ms_per_step": 1e3 * cpu_seconds / (FLAGS.epochs * steps),
         "history": history,
         "test_log_likelihoods": [round(float(v), 4) for v in evaluation.log_likelihood],
+        "tight_log_likelihoods": [round(float(v), 4) for v in tight.log_likelihood],
     }
 
 
-def minus_rws(cell: Cell, cells: list[Cell]) -> tuple[float, float] | None:
+def minus_rws(cell: Cell, cells: list[Cell], bound: str) -> tuple[float, float] | None:
     """Mean difference from rws in the same setting, and its standard error over the paired images.
 
-    None where rws was not run in that setting.
+    None where rws was not run in that setting, or the bound was not measured.
     """
-    setting = ["epochs", "schedule", "seed", "keep"]
+    setting = ["dataset", "passes", "epochs", "schedule", "seed", "keep"]
     if cell["name"] == "vae":  # which keeps all, whatever the others do
         setting.remove("keep")
+    values = f"{bound}_log_likelihoods"
     for rws in cells:
         if rws["name"] == "rws" and all(rws[key] == cell[key] for key in setting):
-            difference = np.subtract(cell["test_log_likelihoods"], rws["test_log_likelihoods"])
+            if values not in cell or values not in rws:
+                return None
+            difference = np.subtract(cell[values], rws[values])
             stderr = np.std(difference, ddof=1) / np.sqrt(len(difference))
             return float(np.mean(difference)), float(stderr)
     return None
 
 
 def in_order(cells: list[Cell]) -> list[Cell]:
-    """By epochs, then seed, then best first."""
-    return sorted(cells, key=lambda c: (c["epochs"], c["seed"], -c["test_log_likelihood"]))
+    """By data set, passes, epochs, then seed, then best first."""
+    return sorted(
+        cells,
+        key=lambda c: (
+            *(c[key] for key in ("dataset", "passes", "epochs", "seed")),
+            -c.get("tight_log_likelihood", c["test_log_likelihood"]),
+        ),
+    )
 
 
 def picture(path: Path, cells: list[Cell]) -> None:
-    """Every method's distance from rws, a panel for each number of epochs and seed."""
+    """Every method's distance from rws in L_5000 with r, a panel for each setting and seed."""
     panels: dict[str, dict[str, tuple[float, float]]] = {}
     for cell in in_order(cells):
-        difference = minus_rws(cell, cells)
+        difference = minus_rws(cell, cells, "test")
         # So far below that nothing else could be seen apart: in the table only.
         if difference is not None and difference[0] > -5.0:
-            panel = f"{cell['epochs']} epochs, seed {cell['seed']}"
-            panels.setdefault(panel, {})[cell["name"]] = difference
+            panel = f"{cell['passes']} passes, {cell['epochs']} epochs, seed {cell['seed']}"
+            panels.setdefault(f"{cell['dataset']}, {panel}", {})[cell["name"]] = difference
     if panels:
         label = "test log-likelihood minus rws (nats)"
-        title = "MNIST at equal decoder passes"
-        method_comparison(path, panels, label=label, title=title)
+        method_comparison(path, panels, label=label, title="At equal decoder passes")
 
 
 def table(cells: list[Cell]) -> str:
     """The cells as a Markdown table."""
     rows = []
     for cell in in_order(cells):
-        difference = minus_rws(cell, cells)
-        text = "-" if difference is None else f"{difference[0]:+.2f} ({difference[1]:.2f})"
-        rows.append(cell | {"minus rws": text})
-    columns = (
-        "name epochs schedule seed num_particles keep test_log_likelihood minus_rws test_ess "
-        "pareto_k kl_to_prior active_units skipped_updates train_seconds"
-    )
-    return markdown(rows, [column.replace("minus_", "minus ") for column in columns.split()]) + "\n"
+        row = dict(cell)
+        for bound in ("test", "tight"):
+            difference = minus_rws(cell, cells, bound)
+            text = "-" if difference is None else f"{difference[0]:+.2f} ({difference[1]:.2f})"
+            row[f"{bound} minus rws"] = text
+        rows.append({column: row.get(column, "-") for column in _COLUMNS})
+    return markdown(rows, _COLUMNS) + "\n"
+
+
+_COLUMNS = [
+    *("name", "dataset", "passes", "epochs", "schedule", "seed", "num_particles", "keep"),
+    *("test_log_likelihood", "test minus rws", "tight_log_likelihood", "tight minus rws"),
+    *("test_ess", "tight_ess", "pareto_k", "tight_pareto_k", "kl_to_prior", "active_units"),
+    *("skipped_updates", "train_seconds", "cpu_ms_per_step"),
+]
+
+
+def verdict(cells: list[Cell]) -> str:
+    """Each method over the seeds of a setting: both bounds, their spread, their lead over rws."""
+    groups: dict[tuple, list[Cell]] = {}
+    for cell in in_order(cells):
+        keys = ("dataset", "passes", "epochs", "schedule", "name")
+        groups.setdefault(tuple(cell[key] for key in keys), []).append(cell)
+    rows = []
+    for (dataset, passes, epochs, schedule, name), group in groups.items():
+        row = {"dataset": dataset, "passes": passes, "epochs": epochs, "schedule": schedule}
+        row |= {"method": name, "seeds": len(group)}
+        for bound in ("test", "tight"):
+            known = [cell for cell in group if f"{bound}_log_likelihood" in cell]
+            values = [cell[f"{bound}_log_likelihood"] for cell in known]
+            leads = [minus_rws(cell, cells, bound) for cell in known]
+            row[bound] = _mean_and_spread(values)
+            row[f"{bound} minus rws"] = _mean_and_spread([lead[0] for lead in leads if lead])
+        rows.append(row)
+    return markdown(rows, list(rows[0])) + "\n"
+
+
+def _mean_and_spread(values: list[float]) -> str:
+    """Their mean, and in brackets their standard deviation where there are several."""
+    if not values:
+        return "-"
+    spread = f" ({np.std(values, ddof=1):.2f})" if len(values) > 1 else ""
+    return f"{np.mean(values):.2f}{spread}"
 
 
 def main() -> None:
@@ -175,14 +250,15 @@ def main() -> None:
     for seed in map(int, FLAGS.seeds):
         for name in FLAGS.methods:
             keep = f"keep{FLAGS.keep}" if FLAGS.keep else "exact"
-            cell_name = f"{name}_{keep}_{FLAGS.schedule}_{FLAGS.epochs}epochs_seed{seed}"
+            setting = f"{FLAGS.dataset}_{FLAGS.passes}passes_{keep}_{FLAGS.schedule}"
+            cell_name = f"{name}_{setting}_{FLAGS.epochs}epochs_seed{seed}"
             path = out / f"{cell_name.replace(':', '-')}.json"
             if not path.exists():
                 cell = run_cell(name, seed)
                 path.write_text(json.dumps(cell, indent=1))
                 print(table([cell]).splitlines()[-1], flush=True)
     cells = [json.loads(path.read_text()) for path in sorted(out.glob("*.json"))]
-    text = table(cells)
+    text = f"{verdict(cells)}\n{table(cells)}"
     (out / "table.md").write_text(text)
     picture(out / "picture.png", cells)
     print(text)

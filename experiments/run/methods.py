@@ -22,10 +22,10 @@ _LEGEND = """\
 Each ascends a sum over particles; "over" says where they come from, for eta where it is not as for
 theta. w: a particle's normalised weight, w^b that under a power of the weights. log w: log p(x, z)
 - log r(z | x). z(eta): the gradient passes through the draw. s: matches the weighted particles of
-r; "r and s together": weighted as draws of 1/2 r + 1/2 s. L: the importance-weighted bound, L_-k
-that without particle k. C, c, v: baseline, running mean and variance. b, e: powers on the path from
-r to p, and the excess of log w. phi: the log odds of r; z': the antithetic partner. Shares of
-groups: those of theta, those of eta."""
+r; "r and s together": weighted as draws of 1/2 r + 1/2 s; g: a Gaussian by the curvature of
+log p(x, z). L: the importance-weighted bound, L_-k that without particle k. C, c, v: baseline,
+running mean and variance. b, e: powers on the path from r to p, and the excess of log w. phi: the
+log odds of r; z': the antithetic partner. Shares of groups: those of theta, those of eta."""
 
 
 def _row(method: Method) -> dict[str, str]:

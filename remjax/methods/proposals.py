@@ -159,7 +159,7 @@ class FromCurvature:
 
     def __str__(self) -> str:
         """As the tables have it."""
-        return f"{self.share:g} r + {1.0 - self.share:g} c"
+        return f"{self.share:g} r + {1.0 - self.share:g} g"
 
 
 from_r = FromR()
