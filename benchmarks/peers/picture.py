@@ -22,7 +22,7 @@ def draw(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
             panels.setdefault(_title(row), {})[name] = row["milliseconds"]
     columns = min(4, len(panels))
     lines = -(-len(panels) // columns)
-    with drawing(path, 3.6 * columns, 1.9 * lines + 0.3) as figure:
+    with drawing(path, 3.6 * columns, 2.1 * lines + 0.3) as figure:
         axes = figure.subplots(lines, columns, squeeze=False).flatten()
         for panel in axes:
             panel.set_visible(False)
@@ -41,7 +41,7 @@ def draw(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _title(row: Mapping[str, Any]) -> str:
     sizes = [f"{label}={row[name]:,}" for name, label in SIZES.items() if name in row]
-    return ", ".join([row["method"], *sizes])
+    return f"{row['method']}\n{', '.join(sizes)}"
 
 
 def _shown(milliseconds: float) -> str:

@@ -2,10 +2,12 @@
 
     python -m tests.training.mesh_equivalence checks CHECK ...
     python -m tests.training.mesh_equivalence representatives METHOD ...
+    python -m tests.training.mesh_equivalence meshes METHOD ...
     python -m tests.training.mesh_equivalence everything METHOD ...
 
-The second holds each method against one device once, the third on every mesh, with and without
-`keep`. A line is written for each comparison.
+The second holds one method of each family against one device, on a mesh with both axes; the third
+on the meshes with one; the fourth every method on that with both. A line is written for each
+comparison.
 """
 
 import re
@@ -161,11 +163,16 @@ def check_representatives(names: list[str]) -> None:
         check_method(name, REPRESENTATIVES[name], ["data:4,particles:2"])
 
 
-def check_everything(names: list[str]) -> None:
-    """Each method on every mesh, with all particles and, where it can, with some kept."""
+def check_meshes(names: list[str]) -> None:
+    """A method of each family on the meshes that divide one axis alone."""
     for name in names:
-        for keep in (False, True)[: 1 + EVERY[name].keeps]:
-            check_method(name, keep, list(MESHES))
+        check_method(name, REPRESENTATIVES[name], ["data:8", "particles:8"])
+
+
+def check_everything(names: list[str]) -> None:
+    """Each method on a mesh with both axes, with some particles kept where it can."""
+    for name in names:
+        check_method(name, EVERY[name].keeps, ["data:4,particles:2"])
 
 
 def check_kept_particles() -> None:
@@ -326,4 +333,8 @@ if __name__ == "__main__":
         for check in chosen:
             CHECKS[check][0]()
     else:
-        {"representatives": check_representatives, "everything": check_everything}[part](chosen)
+        {
+            "representatives": check_representatives,
+            "meshes": check_meshes,
+            "everything": check_everything,
+        }[part](chosen)
