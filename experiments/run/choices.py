@@ -70,6 +70,7 @@ from remjax.particles.covariances import (
     shrunk,
     shrunk_with_mean,
     tempered,
+    tempered_with_mean,
     unweighted,
     weighted,
 )
@@ -88,6 +89,7 @@ COVARIANCES: Mapping[str, Callable[[], Covariance]] = {
     "shrunk": shrunk,
     "shrunk_with_mean": shrunk_with_mean,
     "tempered": tempered,
+    "tempered_with_mean": tempered_with_mean,
     "weighted": weighted,
     "unweighted": unweighted,
     "unweighted_with_ridge": unweighted_with_ridge,

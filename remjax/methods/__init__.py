@@ -63,6 +63,7 @@ from remjax.methods.rao_blackwell import dvae as dvae
 from remjax.methods.rem import rem as rem
 from remjax.methods.rem import rem_curvature as rem_curvature
 from remjax.methods.rem import rem_defensive as rem_defensive
+from remjax.methods.rem import rem_dreg as rem_dreg
 from remjax.methods.rem import rem_mixture as rem_mixture
 from remjax.methods.rem import rem_pooled as rem_pooled
 from remjax.methods.rem import rem_v1 as rem_v1

@@ -1,5 +1,6 @@
 """Reweighted expectation maximisation (Dieng & Paisley 2019)."""
 
+from remjax.methods.importance_weighted import dreg
 from remjax.methods.method import Method
 from remjax.methods.objectives import expected_complete_log_likelihood, inclusive_kl
 from remjax.methods.proposals import (
@@ -11,7 +12,7 @@ from remjax.methods.proposals import (
     from_r,
     from_s,
 )
-from remjax.particles.covariances import Covariance, shrunk_with_mean
+from remjax.particles.covariances import Covariance, shrunk_with_mean, tempered_with_mean
 
 
 def rem(proposal: Proposal, hyperproposal: Proposal) -> Method:
@@ -83,6 +84,22 @@ def rem_pooled(covariance: Covariance | None = None) -> Method:
     """
     pooled = from_pooled(covariance)
     return rem(pooled, pooled)
+
+
+def rem_dreg(covariance: Covariance | None = None) -> Method:
+    """REM's particles for theta, the doubly reparameterised gradient for eta.
+
+    theta ascends sum_k w_k log p(x, z_k) on the particles of `rem_pooled`: K of r and K of
+    1/2 r + 1/2 s. eta follows sum_k w_k^2 d log w(z_k) / dz dz_k / d eta (`dreg`; Tucker et al.
+    2019, Eq. 8) on the K of r alone, which are scored already: a particle of s does not move with
+    eta. An outlook of Dieng & Paisley 2019. Latents must be real.
+
+    Args:
+        covariance: of s(z), by default tempered_with_mean.
+    """
+    matched = tempered_with_mean() if covariance is None else covariance
+    pooled = from_pooled(matched)
+    return Method(expected_complete_log_likelihood, pooled, dreg.hyperobjective, from_r)
 
 
 def rem_defensive(covariance: Covariance | None = None, defence: float = 0.2) -> Method:

@@ -8,15 +8,19 @@ value: two that are made alike are equal. Of bits and categories the mean alone 
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from remjax.errors import InputError
 from remjax.particles.moments import Moments
 
 MeanAndCovariance = tuple[Float[Array, " D"], Float[Array, "D D"]]
+
+_LADDER = (1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.12, 0.06, 0.0)
 
 
 class MeanVariance(NamedTuple):
@@ -90,9 +94,7 @@ def shrunk_with_mean(strength: float = 1.0) -> Covariance:
     return Covariance((1.0,), Shrinkage(strength, with_mean=True))
 
 
-def tempered(
-    powers: tuple[float, ...] = (1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.12, 0.06, 0.0),
-) -> Covariance:
+def tempered(powers: tuple[float, ...] = _LADDER) -> Covariance:
     """The covariance under the least tempered weights w^power whose ESS reaches 2 D.
 
     Where no power does (K < 2 D), the plain covariance, power 0, serves.
@@ -101,6 +103,27 @@ def tempered(
         powers: the ladder, from 1 down to 0.
     """
     return Covariance(powers, _tempered)
+
+
+def tempered_with_mean(target_ess: float = 10.0, powers: tuple[float, ...] = _LADDER) -> Covariance:
+    """The mean and the covariance both under tempered weights, the covariance then shrunk.
+
+    The weights are w^power with the largest power whose ESS reaches the target; mu and Sigma are
+    the moments under them, and (1 - g) Sigma + g diag(variance_r) with g = D / (ESS + D), ESS that
+    of the tempered weights, is the covariance. Where few particles have weight it asks more of
+    them, and the mean does not sit on the heaviest. Like `shrunk` it is for an s beside r.
+
+    Args:
+        target_ess: of the tempered weights, in particles. Where no power reaches it (K below), all
+            particles count alike.
+        powers: the ladder, from 1 down to 0.
+
+    Raises:
+        InputError: for a target below 1.
+    """
+    if not 1.0 <= target_ess < math.inf:
+        raise InputError(f"target_ess is {target_ess}: give a number of particles, such as 10")
+    return Covariance(powers, Tempering(target_ess))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +157,31 @@ class Shrinkage:
         """Its name, and the strength where it is not 1."""
         name = "shrunk_with_mean" if self.with_mean else "shrunk"
         return name if self.strength == 1.0 else f"{name}({self.strength:g})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Tempering:
+    """What `tempered_with_mean` matches by.
+
+    Attributes:
+        target_ess: of the tempered weights.
+    """
+
+    target_ess: float
+
+    def __call__(
+        self, moments: Moments, of_r: MeanVariance, _num_particles: int
+    ) -> MeanAndCovariance:
+        """The mean and the covariance."""
+        power = jnp.argmax((moments.ess >= self.target_ess).at[-1].set(True))
+        dimension = moments.mean.shape[-1]
+        g = dimension / (moments.ess[power] + dimension)
+        within = (1.0 - g) * moments.covariance[power] + g * jnp.diag(of_r.variance)
+        return moments.mean[power], within
+
+    def __str__(self) -> str:
+        """Its name, with the target."""
+        return f"tempered_with_mean({self.target_ess:g})"
 
 
 def _weighted(moments: Moments, _of_r: MeanVariance, _num_particles: int) -> MeanAndCovariance:

@@ -35,6 +35,7 @@ from remjax.methods import (
     reinforce,
     rem_curvature,
     rem_defensive,
+    rem_dreg,
     rem_mixture,
     rem_pooled,
     rem_v1,
@@ -101,6 +102,8 @@ CASES: dict[str, dict[str, tuple[Method, Particles]]] = {
         "rem_curvature in chunks": (rem_curvature(), CUT),
         "rem_curvature keep": (rem_curvature(), KEPT),
         "rem_defensive": (rem_defensive(), ALL),
+        "rem_dreg in chunks": (rem_dreg(), CUT),
+        "rem_dreg keep": (rem_dreg(), KEPT),
         "rem_mixture keep": (rem_mixture(), KEPT),
         "rem_pooled": (rem_pooled(), ALL),
         "rem_pooled keep in chunks": (rem_pooled(), KEPT_AND_CUT),
@@ -171,7 +174,15 @@ ETA_SEES_NO_DATA = {"wake_sleep"}
 VARIANTS = {
     "gaussian": {
         *("vae", "iwae in chunks", "iwae of one", "rws", "rem_v1 keep", "rem_v1 tempered"),
-        *("rem_v2", "rem_v2 from r", "rem_pooled", "vimco in chunks", "ovis", "tvo in chunks"),
+        *(
+            "rem_dreg in chunks",
+            "rem_v2",
+            "rem_v2 from r",
+            "rem_pooled",
+            "vimco in chunks",
+            "ovis",
+            "tvo in chunks",
+        ),
         *("nvil one signal", "reinforce", "rws_defensive"),
     },
     "bits": {"disarm", "rem_pooled"},

@@ -14,6 +14,7 @@ from remjax.methods import (
     expected_complete_log_likelihood,
     from_r,
     iwae,
+    rem_dreg,
     rem_mixture,
     rem_pooled,
     rem_v1,
@@ -167,7 +168,9 @@ def test_gradients_are_those_of_the_evidence_and_of_the_inclusive_kl(method, kee
     assert_mean(rows.eta, jax.grad(inclusive)(eta), bias=0.02)
 
 
-@pytest.mark.parametrize(("method", "properly"), [(rem_pooled(), True), (rem_mixture(), False)])
+@pytest.mark.parametrize(
+    ("method", "properly"), [(rem_pooled(), True), (rem_dreg(), True), (rem_mixture(), False)]
+)
 def test_who_weights_its_particles_properly(method, properly):
     """E[mean weight] = p(x), with as few and as odd as three: five standard errors of 4,000 keys.
 

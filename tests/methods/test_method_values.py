@@ -56,6 +56,7 @@ KNOBS = {
     "rem": {"proposal": from_defensive(0.3), "hyperproposal": from_s(weighted())},
     "rem_v2": {"covariance": tempered((1.0, 0.5, 0.0)), "hyperproposal": from_r},
     "rem_curvature": {"steps": 2, "share": 0.5, "inflation": 1.5},
+    "rem_dreg": {"covariance": weighted()},
     "rem_pooled": {"covariance": weighted()},
     "rws": {"hyperproposal": from_defensive(0.3), "dream_share": 0.5},
     "vimco": {"stand_in": methods.arithmetic_mean},
@@ -208,7 +209,7 @@ def test_one_particle_says_nothing_so_s_is_r(networks):
 
 # What is refused
 
-KEEP = {"iwae", "dreg", "rws_dreg", "rem_v1", "rem_pooled", "rws", "miwae"}
+KEEP = {"iwae", "dreg", "rws_dreg", "rem_v1", "rem_dreg", "rem_pooled", "rws", "miwae"}
 AVERAGE = {"vae", "vr", "ciwae", "nvil", "vimco", "disarm", "wake_sleep"}
 
 

@@ -20,6 +20,8 @@ from remjax.methods import (
     iwae,
     miwae,
     piwae,
+    rem_dreg,
+    rem_pooled,
     rws,
     rws_dreg,
     stl,
@@ -27,6 +29,7 @@ from remjax.methods import (
     vr,
 )
 from remjax.particles import particle_sum
+from remjax.particles.covariances import tempered_with_mean
 from tests import linear_gaussian
 from tests.gradients import assert_same, assert_same_mean, gradients_of_each
 
@@ -49,6 +52,7 @@ def rows_of(recognition, eta, count, **methods):
 def test_path_derivatives_vanish_draw_by_draw_at_the_exact_posterior():
     exact = linear_gaussian.full_recognition(TRUTH)
     methods = {"dreg": (dreg, 4), "stl": (stl, 4), "rws_dreg": (rws_dreg, 4)}
+    methods["rem_dreg"] = (rem_dreg(), 4)
     for rows in rows_of(exact, TRUTH.exact_eta, 20, **methods).values():
         for leaf in jax.tree.leaves(rows.eta):
             np.testing.assert_allclose(leaf, 0.0, atol=1e-4)
@@ -62,6 +66,8 @@ def test_path_derivatives_have_the_expectation_of_the_plain_gradients():
         4000,
         iwae=(iwae, 4),
         dreg=(dreg, 4),
+        rem_dreg=(rem_dreg(), 4),
+        rem_pooled=(rem_pooled(tempered_with_mean()), 4),
         rws=(rws(), 4),
         rws_dreg=(rws_dreg, 4),
         vae=(vae(), 1),
@@ -70,6 +76,9 @@ def test_path_derivatives_have_the_expectation_of_the_plain_gradients():
     for one, other in (("dreg", "iwae"), ("rws_dreg", "rws"), ("stl", "vae")):
         assert_same_mean(rows[one].eta, rows[other].eta)
         assert_same(rows[one].theta, rows[other].theta)
+    # theta learns from REM's particles, eta as in DReG: draw by draw.
+    assert_same(rows["rem_dreg"].theta, rows["rem_pooled"].theta)
+    assert_same(rows["rem_dreg"].eta, rows["dreg"].eta)
 
 
 def test_bounds_between_the_lower_and_the_importance_weighted_one():

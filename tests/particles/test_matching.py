@@ -15,6 +15,7 @@ from remjax.particles.covariances import (
     shrunk,
     shrunk_with_mean,
     tempered,
+    tempered_with_mean,
     unweighted,
     weighted,
 )
@@ -23,7 +24,8 @@ from remjax.particles.moments import particle_moments
 from tests.weighted_particles import moments_of, oracle
 
 CHOICES = {
-    choice.__name__: choice for choice in (weighted, unweighted, shrunk, shrunk_with_mean, tempered)
+    choice.__name__: choice
+    for choice in (weighted, unweighted, shrunk, shrunk_with_mean, tempered, tempered_with_mean)
 }
 RNG = np.random.default_rng(0)
 
@@ -77,6 +79,32 @@ def test_tempered_takes_the_first_power_with_enough_particles(spread, size):
     mean, sigma = choice.match(moments, MeanVariance(jnp.zeros(3), jnp.ones(3)), size)
     np.testing.assert_allclose(mean, oracle(log_w, particles, 1.0)[2], rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(sigma, expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("spread", "size", "target"),
+    [(0.1, 40, 10.0), (2.0, 40, 10.0), (200.0, 40, 10.0), (2.0, 6, 10.0)],
+)
+def test_mean_and_covariance_are_tempered_together(spread, size, target):
+    """Both under one power; the covariance shrunk by g = D / (ESS + D) with that power's ESS."""
+    log_w, particles = spread * RNG.normal(size=size), RNG.normal(size=(size, 3))
+    of_r = MeanVariance(jnp.zeros(3), jnp.array([1.0, 4.0, 9.0]))
+    choice = tempered_with_mean(target)
+    enough = [p for p in choice.powers if oracle(log_w, particles, p)[1] >= target] or [0.0]
+    _, ess, expected_mean, covariance = oracle(log_w, particles, enough[0])
+    g = 3 / (ess + 3)
+    expected = (1 - g) * covariance + g * np.diag([1.0, 4.0, 9.0])
+    mean, sigma = choice.match(moments_of(log_w, particles, choice.powers), of_r, size)
+    np.testing.assert_allclose(mean, expected_mean, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(sigma, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_a_target_of_tempering_is_a_number_of_particles():
+    assert tempered_with_mean(5.0) == tempered_with_mean(5.0) != tempered_with_mean()
+    assert str(tempered_with_mean()) == "tempered_with_mean(10)"
+    for target in (0.5, -1.0, float("nan"), float("inf")):
+        with pytest.raises(InputError, match=r"^target_ess is .*: give a number of particles"):
+            tempered_with_mean(target)
 
 
 # Cholesky factors that never fail

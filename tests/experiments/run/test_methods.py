@@ -100,6 +100,7 @@ def test_options_reach_the_estimators_as_they_take_them():
         ("rem_v2", (3, 2), 20),
         ("rem_mixture", (3,), 20),
         ("rem_pooled", (3,), 20),
+        ("rem_dreg", (3,), 20),
         ("rem_v1_leaky", (3,), 20),
         ("rws_defensive", (3,), 20),
         ("nvil", (3, 2), 10),
