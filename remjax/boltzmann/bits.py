@@ -6,6 +6,8 @@ each word. The first words go to the first half of the rows and the second ones 
 put together before they are compared they would cost a third of a sweep more.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -44,7 +46,22 @@ def bits(key: Key[Array, ""], logits: Float[Array, "... N"]) -> Float[Array, "..
     return jnp.concatenate(drawn).astype(logits.dtype).reshape(logits.shape)
 
 
-def _uniform(words: UInt32[Array, "n N"], dtype: jnp.dtype) -> Float[Array, "n N"]:
+def uniforms(key: Key[Array, ""], shape: tuple[int, ...], dtype: jnp.dtype) -> Float[Array, "..."]:
+    """Uniform numbers in [0, 1), multiples of 2^-24, each word of the generator used.
+
+    For many draws at once, such as those of all sweeps of a chain. Consumes the key.
+    """
+    wide = jnp.promote_types(dtype, jnp.float32)
+    count = math.prod(shape)
+    even = count + count % 2
+    if str(jax.random.key_impl(key)) != "threefry2x32" or even >= _COUNTERS:
+        return jax.random.uniform(key, shape, wide)
+    counters = lax.iota(jnp.uint32, even)
+    words = generators.threefry_2x32(jax.random.key_data(key), counters)
+    return _uniform(words[:count], wide).reshape(shape)
+
+
+def _uniform(words: UInt32[Array, "*shape"], dtype: jnp.dtype) -> Float[Array, "*shape"]:
     """Multiples of 2^-24 in [0, 1): 24 bits are what a float32 holds exactly."""
     # By way of int32, for which processors have an instruction.
     return (words >> 8).astype(jnp.int32).astype(dtype) * 2.0**-24

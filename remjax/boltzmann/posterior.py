@@ -8,6 +8,7 @@ blocks the other way round.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -81,13 +82,21 @@ class UndirectedPosterior(Distribution):
     ) -> Bool[Array, "C V"]:
         """Chains after s hard sweeps. Consumes the key; no gradient passes."""
         machine: RBM = lax.stop_gradient(self.machine)
+        # All at once: the generator is dearer to start than to run.
+        noise = Units(
+            *(
+                family.noise(name, (num_sweeps, chains.shape[0], size), machine.dtype)
+                for name, family, size in zip(
+                    jax.random.split(key), machine.families, machine.sizes, strict=True
+                )
+            )
+        )
 
-        def sweep(number: Int[Array, ""], v: Float[Array, "C V"]) -> Float[Array, "C V"]:
-            key_hidden, key_visible = jax.random.split(jax.random.fold_in(key, number))
-            h = machine.hidden.draw(key_hidden, machine.hidden_field(v))
-            return machine.visible.draw(key_visible, machine.visible_field(h))
+        def sweep(v: Float[Array, "C V"], noise: Units) -> tuple[Float[Array, "C V"], None]:
+            h = machine.hidden.made(noise.hidden, machine.hidden_field(v))
+            return machine.visible.made(noise.visible, machine.visible_field(h)), None
 
-        return lax.fori_loop(0, num_sweeps, sweep, chains.astype(machine.dtype)) > 0.5
+        return lax.scan(sweep, chains.astype(machine.dtype), noise)[0] > 0.5
 
     def log_prob(self, z: Float[Array, " D"]) -> Float[Array, ""]:
         """-E(z) - log Z in nats, log Z by an estimate. Gradients reach z and the machine.
@@ -141,7 +150,7 @@ class UndirectedPosterior(Distribution):
             InputError: as `rsample`.
         """
         h = self._relaxed(key)[1]
-        return jnp.concatenate([self.machine.visible_mean(h), h])
+        return jnp.concatenate([_in_two_rows(self.machine.visible_mean, h), h])
 
     def matched(self, mean: Float[Array, " E"], covariance: Float[Array, "E E"]) -> Bernoulli:
         """Independent bits with these means, as `Bernoulli.matched`."""
@@ -162,8 +171,8 @@ class UndirectedPosterior(Distribution):
         h = jnp.zeros(self.machine.sizes[1], self.machine.dtype)
         for key in jax.random.split(key_sweeps, self.num_relaxed_sweeps):
             key_hidden, key_visible = jax.random.split(key)
-            h = self._block(key_hidden, self.machine.hidden_field(v))
-            v = self._block(key_visible, self.machine.visible_field(h))
+            h = self._block(key_hidden, _in_two_rows(self.machine.hidden_field, v))
+            v = self._block(key_visible, _in_two_rows(self.machine.visible_field, h))
         return Units(v, h)
 
     def _start(self, key: Key[Array, ""], index: Int[Array, ""]) -> Float[Array, " V"]:
@@ -189,6 +198,17 @@ class UndirectedPosterior(Distribution):
         v = self.chains.astype(fixed.dtype)
         free = jnp.mean(self.machine.free_energy(v))
         return _mean_field_bound(fixed, jnp.mean(v, axis=0)) - (free - lax.stop_gradient(free))
+
+
+def _in_two_rows(
+    function: Callable[[Float[Array, "R N"]], Float[Array, "R M"]], units: Float[Array, " N"]
+) -> Float[Array, " M"]:
+    """A function of the rows of units, of these in one row beside a row of zeros.
+
+    The gradient of the couplings is then a product of two rows by two rows. That of one row by one
+    row is no product to the compiler: V H numbers of which each is made anew from the V + H.
+    """
+    return function(jnp.stack([units, jnp.zeros_like(units)]))[0]
 
 
 def _mean_field_bound(machine: RBM, start: Float[Array, " V"]) -> Float[Array, ""]:

@@ -56,7 +56,12 @@ def has_finite_square(tree: PyTree[Array]) -> Bool[Array, ""]:
 
     def total(leaf: Array) -> Array:
         # Of half precision, a sum of squares that are finite may not be.
-        return jnp.sum(jnp.square(leaf), dtype=jnp.promote_types(leaf.dtype, jnp.float32))
+        squares = jnp.square(leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)))
+        if leaf.ndim < 2:
+            return jnp.sum(squares)
+        # Most of it as a product: of a large array, a sum costs a CPU more than Adam does.
+        rows = squares.reshape(-1, leaf.shape[-1])
+        return jnp.sum(jnp.ones((2, rows.shape[0]), rows.dtype) @ rows)
 
     sums = [total(leaf) for leaf in jax.tree.leaves(tree)]
     return jnp.all(jnp.isfinite(jnp.stack(sums))) if sums else jnp.array(True)
