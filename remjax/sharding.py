@@ -88,19 +88,20 @@ def check_divides(mesh: Mesh | AbstractMesh | None, batch_size: int) -> None:
 
 
 def mean_over(
-    mesh: Mesh | None, function: Callable[[T, PyTree], Any]
-) -> Callable[[T, PyTree], Any]:
-    """A function of (common, batch) that gives means over the batch, computed on all devices.
+    mesh: Mesh | None, function: Callable[[T, PyTree], tuple[Any, PyTree]]
+) -> Callable[[T, PyTree], tuple[Any, PyTree]]:
+    """A function of (common, batch) that gives means over the batch and rows, on all devices.
 
     Args:
         mesh: None leaves the function as it is.
         function: (what every device has in full, arrays whose first axis is that of the batch) ->
-            a pytree of means over the batch. Along the axis `particles` it must give the same on
-            every device, or gradients of the same: what `e_step` and `particle_sum` return is so.
-            Whole numbers and bits are the same on all devices, and stay what they are.
+            a pytree of means over the batch, and one of arrays with a row for each datapoint. Along
+            the axis `particles` it must give the same on every device, or gradients of the same:
+            what `e_step` and `particle_sum` return is so. Whole numbers and bits among the means
+            are the same on all devices, and stay what they are.
 
     Returns:
-        The function of the whole batch. What comes out is on every device.
+        The function of the whole batch. The means are on every device, the rows where the batch is.
     """
     if mesh is None:
         return function
@@ -110,8 +111,9 @@ def mean_over(
         inexact = jnp.issubdtype(leaf.dtype, jnp.inexact)
         return lax.pmean(leaf, (DATA, PARTICLES)) if inexact else leaf
 
-    def on_device(common: T, batch: PyTree) -> Any:
-        return jax.tree.map(mean, function(common, batch))
+    def on_device(common: T, batch: PyTree) -> tuple[Any, PyTree]:
+        means, rows = function(common, batch)
+        return jax.tree.map(mean, means), rows
 
     # Without the check of `varying` types: it asks for annotations in the loops of whatever a user
     # writes into a likelihood, and the one mean at the end is all there is to check.
@@ -119,7 +121,7 @@ def mean_over(
         on_device,
         mesh=mesh,
         in_specs=(PartitionSpec(), PartitionSpec(DATA)),
-        out_specs=PartitionSpec(),
+        out_specs=(PartitionSpec(), PartitionSpec(DATA)),
         check_vma=False,
     )
 

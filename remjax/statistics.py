@@ -19,6 +19,7 @@ from remjax import sharding
 from remjax.errors import InputError
 
 P = TypeVar("P")
+V = TypeVar("V")
 
 # The axis of the datapoints of a training batch.
 DATAPOINTS = "datapoints"
@@ -55,11 +56,11 @@ def report(given: Sequence[Array], after: Callable[[], Sequence[Array]]) -> None
         reports.append(_Report(given, after))
 
 
-def observed(function: Callable[[P], object], params: P) -> dict[int, Array]:
-    """The statistics as they are after function(params): the number of each leaf and its value.
+def observed(function: Callable[[P], V], params: P) -> tuple[V, dict[int, Array]]:
+    """function(params), and the statistics after it: the number of each leaf and its value.
 
     Args:
-        function: runs networks made of the parameters; what it returns is dropped.
+        function: runs networks made of the parameters.
         params: a pytree of arrays.
 
     Raises:
@@ -68,7 +69,7 @@ def observed(function: Callable[[P], object], params: P) -> dict[int, Array]:
     """
     token = _REPORTS.set([])
     try:
-        function(params)
+        value = function(params)
         reports = _REPORTS.get() or []
     finally:
         _REPORTS.reset(token)
@@ -82,8 +83,8 @@ def observed(function: Callable[[P], object], params: P) -> dict[int, Array]:
                     "a network with batch statistics was made of arrays that are not theta's or "
                     "eta's own: give `bind` the parameters as `init` made them"
                 )
-            changes[places[id(old)]] = new
-    return changes
+            changes[places[id(old)]] = lax.stop_gradient(new)
+    return value, changes
 
 
 def replaced(params: P, changes: dict[int, Array]) -> P:

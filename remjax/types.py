@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
 
 from remjax.distributions.base import Distribution
@@ -203,17 +204,21 @@ def _one_number(name: str, value: Array) -> Scalar:
 class Memory(NamedTuple):
     """What is remembered of each datapoint from one visit to the next: Markov chains, say.
 
-    A training step gathers the memories of its batch, advances them without gradient, shows them to
-    `Recognition.distribution(eta, x).at(memory)`, and writes them back; where the update is skipped
-    they stay as they were. They are arrays of any type; bits (bool) are stored eight to the byte.
+    A training step gathers the memories of its batch. The estimate advances them, without gradient,
+    by what the network says of x, and shows them to that same distribution (`Recognition.visit`).
+    The step writes them back; where the update is skipped they stay as they were. They are arrays
+    of any type; bits (bool) are stored eight to the byte.
 
     Attributes:
         init: key -> the memory of one datapoint that was never visited, a pytree of arrays.
-        advance: (params, key, x, memory) -> the memory of that datapoint at this visit.
+        advance: (params, key, x, r, memory) -> the memory of that datapoint at this visit, where r
+            is `Recognition.distribution(eta, x)`: the network need not be run for it again.
     """
 
     init: Callable[[Key[Array, ""]], PyTree[Array]]
-    advance: Callable[[Params, Key[Array, ""], Datapoint, PyTree[Array]], PyTree[Array]]
+    advance: Callable[
+        [Params, Key[Array, ""], Datapoint, Distribution, PyTree[Array]], PyTree[Array]
+    ]
 
 
 class Recognition(NamedTuple):
@@ -229,8 +234,8 @@ class Recognition(NamedTuple):
     distribution: Callable[[PyTree, Datapoint], Distribution]
     memory: Memory | None = None
 
-    def r(self, eta: PyTree, x: Datapoint, memory: PyTree[Array] = ()) -> Distribution:
-        """The distribution r_eta(. | x) at a memory of x (none outside of training).
+    def r(self, eta: PyTree, x: Datapoint) -> Distribution:
+        """The distribution r_eta(. | x), without a memory of x.
 
         Raises:
             InputError: where `distribution` returns something else.
@@ -241,7 +246,30 @@ class Recognition(NamedTuple):
                 f"Recognition.distribution returns a {type(r).__name__}: return a "
                 "remjax.Distribution, such as remjax.DiagonalGaussian(loc, scale)"
             )
-        return r if isinstance(memory, tuple) and memory == () else r.at(memory)
+        return r
+
+    def visit(
+        self,
+        r: Distribution,
+        params: Params,
+        key: Key[Array, ""],
+        x: Datapoint,
+        memory: PyTree[Array],
+    ) -> tuple[Distribution, PyTree[Array]]:
+        """r at what is remembered of x after this visit, and that memory, which has no gradient.
+
+        Args:
+            r: what `r` gives for x.
+            params: of which the memory may make use.
+            key: of the advance. Consumed.
+            x: the datapoint.
+            memory: as the last visit left it.
+        """
+        if self.memory is None:
+            return r, memory
+        seen = lax.stop_gradient((params, r))
+        memory = lax.stop_gradient(self.memory.advance(seen[0], key, x, seen[1], memory))
+        return r.at(memory), memory
 
 
 class Batch(NamedTuple):
@@ -253,7 +281,7 @@ class Batch(NamedTuple):
     Attributes:
         x: the datapoints, whose first axis is B.
         index: their places.
-        memory: their memories, arrays whose first axis is B; () for none.
+        memory: their memories before this visit, arrays whose first axis is B; () for none.
     """
 
     x: Shaped[Array, "B *X"]
@@ -266,11 +294,21 @@ class Estimate(NamedTuple):
 
     The gradient of `theta_loss` reaches only theta and that of `eta_loss` only eta (and the
     baseline). The values are surrogates: read `metrics` to know how the fit stands.
+
+    Attributes:
+        theta_loss: what theta descends.
+        eta_loss: what eta descends.
+        metrics: means over the batch.
+        memory: the memories of the batch after this visit, a row for each datapoint; () for none.
+        statistics: the batch statistics after the batch, by the number of their leaf among those of
+            params; empty for networks without any.
     """
 
     theta_loss: Scalar
     eta_loss: Scalar
     metrics: Metrics
+    memory: PyTree[Array] = ()
+    statistics: dict[int, Array] = {}  # noqa: RUF012
 
 
 class Estimator(NamedTuple):
@@ -283,8 +321,6 @@ class Estimator(NamedTuple):
             (`sharding.mean_over_batch`): only then, or where it is empty, does a mesh serve.
         memory: what is remembered of each datapoint, if anything.
         support: the values that x may have.
-        observe: (params, key, batch) -> the batch statistics after the batch, by the number of
-            their leaf among those of params; empty for networks without any.
     """
 
     init: Callable[[Key[Array, ""]], tuple[Params, PyTree]]
@@ -292,4 +328,3 @@ class Estimator(NamedTuple):
     state_of_batch: bool = False
     memory: Memory | None = None
     support: Support = Support()
-    observe: Callable[[Params, Key[Array, ""], Batch], dict[int, Array]] = lambda *_: {}

@@ -24,11 +24,20 @@ class Terms(NamedTuple):
         theta: what theta ascends; as many sums as the objective's summand has leaves.
         eta: what eta ascends, likewise.
         metrics: log_evidence, ess, hyper_ess and scored, as in `method.make_estimator`.
+        memory: of each datapoint after this visit; () for none.
+        statistics: the batch statistics, one of each for the whole batch (`types.Estimate`).
     """
 
     theta: PyTree[Float[Array, "*B"]]
     eta: PyTree[Float[Array, "*B"]]
     metrics: Metrics
+    memory: PyTree[Array] = ()
+    statistics: dict[int, Array] = {}  # noqa: RUF012
+
+    def map(self, function: Callable[[Array], Array]) -> "Terms":
+        """The terms with this of theta's, eta's and the metrics; the rest as it is."""
+        theta, eta, metrics = jax.tree.map(function, self[:3])
+        return self._replace(theta=theta, eta=eta, metrics=metrics)
 
 
 # Decoder passes in flight. On a CPU those that carry the gradient leave their logits in memory:
@@ -76,11 +85,11 @@ def batch_mean(
         size: a divisor of B.
 
     Returns:
-        The means. The metrics carry no gradient.
+        The means; memories and statistics as the terms have them. The metrics carry no gradient.
     """
 
     def mean(params: Params, key: Key[Array, ""], part: Batch) -> Terms:
-        return jax.tree.map(jnp.mean, terms(params, key, part))
+        return terms(params, key, part).map(jnp.mean)
 
     if batch.x.shape[0] == size:
         return mean(params, key, batch)
@@ -92,7 +101,7 @@ def _mean_in_parts(mean: TermsOfBatch, size: int) -> TermsOfBatch:
 
     @jax.custom_vjp
     def whole(params: Params, key: Key[Array, ""], batch: Batch) -> Terms:
-        return _over_parts(lambda part: mean(params, key, part), batch, size)
+        return _over_parts(lambda part: (mean(params, key, part), ()), batch, size)[0]
 
     def forward(params: Any, key: Any, batch: Any) -> tuple[Terms, Any]:
         # Every array comes as a CustomVJPPrimal, which knows whether a gradient is asked for.
@@ -120,8 +129,9 @@ def _mean_in_parts(mean: TermsOfBatch, size: int) -> TermsOfBatch:
 
         # Seldom wanted: another pass.
         def values(x: Float[Array, "B X"]) -> tuple[PyTree, PyTree]:
-            part_mean = jax.checkpoint(lambda part: mean(params, key, part)[:2], prevent_cse=False)
-            return _over_parts(part_mean, batch._replace(x=x), size)
+            part_mean = jax.checkpoint(lambda part: mean(params, key, part), prevent_cse=False)
+            terms, _ = _over_parts(lambda part: (part_mean(part), ()), batch._replace(x=x), size)
+            return terms.theta, terms.eta
 
         (to_x,) = jax.vjp(values, batch.x)[1]((of_theta, of_eta))
         return to_params, None, Batch(to_x, _no_gradient(batch.index), _no_gradient(batch.memory))
@@ -136,30 +146,43 @@ def _with_gradient(
     """part -> (its mean, the gradient of theta's term and of eta's)."""
 
     def with_gradient(part: Batch) -> tuple[Terms, Params]:
-        def split(params: Params) -> tuple[tuple[PyTree, PyTree], Metrics]:
-            theta, eta, metrics = mean(params, key, part)
-            return (theta, eta), metrics
+        def split(params: Params) -> tuple[tuple[PyTree, PyTree], Terms]:
+            terms = mean(params, key, part)
+            return (terms.theta, terms.eta), terms
 
-        (theta, eta), pull, metrics = jax.vjp(split, params, has_aux=True)
+        (theta, eta), pull, terms = jax.vjp(split, params, has_aux=True)
         # One pull for both: theta's term has no gradient in eta, nor eta's in theta.
         (gradient,) = pull((jnp.ones_like(theta), jnp.ones_like(eta)))
-        return Terms(theta, eta, metrics), gradient
+        return terms._replace(theta=theta, eta=eta), gradient
 
     return with_gradient
 
 
-def _over_parts(function: Callable[[Batch], PyTree], batch: Batch, size: int) -> PyTree:
-    """The mean of function(part) over the parts of `size` datapoints, one after the other."""
+def _over_parts(
+    function: Callable[[Batch], tuple[Terms, PyTree]], batch: Batch, size: int
+) -> tuple[Terms, PyTree]:
+    """The means of function(part) over the parts of `size` datapoints, one after the other.
+
+    The memories are put together.
+    """
+
+    def split(part: Batch) -> tuple[PyTree, PyTree]:
+        terms, gradient = function(part)
+        return (terms._replace(memory=()), gradient), terms.memory
+
     num_parts = batch.x.shape[0] // size
     parts = jax.tree.map(lambda leaf: leaf.reshape(num_parts, size, *leaf.shape[1:]), batch)
-    first = jax.eval_shape(function, jax.tree.map(lambda leaf: leaf[0], parts))
+    first, _ = jax.eval_shape(split, jax.tree.map(lambda leaf: leaf[0], parts))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), first)
 
-    def add(total: PyTree, part: Batch) -> tuple[PyTree, None]:
-        return jax.tree.map(jnp.add, total, function(part)), None
+    def add(total: PyTree, part: Batch) -> tuple[PyTree, PyTree]:
+        found, memory = split(part)
+        return jax.tree.map(jnp.add, total, found), memory
 
-    total, _ = lax.scan(add, zeros, parts)
-    return jax.tree.map(lambda leaf: leaf / num_parts, total)
+    total, memory = lax.scan(add, zeros, parts)
+    terms, gradient = jax.tree.map(lambda leaf: leaf / num_parts, total)
+    memory = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), memory)
+    return terms._replace(memory=memory), gradient
 
 
 def _scaled(by: Float[Array, ""], gradient: PyTree) -> PyTree:

@@ -52,6 +52,12 @@ class Combine(abc.ABC):
         """
 
 
+def estimate_of(terms: Terms, theta_loss: Float[Array, ""], eta_loss: Float[Array, ""]) -> Estimate:
+    """An estimate with these losses and what else the terms of the batch say."""
+    metrics = jax.tree.map(jnp.mean, terms.metrics)
+    return Estimate(theta_loss, eta_loss, metrics, terms.memory, terms.statistics)
+
+
 @dataclasses.dataclass(frozen=True)
 class Mean(Combine):
     """The mean over the datapoints, as many at a time as keep one chunk of particles in flight."""
@@ -61,8 +67,8 @@ class Mean(Combine):
     ) -> tuple[Estimate, Any]:
         """Minus the means of both terms; no state."""
         size = row.datapoints_at_a_time(params, key, batch)
-        theta_term, eta_term, metrics = batch_mean(row, params, key, batch, size)
-        return Estimate(-theta_term, -eta_term, metrics), state
+        terms = batch_mean(row, params, key, batch, size)
+        return estimate_of(terms, -terms.theta, -terms.eta), state
 
     def __str__(self) -> str:
         """As the tables have it."""
@@ -127,7 +133,9 @@ class Groups(Combine):
             lambda leaf: jnp.tile(leaf, (groups, *[1] * (leaf.ndim - 1))), batch
         )._replace(index=names.reshape(-1))
         terms = row(params, key, copies)
-        terms = jax.tree.map(lambda leaf: leaf.reshape(groups, -1), terms)
+        # Each group goes on from the same memory; that of the first is kept.
+        memory = jax.tree.map(lambda leaf: leaf[: batch.x.shape[0]], terms.memory)
+        terms = terms.map(lambda leaf: leaf.reshape(groups, -1))._replace(memory=memory)
         return over_groups(terms, self.theta_shares, self.eta_shares), state
 
     def __str__(self) -> str:
@@ -141,7 +149,7 @@ def over_groups(terms: Terms, theta_shares: GroupShares, eta_shares: GroupShares
     """The estimate of a batch of which there are several terms for each datapoint.
 
     Args:
-        terms: of every group and datapoint [G, B].
+        terms: of every group and datapoint [G, B]; memories of the datapoints [B].
         theta_shares: of the groups in theta's gradient.
         eta_shares: of the groups in eta's.
 
@@ -158,10 +166,10 @@ def over_groups(terms: Terms, theta_shares: GroupShares, eta_shares: GroupShares
         "hyper_ess": _ess(for_eta, terms.metrics["hyper_ess"]),
         "scored": jnp.sum(terms.metrics["scored"], axis=0),
     }
-    return Estimate(
+    return estimate_of(
+        terms._replace(metrics=metrics),
         theta_loss=-jnp.mean(jnp.sum(for_theta * terms.theta, axis=0)),
         eta_loss=-jnp.mean(jnp.sum(for_eta * terms.eta, axis=0)),
-        metrics=jax.tree.map(jnp.mean, metrics),
     )
 
 

@@ -64,19 +64,21 @@ def make_denoising_estimator(
 
         return jnp.mean(jax.vmap(of_chain)(jax.random.split(key, num_particles)))
 
+    observe = make_observe(model, lambda _: corruption)
+
     def estimate(
         params: Params, state: Any, key: Key[Array, ""], batch: Batch
     ) -> tuple[Estimate, Any]:
         value = jnp.mean(over_batch(of_datapoint, params, key, batch))
         metrics = {"log_likelihood": lax.stop_gradient(value)}
-        return Estimate(-value, jnp.zeros_like(value), metrics), state
+        seen = observe(params, key, batch)
+        return Estimate(-value, jnp.zeros_like(value), metrics, statistics=seen), state
 
     return Estimator(
         lambda key: (Params(model.init(key), ()), ()),
         estimate,
         state_of_batch=True,
         support=both_supports(model, corruption),
-        observe=make_observe(model, lambda _: corruption),
     )
 
 
@@ -105,7 +107,7 @@ def over_batch(
 def make_observe(
     model: DenoisingModel, corruption: Callable[[PyTree], Corruption]
 ) -> Callable[[Params, Key[Array, ""], Batch], dict[int, Array]]:
-    """`Estimator.observe`: the network sees one corruption of each datapoint.
+    """(params, key, batch) -> batch statistics: the network sees one corruption of each datapoint.
 
     Args:
         model: p_theta(x | zbar).
@@ -116,7 +118,7 @@ def make_observe(
         zbar = corruption(params.eta).sample(key, x)
         return statistics.observed(
             lambda params: model.reconstruction(params.theta, x, zbar), params
-        )
+        )[1]
 
     return lambda params, key, batch: over_batch(one, params, key, batch, out_axes=None)
 

@@ -184,9 +184,12 @@ class EachLayer(Combine):
             pairs = FromAntithetic(layer)
             choices = dataclasses.replace(row.method, proposal=pairs, hyperproposal=pairs)
             layers.append(row._replace(method=choices)(params, key_layer, batch))
-        terms = jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)
+        # Memory and statistics are those of the first layer's pass.
+        theta, eta, metrics = jax.tree.map(
+            lambda *leaves: jnp.stack(leaves), *(layer[:3] for layer in layers)
+        )
         # Each layer's gradient is whole: their sum, where groups would have the mean.
-        terms = terms._replace(eta=num_layers * terms.eta)
+        terms = layers[0]._replace(theta=theta, eta=num_layers * eta, metrics=metrics)
         return over_groups(terms, equal_shares, equal_shares), state
 
     def __str__(self) -> str:
@@ -199,7 +202,8 @@ def _count_layers(row: Row, params: Params, batch: Batch) -> int:
 
     def logits() -> tuple[Array, ...]:
         x, memory = jax.tree.map(lambda leaf: leaf[0], (batch.x, batch.memory))
-        r = row.recognition.r(params.eta, x, memory)
+        r = row.recognition.r(params.eta, x)
+        r = r if row.recognition.memory is None else r.at(memory)
         z = r.sample(jax.random.key(0))
         layers = _as_layers(r).layer_distributions(z)
         return tuple(_bits(layer).logits for layer in layers)

@@ -66,6 +66,7 @@ def make_learned_denoising_estimator(
             from; at the first estimate, for a log density that is not one number.
     """
     _check(start, num_particles, information)
+    observe = make_observe(model, start.at)
 
     def estimate(
         params: Params, state: Any, key: Key[Array, ""], batch: Batch
@@ -85,14 +86,14 @@ def make_learned_denoising_estimator(
             eta_loss = jnp.mean(signal * terms.log_q + weighted)
         means = jax.tree.map(jnp.mean, terms)
         metrics = {"log_likelihood": means.log_likelihood, "information": means.information}
-        return Estimate(-means.log_likelihood, eta_loss, lax.stop_gradient(metrics)), state
+        metrics, seen = lax.stop_gradient(metrics), observe(params, key, batch)
+        return Estimate(-means.log_likelihood, eta_loss, metrics, statistics=seen), state
 
     return Estimator(
         lambda key: (Params(model.init(key), start.parameter), ()),
         estimate,
         state_of_batch=True,
         support=both_supports(model, start),
-        observe=make_observe(model, start.at),
     )
 
 

@@ -79,7 +79,6 @@ def make_estimator(
         state_of_batch=True,
         memory=recognition.memory,
         support=model.support,
-        observe=row.observe,
     )
 
 

@@ -19,7 +19,7 @@ from remjax.distributions.base import Distribution
 from remjax.distributions.layers import Layers
 from remjax.errors import InputError
 from remjax.methods.baselines import Baseline, BaselineOf, no_baseline, tanh_baseline
-from remjax.methods.combine import Combine
+from remjax.methods.combine import Combine, estimate_of
 from remjax.methods.method import Method
 from remjax.methods.objectives import evidence_lower_bound
 from remjax.methods.proposals import from_r
@@ -178,10 +178,10 @@ class Centred(Combine):
         centre = used.mean if self.centring else jnp.zeros(num_signals)
         deviation = jnp.maximum(1.0, jnp.sqrt(used.variance))
         scale = deviation if self.scaling else jnp.ones(num_signals)
-        return Estimate(
+        return estimate_of(
+            terms,
             theta_loss=-jnp.mean(terms.theta),
             eta_loss=-jnp.mean(jnp.sum(_ascended(sums, guessed, centre, scale), axis=1)),
-            metrics=jax.tree.map(jnp.mean, terms.metrics),
         ), new
 
     def __str__(self) -> str:

@@ -32,6 +32,9 @@ from remjax.particles.posterior import Particle
 from remjax.sharding import particle_devices
 from remjax.types import Batch, Datapoint, Model, Params, Recognition
 
+# Names the noise of a memory's advance; the key itself is split for the particles.
+_VISIT = 2
+
 
 @dataclasses.dataclass(frozen=True)
 class Choices:
@@ -120,20 +123,29 @@ class Row(NamedTuple):
 
         # By their place in the data set: how a batch is cut over devices changes no particle.
         keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch.index)
-        if batch_size == 1 and not self._has_statistics(params, key, batch):
+        if batch_size == 1 and not self._has_statistics(params, batch):
             # Without an axis of length one, the gradient of a layer is one product of matrices.
             # Batch statistics need the axis: other devices may have the rest of the batch.
             one = jax.tree.map(lambda leaf: leaf[0], (keys, batch.x, batch.memory))
             return jax.tree.map(lambda leaf: leaf[None], of_datapoint(*one))
-        over_batch = jax.vmap(of_datapoint, axis_name=statistics.DATAPOINTS)
+        over_batch = jax.vmap(
+            of_datapoint,
+            axis_name=statistics.DATAPOINTS,
+            out_axes=Terms(0, 0, 0, memory=0, statistics=None),  # pyright: ignore[reportArgumentType]
+        )
         return over_batch(keys, batch.x, batch.memory)
 
     def of_datapoint(
         self, params: Params, key: Key[Array, ""], x: Datapoint, memory: PyTree[Array]
     ) -> Terms:
-        """The terms of ONE datapoint, its particles in chunks of `particles.chunk_size`."""
+        """The terms of ONE datapoint, its particles in chunks of `particles.chunk_size`.
+
+        The recognition network runs once: the memory, the statistics and the losses share it.
+        """
         method, particles = self.method, self.particles
-        r = self.recognition.r(params.eta, x, memory)
+        r, seen = statistics.observed(lambda params: self.recognition.r(params.eta, x), params)
+        r, memory = self.recognition.visit(r, params, jax.random.fold_in(key, _VISIT), x, memory)
+        seen |= self._seen_by_model(params, key, x, r)
         _check_normalized(r, method)
         objectives = method.objective, method.hyperobjective
         proposals = method.proposal, method.hyperproposal
@@ -142,7 +154,7 @@ class Row(NamedTuple):
             self.model,
             params.theta,
             x,
-            self.recognition.r(lax.stop_gradient(params.eta), x, memory),
+            lax.stop_gradient(r),
             num_particles=particles.num_particles,
             chunk_size=particles.chunk_size or particles.num_particles,
             keep=particles.keep,
@@ -165,12 +177,12 @@ class Row(NamedTuple):
             "hyper_ess": for_eta.posterior.ess,
             "scored": jnp.asarray(float(draws.num_scored)),
         }
-        return Terms(theta, eta, metrics)
+        return Terms(theta, eta, metrics, memory, seen)
 
     def datapoints_at_a_time(self, params: Params, key: Key[Array, ""], batch: Batch) -> int:
         """As many as keep one chunk of decoder passes in flight; a divisor of the batch size."""
         batch_size, particles = batch.x.shape[0], self.particles
-        if particles.keep is not None or self._has_statistics(params, key, batch):
+        if particles.keep is not None or self._has_statistics(params, batch):
             # With keep the gradient takes little, and least for the whole batch at once; and batch
             # statistics are those of the whole.
             return batch_size
@@ -182,28 +194,23 @@ class Row(NamedTuple):
     def _rows_in_flight(self, batch: Batch) -> int:
         return rows_in_flight(self.particles.keep, math.prod(batch.x.shape[1:]))
 
-    def observe(self, params: Params, key: Key[Array, ""], batch: Batch) -> dict[int, Array]:
-        """The batch statistics among the parameters after this batch, by the number of the leaf.
+    def _seen_by_model(
+        self, params: Params, key: Key[Array, ""], x: Datapoint, r: Distribution
+    ) -> dict[int, Array]:
+        """The batch statistics of the model's networks, which see one draw of r."""
+        z = r.sample(key)
+        return statistics.observed(lambda params: self.model.joint(params.theta, x)(z), params)[1]
 
-        The decoder sees one draw of r for each datapoint. Empty for networks without statistics.
-        """
+    def _has_statistics(self, params: Params, batch: Batch) -> bool:
+        """Whether any network has, by abstract evaluation: nothing is computed."""
 
-        def one(key: Key[Array, ""], x: Datapoint, memory: PyTree[Array]) -> dict[int, Array]:
-            return statistics.observed(lambda p: self._run(p, key, x, memory), params)
+        def seen(x: Datapoint, memory: PyTree[Array]) -> dict[int, Array]:
+            r, found = statistics.observed(lambda params: self.recognition.r(params.eta, x), params)
+            r = r if self.recognition.memory is None else r.at(memory)
+            return found | self._seen_by_model(params, jax.random.key(0), x, r)
 
-        keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch.index)
-        over_batch = jax.vmap(one, axis_name=statistics.DATAPOINTS, out_axes=None)
-        return over_batch(keys, batch.x, batch.memory)
-
-    def _has_statistics(self, params: Params, key: Key[Array, ""], batch: Batch) -> bool:
-        return bool(jax.eval_shape(self.observe, params, key, batch))
-
-    def _run(
-        self, params: Params, key: Key[Array, ""], x: Datapoint, memory: PyTree[Array]
-    ) -> None:
-        """Run every network once."""
-        r = self.recognition.r(params.eta, x, memory)
-        self.model.joint(params.theta, x)(r.sample(key))
+        over_batch = jax.vmap(seen, axis_name=statistics.DATAPOINTS, out_axes=None)
+        return bool(jax.eval_shape(over_batch, batch.x, batch.memory))
 
 
 def _check_normalized(r: Distribution, method: Choices) -> None:

@@ -8,14 +8,13 @@ import dataclasses
 import math
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from remjax.distributions.base import Distribution
 from remjax.errors import InputError
-from remjax.methods.combine import Combine
+from remjax.methods.combine import Combine, estimate_of
 from remjax.methods.method import Method
 from remjax.methods.objectives import expected_complete_log_likelihood, importance_weighted_bound
 from remjax.methods.proposals import from_r
@@ -77,11 +76,11 @@ class FadingEntropy(Combine):
         self, row: Row, params: Params, state: Any, key: Key[Array, ""], batch: Batch
     ) -> tuple[Estimate, Any]:
         """The losses, the weights of the particles being p(x_2 | z); the count of updates."""
-        terms = jax.tree.map(jnp.mean, row._replace(kl_weight=0.0)(params, key, batch))
+        terms = row._replace(kl_weight=0.0)(params, key, batch).map(jnp.mean)
         bound, entropy = terms.eta
         eta = bound + self.entropy_weight(state) * entropy
         updates = jnp.minimum(state + 1, self.num_updates)
-        return Estimate(-terms.theta, -eta, terms.metrics), updates
+        return estimate_of(terms, -terms.theta, -eta), updates
 
     def __str__(self) -> str:
         """As the tables have it."""

@@ -10,7 +10,7 @@ knows of log Z and whatever coefficients it gives log p(z) are right.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -213,25 +213,22 @@ def with_boltzmann_prior(
         if negative.log_z is None:
             metrics["unnormalized_log_evidence"] = metrics.pop("log_evidence") + log_z
         decay = 0.5 * weight_decay * jnp.sum(jnp.square(machine.weights))
-        loss = estimate._replace(theta_loss=estimate.theta_loss + decay, metrics=metrics)
+        loss = estimate._replace(
+            theta_loss=estimate.theta_loss + decay,
+            metrics=metrics,
+            statistics=_renumbered(estimate.statistics, seen, params),
+        )
         return loss, PriorState(inner, chains, fixed, log_z)
 
-    return estimator._replace(init=init, estimate=estimate, observe=_observing(estimator))
+    return estimator._replace(init=init, estimate=estimate)
 
 
-def _observing(estimator: Estimator) -> Callable[..., dict[int, Array]]:
+def _renumbered(found: dict[int, Array], seen: Params, params: Params) -> dict[int, Array]:
     """Batch statistics, by the number of their leaf among those without log Z."""
-
-    def observe(params: Params, key: Key[Array, ""], batch: Batch) -> dict[int, Array]:
-        normalized = NormalizedMachine(prior_machine(params.theta), jnp.zeros(()))
-        seen = params._replace(theta=_with_machine(params.theta, normalized))
-        found = estimator.observe(seen, key, batch)
-        # The very leaves of params, and log Z among them.
-        places = {id(leaf): place for place, leaf in enumerate(jax.tree.leaves(params))}
-        leaves = jax.tree.leaves(seen)
-        return {places[id(leaves[number])]: value for number, value in found.items()}
-
-    return observe
+    # The very leaves of params, and log Z and samples among them.
+    places = {id(leaf): place for place, leaf in enumerate(jax.tree.leaves(params))}
+    leaves = jax.tree.leaves(seen)
+    return {places[id(leaves[number])]: value for number, value in found.items()}
 
 
 def _of_all_devices(sample: Sample) -> tuple[Float[Array, "C V"], Float[Array, " C"]]:

@@ -215,7 +215,7 @@ def with_weight_divergence(
         estimate, state = estimator.estimate(params, state, key, batch)
         of_theta = weight_divergence(params.theta, prior_scale)
         of_eta = weight_divergence(params.eta, prior_scale)
-        return Estimate(
+        return estimate._replace(
             theta_loss=estimate.theta_loss + of_theta / num_data,
             eta_loss=estimate.eta_loss + of_eta / num_data,
             metrics=estimate.metrics | {"weight_divergence": of_theta + of_eta},

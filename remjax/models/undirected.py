@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree, Shaped
 from remjax.boltzmann.posterior import UndirectedPosterior
 from remjax.boltzmann.rbm import RBM
 from remjax.boltzmann.spins import Spins, from_spins
+from remjax.distributions.base import Distribution
 from remjax.distributions.relaxations import Relaxation
 from remjax.errors import InputError
 from remjax.models.inputs import PerColumn, centred
@@ -196,8 +197,13 @@ def undirected_recognition(
         return jax.random.bernoulli(key, 0.5, (num_chains, visible_size))
 
     def advance(
-        params: Params, key: Key[Array, ""], x: Shaped[Array, "..."], chains: Bool[Array, "C V"]
+        _params: Params,
+        key: Key[Array, ""],
+        _x: Shaped[Array, "..."],
+        r: Distribution,
+        chains: Bool[Array, "C V"],
     ) -> Bool[Array, "C V"]:
-        return distribution(params.eta, x).advance(key, chains, num_sweeps)
+        assert isinstance(r, UndirectedPosterior)
+        return r.advance(key, chains, num_sweeps)
 
     return Recognition(init, distribution, Memory(begin, advance))

@@ -10,16 +10,15 @@ from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 import jax
 import jax.numpy as jnp
 import optax
-from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from remjax import statistics
 from remjax.errors import InputError
-from remjax.sharding import check_divides, mean_over, replicated, rows_over_data
+from remjax.sharding import check_divides, mean_over, replicated
 from remjax.training.memory import gather, init_rows, scatter
 from remjax.training.skipping import skip_nonfinite
-from remjax.types import Batch, Estimator, Metrics, Params
+from remjax.types import Batch, Estimate, Estimator, Metrics, Params
 
 
 @runtime_checkable
@@ -165,11 +164,14 @@ def uncompiled_train_step(
         own_state = jax.tree.leaves(state.estimator_state) and not estimator.state_of_batch
         if mesh is not None and own_state:
             raise InputError("an estimator with a state of its own runs on one device: use no mesh")
-        batch = _remembering(estimator, state, batch, mesh)
+        if estimator.memory is not None:
+            rows = gather(estimator.memory, state.memory, batch.index)
+            batch = batch._replace(memory=rows)
         # Offset by one: fold_in(key, 0) names the order and the binarisation of the epochs.
         key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
         common = (state.params, state.estimator_state, key)
-        gradient, (metrics, estimator_state, seen) = gradient_of_batch(common, batch)
+        means, memory = gradient_of_batch(common, batch)
+        gradient, metrics, estimator_state, seen = means
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         applied = cast(optax.ApplyIfFiniteState, opt_state).last_finite
         estimator_state, seen = _where(
@@ -183,49 +185,40 @@ def uncompiled_train_step(
             opt_state=opt_state,
             estimator_state=estimator_state,
             step=state.step + 1,
-            memory=scatter(state.memory, batch.index, batch.memory, applied),
+            memory=scatter(state.memory, batch.index, memory, applied),
         ), metrics
 
     return train_step
 
 
 def _differentiate(estimator: Estimator) -> Callable[..., Any]:
-    """((params, state, key), batch) -> (gradient, (metrics, new state, batch statistics))."""
+    """((params, state, key), batch) -> (gradient, metrics, new state, statistics), memories."""
 
     def differentiate(
         common: tuple[Params, PyTree, Key[Array, ""]], batch: Batch
-    ) -> tuple[Params, tuple[Metrics, PyTree, dict[int, Array]]]:
+    ) -> tuple[tuple[Params, Metrics, PyTree, dict[int, Array]], PyTree[Array]]:
         params, estimator_state, key = common
 
-        def loss(params: Params) -> tuple[Float[Array, ""], tuple[Metrics, PyTree]]:
+        def loss(params: Params) -> tuple[Float[Array, ""], tuple[Estimate, PyTree]]:
             estimate, state = estimator.estimate(params, estimator_state, key, batch)
-            return estimate.theta_loss + estimate.eta_loss, (estimate.metrics, state)
+            _check_memory(estimate.memory, batch.memory)
+            return estimate.theta_loss + estimate.eta_loss, (estimate, state)
 
         # `grad`, not `value_and_grad`: the value is of no use and would cost a pass over the
         # particles that the compiler drops when nobody asks for it.
-        gradient, (metrics, state) = jax.grad(loss, has_aux=True)(params)
-        return gradient, (metrics, state, estimator.observe(params, key, batch))
+        gradient, (estimate, state) = jax.grad(loss, has_aux=True)(params)
+        return (gradient, estimate.metrics, state, estimate.statistics), estimate.memory
 
     return differentiate
 
 
-def _remembering(estimator: Estimator, state: TrainState, batch: Batch, mesh: Mesh | None) -> Batch:
-    """The batch with the memories of its datapoints, advanced; no gradient passes."""
-    memory = estimator.memory
-    if memory is None:
-        return batch
-    key = jax.random.fold_in(jax.random.fold_in(state.key, 2), state.step)
-
-    def advance(common: tuple[Params, Key[Array, ""]], batch: Batch) -> PyTree[Array]:
-        params, key = common
-        keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch.index)
-        # By the name of the batch: networks normalise as they will when the losses are taken.
-        over_batch = jax.vmap(memory.advance, (None, 0, 0, 0), axis_name=statistics.DATAPOINTS)
-        return over_batch(params, keys, batch.x, batch.memory)
-
-    rows = batch._replace(memory=gather(memory, state.memory, batch.index))
-    advanced = rows_over_data(mesh, advance)((state.params, key), rows)
-    return rows._replace(memory=lax.stop_gradient(advanced))
+def _check_memory(after: PyTree[Array], before: PyTree[Array]) -> None:
+    """Raise InputError where an estimate does not say what became of the memories."""
+    if jax.tree.structure(after) != jax.tree.structure(before):
+        raise InputError(
+            "the estimator has a memory per datapoint and its estimate does not return it as it "
+            "was given: put the memory of the terms into Estimate.memory"
+        )
 
 
 def _counted(state: TrainState, metrics: Metrics) -> TrainState:

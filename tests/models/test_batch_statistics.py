@@ -78,7 +78,7 @@ def test_running_averages_are_those_of_numpy_and_equal_on_all_rows(params):
     num_changed = []
 
     def updated(params, x):
-        changes = statistics.observed(lambda params: BIND(params)(x), params)
+        changes = statistics.observed(lambda params: BIND(params)(x), params)[1]
         num_changed.append(len(changes))
         return statistics.replaced(params, changes)
 
@@ -95,7 +95,7 @@ def test_running_averages_are_those_of_numpy_and_equal_on_all_rows(params):
 
 def test_reported_statistics_must_be_leaves_of_the_parameters(params):
     def copied(params, x):
-        return statistics.observed(lambda _: BIND(jax.tree.map(jnp.copy, params))(x), params)
+        return statistics.observed(lambda _: BIND(jax.tree.map(jnp.copy, params))(x), params)[1]
 
     with pytest.raises(InputError, match=r"^a network with batch statistics was made of arrays"):
         in_training(copied)(params, X)

@@ -1,5 +1,7 @@
 """The recognition network of an undirected posterior: heads, memory, batch statistics."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,17 +12,18 @@ import remjax
 from remjax import Batch, InputError, Particles, boltzmann, make_estimator, statistics
 from remjax.boltzmann import RBM, Units, to_spins
 from remjax.distributions import PiecewiseLinear
-from remjax.methods import stl
+from remjax.methods import dvae, rws, stl
 from remjax.models import (
     RawHeads,
     batch_normalization,
     bernoulli_likelihood,
     boltzmann_model,
+    grouped_recognition,
     undirected_recognition,
     with_boltzmann_prior,
 )
 from remjax.training import checkpoints
-from remjax.types import Estimate, Estimator, Memory, Params
+from remjax.types import Memory, Params
 from tests.training.states import assert_same_bits
 
 V, H, X = 6, 5, 12
@@ -89,33 +92,40 @@ def test_a_run_goes_on_bit_by_bit_with_chains_and_batch_statistics(tmp_path):
     assert_same_bits(again, whole)
 
 
-def test_chains_see_the_machine_of_the_losses():
-    """In training both are normalised by the batch: what is remembered here is the machine seen."""
-    recognition = make(normalization=batch_normalization())
-
-    def advance(params, key, x, memory):
-        return recognition.distribution(params.eta, x).machine.weights
-
-    watched = recognition._replace(memory=Memory(lambda key: jnp.zeros((V, H)), advance))
-
-    def estimate(params, state, key, batch):
-        zero = sum(jnp.sum(leaf) for leaf in jax.tree.leaves(params)) * 0.0
-        return Estimate(zero, zero, {}), state
-
-    estimator = Estimator(
-        lambda key: (Params((), recognition.init(key)), ()), estimate, memory=watched.memory
+def test_a_memory_sees_what_the_losses_see():
+    """The very r of the batch, normalised by the batch: here it is remembered."""
+    sizes = {"latent_size": V + H, "hidden_sizes": (7,)}
+    network = grouped_recognition(MEAN, **sizes, normalization=batch_normalization())
+    memory = Memory(
+        lambda key: jnp.zeros(V + H), lambda params, key, x, r, memory: r.first.logits + memory
     )
+    model = boltzmann_model(bernoulli_likelihood(MEAN), **SIZES)
+    inner = make_estimator(model, network._replace(memory=memory), rws(), Particles(2))
+    estimator = with_boltzmann_prior(inner, boltzmann.pcd(16, 2))
     optimizer = optax.sgd(1e-3)
     state = remjax.init_train_state(estimator, optimizer, jax.random.key(0), DATA)
     eta = jax.tree.map(jnp.copy, state.params.eta)
     state, _ = remjax.make_train_step(estimator, optimizer)(state, Batch(DATA, jnp.arange(16)))
-    over_batch = jax.vmap(
-        lambda x: recognition.distribution(eta, x).machine.weights,
-        axis_name=statistics.DATAPOINTS,
-    )
+
+    def logits(x):
+        return network.distribution(eta, x).first.logits
+
+    over_batch = jax.vmap(logits, axis_name=statistics.DATAPOINTS)
     np.testing.assert_allclose(state.memory, over_batch(DATA), rtol=1e-4, atol=1e-5)
-    apart = jax.vmap(lambda x: recognition.distribution(eta, x).machine.weights)(DATA)
-    assert np.abs(state.memory - apart).max() > 0.1
+    assert np.abs(state.memory - jax.vmap(logits)(DATA)).max() > 0.1
+
+
+def test_the_network_runs_once_in_an_update():
+    """Of the compiled products of features and heads, one is forward."""
+    model = boltzmann_model(bernoulli_likelihood(MEAN), **SIZES)
+    recognition = make(relaxation=PiecewiseLinear(), normalization=batch_normalization())
+    inner = make_estimator(model, recognition, dvae, Particles(1))
+    estimator = with_boltzmann_prior(inner, boltzmann.pcd(16, 2))
+    optimizer = optax.sgd(1e-3)
+    state = remjax.init_train_state(estimator, optimizer, jax.random.key(0), DATA)
+    step = remjax.make_train_step(estimator, optimizer)
+    program = step.lower(state, Batch(DATA, jnp.arange(16))).compile().as_text()
+    assert len(re.findall(rf"= f32\[16,{V * H}\]\S* dot\(", program)) == 1
 
 
 @pytest.mark.parametrize("heads", [RawHeads])

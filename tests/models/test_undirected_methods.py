@@ -62,8 +62,8 @@ def recognition(num_chains=2, relaxation=None, cls=UndirectedPosterior, **option
     def distribution(eta, x):
         return cls(machine_of(eta, x), relaxation, **options)
 
-    def advance(params, key, x, memory):
-        return distribution(params.eta, x).advance(key, memory, 5)
+    def advance(params, key, x, r, memory):
+        return r.advance(key, memory, 5)
 
     memory = Memory(lambda key: jax.random.bernoulli(key, 0.5, (num_chains, SIDE)), advance)
     return Recognition(init, distribution, memory)

@@ -38,7 +38,7 @@ from remjax.particles import e_step
 from remjax.particles.posterior import Posterior
 from remjax.sharding import make_mesh, mean_over, replicate
 from remjax.training import adam, each_part, init_train_state, make_epoch, make_train_step
-from remjax.types import Batch, Estimate, Estimator, Model, Params, Recognition
+from remjax.types import Batch, Estimator, Model, Params, Recognition
 from tests import linear_gaussian
 from tests.every_method import every_method
 from tests.training import normalised, running_moments
@@ -121,11 +121,12 @@ def losses_and_gradient(estimator: Estimator, params: Params, batch: Batch, mesh
             estimate, new = estimator.estimate(params, state, key, batch)
             return estimate.theta_loss + estimate.eta_loss, (estimate, new)
 
-        return jax.grad(loss, has_aux=True)(params)
+        gradient, (estimate, new) = jax.grad(loss, has_aux=True)(params)
+        return (gradient, (estimate._replace(memory=()), new)), estimate.memory
 
     params = params._replace(baseline=own.baseline)
     arguments = replicate(mesh, ((params, state, jax.random.key(2)), batch))
-    return jax.device_get(jax.jit(mean_over(mesh, on_device))(*arguments))
+    return jax.device_get(jax.jit(mean_over(mesh, on_device))(*arguments)[0])
 
 
 def largest_difference(values, expected) -> float:
@@ -183,10 +184,10 @@ def check_kept_particles() -> None:
     def run(mesh: Mesh | None) -> Posterior:
         def on_device(key, _):
             posterior = e_step(key, joint, r, 41, chunk_size=2, keep=5, record=True)
-            return posterior.moments, posterior.kept, posterior.log_joints
+            return (posterior.moments, posterior.kept, posterior.log_joints), ()
 
         arguments = replicate(mesh, (jax.random.key(1), jnp.zeros(8)))
-        return jax.device_get(jax.jit(mean_over(mesh, on_device))(*arguments))
+        return jax.device_get(jax.jit(mean_over(mesh, on_device))(*arguments)[0])
 
     moments, kept, log_joints = run(None)
     for particles in (1, 2, 4, 8):
@@ -240,7 +241,8 @@ def check_training() -> None:
     assert program.count(" all-reduce(") == 1
 
     def talks_in_a_loop(common, batch):
-        return lax.fori_loop(0, 5, lambda _, s: lax.psum(jnp.sin(s + batch.sum()), "data"), common)
+        one = lambda _, s: lax.psum(jnp.sin(s + batch.sum()), "data")  # noqa: E731
+        return lax.fori_loop(0, 5, one, common), ()
 
     wrong = jax.jit(mean_over(mesh, talks_in_a_loop)).lower(jnp.zeros(()), X)
     assert len(loops_with_collectives(wrong.compile().as_text())) == 1
@@ -265,15 +267,7 @@ def check_memory() -> None:
     )
     assert_close("running moments", on_mesh, on_one, rtol=2e-4)
 
-    def estimate(params, state, key, batch):
-        share = jnp.mean(batch.memory, dtype=float)
-        return Estimate(share * params.theta, params.eta**2, {"share": share}), state
-
-    bits = Estimator(
-        lambda key: (Params(jnp.ones(()), jnp.ones(())), ()),
-        estimate,
-        memory=running_moments.moving_bits((3, 5)),
-    )
+    bits = running_moments.counting_bits((3, 5))
     on_one, on_mesh = (trained(bits, X, mesh) for mesh in (None, mesh_of("data:8")))
     np.testing.assert_array_equal(on_mesh[-1], on_one[-1])
     assert_close("packed bits", on_mesh[:-1], on_one[:-1])

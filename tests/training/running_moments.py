@@ -16,7 +16,7 @@ from remjax.distributions import DiagonalGaussian, Distribution, FullGaussian
 from remjax.distributions.gaussian import scale_tril
 from remjax.distributions.mixtures import Balanced
 from remjax.particles import e_step
-from remjax.types import Memory, Model, Recognition
+from remjax.types import Estimate, Estimator, Memory, Model, Params, Recognition
 from tests import linear_gaussian
 
 NUM_PARTICLES, RATE = 60, 0.1
@@ -71,8 +71,8 @@ def networks(truth: linear_gaussian.LinearGaussian) -> tuple[Model, Recognition]
 
     model = plain._replace(log_likelihood=log_likelihood)
 
-    def advance(params, key, x, memory):
-        both = Balanced(network.distribution(params.eta, x), memory.s)
+    def advance(params, key, x, r, memory):
+        both = Balanced(r.r, memory.s)
         posterior = e_step(key, model.joint(params.theta, x), both, NUM_PARTICLES)
         shift = posterior.mean - memory.mean
         within = (1.0 - RATE) * memory.covariance + RATE * posterior.covariance
@@ -90,8 +90,24 @@ def networks(truth: linear_gaussian.LinearGaussian) -> tuple[Model, Recognition]
 def moving_bits(shape: tuple[int, ...], dtype: type = bool) -> Memory:
     """Bits that start at random and of which some are flipped at each visit."""
 
-    def advance(params, key, x, memory):
+    def advance(params, key, x, r, memory):
         flips = jax.random.bernoulli(key, 0.3, shape)
         return (memory.astype(bool) ^ flips).astype(dtype)
 
     return Memory(lambda key: jax.random.bernoulli(key, 0.5, shape).astype(dtype), advance)
+
+
+def counting_bits(shape: tuple[int, ...], dtype: type = bool) -> Estimator:
+    """An estimator that knows of a datapoint nothing but the bits that it remembers."""
+    memory = moving_bits(shape, dtype)
+
+    def estimate(params, state, key, batch):
+        keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(batch.index)
+        rows = jax.vmap(lambda *own: memory.advance(params, own[0], None, None, own[1]))(
+            keys, batch.memory
+        )
+        share = jnp.mean(rows, dtype=float)
+        return Estimate(share * params.theta, params.eta**2, {"share": share}, rows), state
+
+    init = lambda key: (Params(jnp.ones(()), jnp.ones(())), ())  # noqa: E731
+    return Estimator(init, estimate, memory=memory)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from remjax.errors import InputError
 from remjax.evaluation import log_likelihood
 from remjax.methods import Particles, make_estimator, miwae, nvil, rws
 from remjax.methods.row import Row
@@ -21,9 +22,9 @@ from remjax.training import (
     train_replicas,
 )
 from remjax.training.memory import gather, init_rows, scatter
-from remjax.types import Batch, Estimate, Estimator, Params
+from remjax.types import Batch, Memory
 from tests import linear_gaussian
-from tests.training.running_moments import moving_bits, networks
+from tests.training.running_moments import counting_bits, moving_bits, networks
 from tests.training.states import assert_close, assert_same_bits, copied
 
 TRUTH = linear_gaussian.example()
@@ -128,12 +129,25 @@ def test_memories_go_with_their_datapoints(method, num_particles):
     moments = RECOGNITION.memory.init(jax.random.key(0))._replace(covariance=covariance)
     memory = jax.vmap(lambda loc: moments._replace(mean=loc))(posterior.loc)
     batch = Batch(DATA, jnp.arange(N), memory)
-    estimator = make_estimator(MODEL, RECOGNITION, method, Particles(num_particles))
+    once = Memory(RECOGNITION.memory.init, lambda params, key, x, r, memory: memory)
+    recognition = RECOGNITION._replace(memory=once)
+    estimator = make_estimator(MODEL, recognition, method, Particles(num_particles))
     params, state = jax.jit(estimator.init)(jax.random.key(0))
     estimate, _ = jax.jit(estimator.estimate)(params, state, jax.random.key(1), batch)
     np.testing.assert_allclose(estimate.metrics["ess"], num_particles, rtol=1e-3)
     exact_mean = TRUTH.log_evidence(np.asarray(DATA, np.float64)).mean()
     np.testing.assert_allclose(estimate.metrics["log_evidence"], exact_mean, rtol=1e-4)
+    jax.tree.map(np.testing.assert_array_equal, estimate.memory, memory)
+
+
+def test_an_estimate_that_forgets_the_memory_is_refused():
+    def estimate(params, state, key, batch):
+        estimate, state = ESTIMATOR.estimate(params, state, key, batch)
+        return estimate._replace(memory=()), state
+
+    forgetful = make_train_step(ESTIMATOR._replace(estimate=estimate), OPTIMIZER)
+    with pytest.raises(InputError, match=r"put the memory of the terms into Estimate\.memory"):
+        forgetful(start(), Batch(DATA, jnp.arange(N)))
 
 
 def test_a_batch_in_parts_has_more_than_one_part():
@@ -166,12 +180,7 @@ def test_training_on_packed_bits_is_training_on_bytes():
     """Seven datapoints, 15 bits of each; one waits in every epoch."""
 
     def trained(dtype):
-        def estimate(params, state, key, batch):
-            share = jnp.mean(batch.memory, dtype=float)
-            return Estimate(share * params.theta, params.eta**2, {"share": share}), state
-
-        init = lambda key: (Params(jnp.ones(()), jnp.ones(())), ())  # noqa: E731
-        estimator = Estimator(init, estimate, memory=moving_bits((3, 5), dtype))
+        estimator = counting_bits((3, 5), dtype)
         state = init_train_state(estimator, OPTIMIZER, jax.random.key(2), jnp.zeros((7, 1)))
         run = make_epoch(estimator, OPTIMIZER, num_data=7, batch_size=3)
         return run(state, jnp.zeros((7, 1)), 5)
