@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
@@ -263,9 +264,9 @@ class Recognition(NamedTuple):
             params: of which the memory may make use.
             key: of the advance. Consumed.
             x: the datapoint.
-            memory: as the last visit left it.
+            memory: as the last visit left it; () for a datapoint of which nothing is remembered.
         """
-        if self.memory is None:
+        if self.memory is None or not jax.tree.leaves(memory):
             return r, memory
         seen = lax.stop_gradient((params, r))
         memory = lax.stop_gradient(self.memory.advance(seen[0], key, x, seen[1], memory))

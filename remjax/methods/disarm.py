@@ -203,7 +203,7 @@ def _count_layers(row: Row, params: Params, batch: Batch) -> int:
     def logits() -> tuple[Array, ...]:
         x, memory = jax.tree.map(lambda leaf: leaf[0], (batch.x, batch.memory))
         r = row.recognition.r(params.eta, x)
-        r = r if row.recognition.memory is None else r.at(memory)
+        r = r.at(memory) if jax.tree.leaves(memory) else r
         z = r.sample(jax.random.key(0))
         layers = _as_layers(r).layer_distributions(z)
         return tuple(_bits(layer).logits for layer in layers)

@@ -206,7 +206,7 @@ class Row(NamedTuple):
 
         def seen(x: Datapoint, memory: PyTree[Array]) -> dict[int, Array]:
             r, found = statistics.observed(lambda params: self.recognition.r(params.eta, x), params)
-            r = r if self.recognition.memory is None else r.at(memory)
+            r = r.at(memory) if jax.tree.leaves(memory) else r
             return found | self._seen_by_model(params, jax.random.key(0), x, r)
 
         over_batch = jax.vmap(seen, axis_name=statistics.DATAPOINTS, out_axes=None)

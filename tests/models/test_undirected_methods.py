@@ -58,12 +58,12 @@ def init(_):
     )
 
 
-def recognition(num_chains=2, relaxation=None, cls=UndirectedPosterior, **options):
+def recognition(num_chains=2, relaxation=None, cls=UndirectedPosterior, num_sweeps=5, **options):
     def distribution(eta, x):
         return cls(machine_of(eta, x), relaxation, **options)
 
     def advance(params, key, x, r, memory):
-        return r.advance(key, memory, 5)
+        return r.advance(key, memory, num_sweeps) if num_sweeps else memory
 
     memory = Memory(lambda key: jax.random.bernoulli(key, 0.5, (num_chains, SIDE)), advance)
     return Recognition(init, distribution, memory)
@@ -121,7 +121,8 @@ def wake(params, num_particles):
 @pytest.mark.parametrize("keep", [None, 1])
 def test_rws_has_the_gradient_of_its_claim_with_exact_chains(keep):
     """Every pair of particles, every chain by its probability: log Z of q is never needed."""
-    inner = make_estimator(tiny.MODEL, recognition(cls=Assigned), rws(), Particles(2, keep=keep))
+    r = recognition(cls=Assigned, num_sweeps=0)
+    inner = make_estimator(tiny.MODEL, r, rws(), Particles(2, keep=keep))
     estimator = with_boltzmann_prior(inner, tiny.Enumerated())
     state = estimator.init(jax.random.key(0))[1]
 
@@ -273,7 +274,7 @@ def test_weights_of_an_undirected_posterior_have_a_mean_below_the_evidence():
     """E_q[w] over every state: p(x) less the slack of mean field, the same for all states."""
     log_p, own = tiny.log_joint(PARAMS.theta), log_q(PARAMS.eta)
     for chains in (SIDES[:2] > 0.5, SIDES > 0.5):
-        q = recognition().r(PARAMS.eta, tiny.X, chains)
+        q = recognition().r(PARAMS.eta, tiny.X).at(chains)
         log_w = log_p - jax.vmap(q.log_prob)(tiny.STATES)
         gap = float(jax.nn.logsumexp(log_p) - jax.nn.logsumexp(own + log_w))
         assert 0.0 < gap < 1.0
