@@ -1,18 +1,20 @@
 """Gaussians: with a diagonal covariance, as recognition networks give, and with a full one.
 
-Sampling, densities and divergences come from distrax where it has them; this file alone knows it.
+Their few formulas stand here: a library of distributions costs more time to import than JAX does.
 """
 
 import dataclasses
 import functools
+import math
 
-import distrax
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Key
 
 from remjax.distributions.base import Distribution
+
+_HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
 @jax.tree_util.register_dataclass
@@ -22,10 +24,6 @@ class DiagonalGaussian(Distribution):
 
     loc: Float[Array, "*batch D"]
     scale: Float[Array, "*batch D"]
-
-    @property
-    def _distrax(self) -> distrax.MultivariateNormalDiag:
-        return distrax.MultivariateNormalDiag(self.loc, self.scale)
 
     @property
     def mean(self) -> Float[Array, " D"]:
@@ -39,11 +37,13 @@ class DiagonalGaussian(Distribution):
 
     def rsample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
         """`loc + scale * noise`. Gradients reach loc and scale."""
-        return jnp.asarray(self._distrax.sample(seed=key))
+        return self.loc + self.scale * jax.random.normal(key, self.loc.shape, self.loc.dtype)
 
     def log_prob(self, z: Float[Array, " D"]) -> Float[Array, ""]:
-        """Log density at z, in nats."""
-        return jnp.asarray(self._distrax.log_prob(z))
+        """-1/2 sum_d ((z_d - loc_d) / scale_d)^2 - sum_d log scale_d - D/2 log 2 pi, in nats."""
+        standard = (z - self.loc) / self.scale
+        normalizer = jnp.log(self.scale) + _HALF_LOG_TWO_PI
+        return jnp.sum(-0.5 * jnp.square(standard) - normalizer, axis=-1)
 
     def expected_log_prob(
         self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]
@@ -52,10 +52,17 @@ class DiagonalGaussian(Distribution):
         return self.log_prob(mean) - 0.5 * jnp.sum(jnp.diagonal(covariance) / self.variance)
 
     def kl_divergence(self, other: Distribution) -> Float[Array, ""] | None:
-        """KL(self || other) in nats, where the other is diagonal too. Gradients reach both."""
+        """KL(self || other) in nats, where the other is diagonal too. Gradients reach both.
+
+        sum_d [log(scale'_d / scale_d) + (scale_d^2 + (loc_d - loc'_d)^2) / (2 scale'_d^2) - 1/2],
+        with a prime for the other.
+        """
         if not isinstance(other, DiagonalGaussian):
             return None
-        return jnp.asarray(self._distrax.kl_divergence(other._distrax))
+        ratio = self.scale / other.scale
+        distance = (self.loc - other.loc) / other.scale
+        squares = jnp.square(ratio) + jnp.square(distance) - 1.0
+        return jnp.sum(0.5 * squares + jnp.log(other.scale) - jnp.log(self.scale), axis=-1)
 
     def matched(self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]) -> "FullGaussian":
         """N(mean, covariance), whatever the rank of the covariance (`scale_tril`)."""
@@ -91,19 +98,15 @@ class FullGaussian(Distribution):
 
     def log_prob(self, z: Float[Array, " D"]) -> Float[Array, ""]:
         """Log density at z, in nats."""
-        # distrax solves a triangular system for every z. The inverse factor does not depend on z,
-        # so under vmap it is computed once and K particles cost one matrix product.
+        # Not a triangular system for every z: the inverse factor does not depend on z, so under
+        # vmap it is computed once and K particles cost one matrix product.
         whitening = jax.scipy.linalg.solve_triangular(
             self.scale_tril, jnp.eye(self.loc.shape[0]), lower=True
         )
         standard = _product(whitening, z - self.loc)
         log_determinant = jnp.sum(jnp.log(jnp.diagonal(self.scale_tril)))
         dimension = self.loc.shape[0]
-        return (
-            -0.5 * jnp.sum(jnp.square(standard))
-            - log_determinant
-            - 0.5 * dimension * jnp.log(2.0 * jnp.pi)
-        )
+        return -0.5 * jnp.sum(jnp.square(standard)) - log_determinant - dimension * _HALF_LOG_TWO_PI
 
     def expected_log_prob(
         self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]

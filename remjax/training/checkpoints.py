@@ -10,14 +10,16 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 
 from remjax.errors import InputError
+
+if TYPE_CHECKING:
+    import orbax.checkpoint as ocp
 
 # The only name that is ever unfinished: it is never read, and the next save removes it.
 _UNFINISHED = "unfinished"
@@ -62,7 +64,7 @@ def save(directory: str | os.PathLike[str], step: int, tree: Any, *, keep: int =
         unfinished.mkdir(parents=True)
         _require_space(unfinished, sum(leaf.nbytes for leaf in arrays.values()))
         with _checkpointer() as checkpointer:
-            checkpointer.save(new / _ARRAYS, args=ocp.args.PyTreeSave(arrays))
+            checkpointer.save(new / _ARRAYS, args=_saving(arrays))
         manifest = {"leaves": _descriptions(leaves), "sha256": _checksums(new / _ARRAYS)}
         (new / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         _bring_to_disk(new)
@@ -150,8 +152,10 @@ def _steps(directory: Path) -> list[int]:
     return sorted(int(entry.name) for entry in directory.iterdir() if entry.name.isdecimal())
 
 
-def _checkpointer() -> ocp.Checkpointer:
+def _checkpointer() -> "ocp.Checkpointer":
     """The synchronous Orbax checkpointer, which leaves no threads behind and waits for no host."""
+    import orbax.checkpoint as ocp  # half a second to import, and only who saves or reads needs it
+
     alone = ocp.options.MultiprocessingOptions(
         primary_host=jax.process_index(), active_processes={jax.process_index()}
     )
@@ -159,8 +163,17 @@ def _checkpointer() -> ocp.Checkpointer:
     return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
-def _reading(stored: dict[str, np.ndarray]) -> ocp.args.PyTreeRestore:
+def _saving(arrays: dict[str, np.ndarray]) -> "ocp.args.PyTreeSave":
+    """Writes these arrays."""
+    import orbax.checkpoint as ocp
+
+    return ocp.args.PyTreeSave(arrays)
+
+
+def _reading(stored: dict[str, np.ndarray]) -> "ocp.args.PyTreeRestore":
     """Reads these arrays of a checkpoint into the host's memory, and leaves others on the disk."""
+    import orbax.checkpoint as ocp
+
     as_numpy = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in stored}
     return ocp.args.PyTreeRestore(item=stored, restore_args=as_numpy, partial_restore=True)
 

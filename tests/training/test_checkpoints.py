@@ -18,8 +18,6 @@ from remjax.errors import InputError
 from remjax.training import checkpoints
 
 _ROOT = Path(__file__).parents[2]
-# TensorFlow Probability, which distrax imports, uses a name that JAX is about to remove.
-_TFP_WARNING = "ignore:jax.core.pytype_aval_mappings:DeprecationWarning"
 
 
 class State(NamedTuple):
@@ -267,8 +265,6 @@ def _started(script: str, *arguments: str, **environment: str) -> subprocess.Pop
             sys.executable,
             "-W",
             "error",
-            "-W",
-            _TFP_WARNING,
             "-c",
             textwrap.dedent(script),
             *arguments,
