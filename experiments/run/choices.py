@@ -13,6 +13,7 @@ import optax
 from experiments.run.networks import (
     Networks,
     categorical,
+    full_gaussian,
     gaussian,
     sigmoid_belief,
     uncertain_gaussian,
@@ -82,6 +83,7 @@ NETWORKS: Mapping[str, Networks] = {
     "gaussian": gaussian,
     "sigmoid_belief": sigmoid_belief,
     "categorical": categorical,
+    "full_gaussian": full_gaussian,
     "uncertain_gaussian": uncertain_gaussian,
 }
 

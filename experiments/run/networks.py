@@ -8,6 +8,7 @@ import numpy as np
 from experiments.run.data_facts import DataFacts
 from experiments.run.likelihoods import AUTO, LIKELIHOODS, choose
 from remjax.errors import InputError
+from remjax.models.full_gaussian import full_gaussian_recognition
 from remjax.models.gaussian import gaussian_model, gaussian_recognition
 from remjax.models.layered import (
     deep_categorical_model,
@@ -91,6 +92,25 @@ def _gaussian(likelihood: Likelihood, inputs: Inputs, shape: Shape) -> tuple[Mod
     )
 
 
+def _full_gaussian(
+    likelihood: Likelihood, inputs: Inputs, shape: Shape
+) -> tuple[Model, Recognition]:
+    """One Gaussian layer whose recognition network has a full covariance.
+
+    Raises:
+        InputError: for several layers.
+    """
+    if len(shape.latent_sizes) > 1:
+        raise InputError("--model=full_gaussian has one stochastic layer: give one --latent_size")
+    model, _ = _gaussian(likelihood, inputs, shape)
+    return model, full_gaussian_recognition(
+        **inputs.arguments(),
+        latent_size=shape.latent_sizes[0],
+        hidden_sizes=shape.hidden_sizes[0],
+        initialization=shape.initialization,
+    )
+
+
 def _sigmoid_belief(
     likelihood: Likelihood, inputs: Inputs, shape: Shape
 ) -> tuple[Model, Recognition]:
@@ -130,6 +150,7 @@ def _uncertain_gaussian(
 
 
 gaussian = Networks(_gaussian)
+full_gaussian = Networks(_full_gaussian)
 sigmoid_belief = Networks(_sigmoid_belief)
 categorical = Networks(_categorical)
 uncertain_gaussian = Networks(

@@ -22,6 +22,7 @@ from remjax.models.count_likelihoods import (
     poisson_likelihood,
 )
 from remjax.models.denoising import denoising_model
+from remjax.models.full_gaussian import full_gaussian_recognition
 from remjax.models.gaussian import gaussian_model, gaussian_recognition
 from remjax.models.groups import grouped_recognition
 from remjax.models.latent_variable import Decoder, Prior, dense_decoder, latent_variable_model
@@ -78,6 +79,7 @@ __all__ = [
     "denoising_model",
     "dense_decoder",
     "fan_in_uniform",
+    "full_gaussian_recognition",
     "gaussian_likelihood",
     "gaussian_model",
     "gaussian_recognition",

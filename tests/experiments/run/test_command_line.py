@@ -105,6 +105,7 @@ CASES = [
         "--covariance does nothing for --method=iwae: leave it out",
     ),
     (["--model=uncertain_gaussian", "--latent_size=3,2"], "has one stochastic layer: give one"),
+    (["--model=full_gaussian", "--latent_size=3,2"], "full_gaussian has one stochastic layer"),
     (
         ["--model=uncertain_gaussian", "--initialization=fan_in_uniform"],
         "has layers of its own: leave out",
