@@ -13,6 +13,7 @@ from remjax.particles.weights import (
     normalize_log_weights,
     pareto_k,
     resample_multinomial,
+    resample_stratified,
     resample_systematic,
 )
 
@@ -32,6 +33,7 @@ __all__ = [
     "pareto_k",
     "particle_sum",
     "resample_multinomial",
+    "resample_stratified",
     "resample_systematic",
     "weighted_covariance",
     "weighted_mean",

@@ -79,6 +79,18 @@ def resample_systematic(
     return _positions_to_indices(positions, log_w)
 
 
+def resample_stratified(
+    key: Key[Array, ""], log_w: Float[Array, " K"], num_samples: int
+) -> Int[Array, " M"]:
+    """Indices by one uniform in each of M even parts of [0, 1) (Kitagawa 1996).
+
+    Particle k comes fewer than two times more or less than M weights_k, its expected count. Sorted.
+    Consumes the key. Uniform over the particles where every log_w is -inf.
+    """
+    uniforms = jax.random.uniform(key, (num_samples,))
+    return _positions_to_indices((jnp.arange(num_samples) + uniforms) / num_samples, log_w)
+
+
 def _positions_to_indices(
     positions: Float[Array, " M"], log_w: Float[Array, " K"]
 ) -> Int[Array, " M"]:

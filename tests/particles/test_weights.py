@@ -15,6 +15,7 @@ from remjax.particles.weights import (
     normalize_log_weights,
     pareto_k,
     resample_multinomial,
+    resample_stratified,
     resample_systematic,
 )
 
@@ -84,7 +85,9 @@ def test_leading_axes_are_batch_axes():
 # Resampling
 
 
-@pytest.mark.parametrize("resample", [resample_multinomial, resample_systematic])
+@pytest.mark.parametrize(
+    "resample", [resample_multinomial, resample_stratified, resample_systematic]
+)
 def test_expected_counts_are_the_weights(resample):
     """4,000 keys; bound of five standard errors, sqrt(M w (1 - w) / 4,000) at most for both."""
     log_w = jnp.asarray([0.3, -jnp.inf, 1.0, -2.0, -0.1, -jnp.inf], jnp.float32)
@@ -100,7 +103,9 @@ def test_expected_counts_are_the_weights(resample):
         assert np.all(np.diff(indices, axis=-1) >= 0)
 
 
-@pytest.mark.parametrize("resample", [resample_multinomial, resample_systematic])
+@pytest.mark.parametrize(
+    "resample", [resample_multinomial, resample_stratified, resample_systematic]
+)
 def test_resampling_at_the_edges(resample, key):
     def drawn(log_w, num_samples=1000):
         return np.asarray(resample(key, jnp.asarray(log_w, jnp.float32), num_samples))
