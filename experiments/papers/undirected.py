@@ -8,10 +8,8 @@ from experiments.papers.undirected_figures import FIGURES
 from experiments.papers.undirected_machines import draw_annealing, modes_table
 from experiments.papers.undirected_toys import draw_toys
 from experiments.pictures.sweeps import labelled_images
-from experiments.run.choices import POSTERIORS
 from experiments.run.discrete_pictures import prior_images
 from experiments.run.finished_run import finished_run
-from experiments.run.settings import DEFAULTS
 
 STATED: Mapping[str, Any] = {
     "epochs": 2000,
@@ -149,8 +147,6 @@ def _cell(plan: Plan, place: Place) -> Cell:
             "posterior_groups": groups,
             "shared_context": context == "shared",
         }
-        # What only machines have, the scale and the preset name for them.
-        chosen |= {name: DEFAULTS[name] for name in POSTERIORS["rbm"].settings}
         stated = {name: value for name, value in stated.items() if name not in _OF_MACHINES}
     if posterior in ("pwl", _MACHINE):
         # Steepness of the paper's code.

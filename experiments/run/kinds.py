@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.run import denoising_models, discrete_models, latent_variables, machines
-from experiments.run.choices import look_up
+from experiments.run.choices import POSTERIORS, look_up
 from experiments.run.kind import Kind
 from experiments.run.method_options import applies
 from experiments.run.settings import DEFAULTS, Settings
@@ -33,10 +33,24 @@ def has(model: str, setting: str) -> bool:
     return setting in kind_of(model).settings or not named
 
 
-def chosen(values: Mapping[str, Any], model: str, method: str) -> dict[str, Any]:
-    """The settings among these, as a preset names them, that the model and the method have."""
+def chosen(
+    values: Mapping[str, Any], model: str, method: str, posterior: str | None = None
+) -> dict[str, Any]:
+    """The settings among these, as a preset names them, that model, method and posterior have.
+
+    Args:
+        values: settings by name.
+        model: of the run.
+        method: of the run.
+        posterior: of the run; None for that of the values.
+    """
+    posterior = posterior or values.get("posterior", DEFAULTS["posterior"])
+    own = look_up(POSTERIORS, "posterior", posterior).settings
+    others = frozenset().union(*(other.settings for other in POSTERIORS.values())) - own
     return {
-        name: value for name, value in values.items() if has(model, name) and applies(name, method)
+        name: value
+        for name, value in values.items()
+        if has(model, name) and applies(name, method) and name not in others
     }
 
 

@@ -67,8 +67,8 @@ def settings_from_flags() -> Settings:
     base = earlier if goes_on else kind_of(model).defaults
     method = given.get("method") or base.get("method") or FLAGS.method
     method = form_of(method, FLAGS.preset)
-    # A preset serves every method: settings that the chosen method does not have are left out.
-    preset = chosen(preset, model, method)
+    # A preset serves every method and every posterior: what the chosen one has not is left out.
+    preset = chosen(preset, model, method, given.get("posterior") or earlier.get("posterior"))
     return Settings.from_mapping({**base, **preset, **given, "model": model, "method": method})
 
 

@@ -5,19 +5,18 @@ r(z | x_1) is the prior and the proposal at once, and the weights of its particl
 """
 
 import dataclasses
-import math
 from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Int, Key, PyTree
 
 from remjax.distributions.base import Distribution
-from remjax.errors import InputError
 from remjax.methods.combine import Combine, estimate_of
 from remjax.methods.method import Method
 from remjax.methods.objectives import expected_complete_log_likelihood, importance_weighted_bound
 from remjax.methods.proposals import from_r
+from remjax.methods.ramps import Ramp
 from remjax.methods.row import Row
 from remjax.methods.sum_weights import Scalar, Uniform
 from remjax.methods.sums import Objective, Sum, Summand
@@ -53,24 +52,15 @@ class FadingEntropy(Combine):
     """The mean over the datapoints, where the entropy counts less and less.
 
     Attributes:
-        num_updates: after which its weight is the last.
-        first: its weight in the first update.
-        last: its weight in the end.
+        ramp: of its weight, lambda.
     """
 
-    num_updates: int
-    first: float
-    last: float
+    ramp: Ramp
 
     def init(self, key: Key[Array, ""], row: Row) -> tuple[PyTree, Int[Array, ""]]:
         """No baseline, and no update yet."""
         del key, row
-        return (), jnp.zeros((), jnp.int32)
-
-    def entropy_weight(self, updates: Int[Array, ""]) -> Float[Array, ""]:
-        """lambda after so many updates, linear from the first to the last."""
-        done = jnp.minimum(updates / self.num_updates, 1.0)
-        return self.first + (self.last - self.first) * done
+        return (), self.ramp.start
 
     def estimate(
         self, row: Row, params: Params, state: Any, key: Key[Array, ""], batch: Batch
@@ -78,13 +68,12 @@ class FadingEntropy(Combine):
         """The losses, the weights of the particles being p(x_2 | z); the count of updates."""
         terms = row._replace(kl_weight=0.0)(params, key, batch).map(jnp.mean)
         bound, entropy = terms.eta
-        eta = bound + self.entropy_weight(state) * entropy
-        updates = jnp.minimum(state + 1, self.num_updates)
-        return estimate_of(terms, -terms.theta, -eta), updates
+        eta = bound + self.ramp.weight(state) * entropy
+        return estimate_of(terms, -terms.theta, -eta), self.ramp.after(state)
 
     def __str__(self) -> str:
         """As the tables have it."""
-        return f"mean, H from {self.first:g} to {self.last:g} over {self.num_updates:,} updates"
+        return f"mean, H {self.ramp}"
 
 
 def structured_prediction(num_updates: int, first: float = 1.0, last: float = 0.05) -> Method:
@@ -105,10 +94,5 @@ def structured_prediction(num_updates: int, first: float = 1.0, last: float = 0.
     Raises:
         InputError: for fewer than one update, or weights that are negative or not finite.
     """
-    if num_updates < 1:
-        raise InputError(f"num_updates is {num_updates}: give 1 or more")
-    for name, weight in (("first", first), ("last", last)):
-        if not (math.isfinite(weight) and weight >= 0.0):
-            raise InputError(f"{name} is {weight}: give the weight of the entropy, 0 or more")
-    combine = FadingEntropy(num_updates, first, last)
+    combine = FadingEntropy(Ramp(first, last, num_updates))
     return Method(expected_complete_log_likelihood, from_r, BoundAndEntropy(), from_r, combine)

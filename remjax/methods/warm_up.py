@@ -7,12 +7,12 @@ the prior, and few find a use later.
 import dataclasses
 from typing import NamedTuple
 
-import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Int, Key, PyTree
 
 from remjax.errors import InputError
 from remjax.methods.combine import Combine
 from remjax.methods.method import Method
+from remjax.methods.ramps import Ramp
 from remjax.methods.row import Particles, Row
 from remjax.types import Batch, Estimate, Params
 
@@ -35,11 +35,11 @@ class WarmUp(Combine):
 
     Attributes:
         combine: of the method itself.
-        num_updates: after which the power is 1.
+        ramp: of the power, lambda.
     """
 
     combine: Combine
-    num_updates: int
+    ramp: Ramp
 
     def check(self, particles: Particles) -> None:
         """As the method itself."""
@@ -48,25 +48,19 @@ class WarmUp(Combine):
     def init(self, key: Key[Array, ""], row: Row) -> tuple[PyTree, WarmUpState]:
         """As the method itself, and no update yet."""
         baseline, inner = self.combine.init(key, row)
-        return baseline, WarmUpState(inner, jnp.zeros((), jnp.int32))
-
-    def kl_weight(self, updates: Int[Array, ""]) -> Float[Array, ""]:
-        """lambda after so many updates: 0 at first, 1 from num_updates on, linear in between."""
-        return jnp.minimum(updates / self.num_updates, 1.0)
+        return baseline, WarmUpState(inner, self.ramp.start)
 
     def estimate(
         self, row: Row, params: Params, state: WarmUpState, key: Key[Array, ""], batch: Batch
     ) -> tuple[Estimate, WarmUpState]:
         """The losses of the method itself, under the weights of this update."""
-        annealed = row._replace(kl_weight=self.kl_weight(state.updates))
+        annealed = row._replace(kl_weight=self.ramp.weight(state.updates))
         estimate, inner = self.combine.estimate(annealed, params, state.inner, key, batch)
-        # Beyond the end there is nothing to count.
-        updates = jnp.minimum(state.updates + 1, self.num_updates)
-        return estimate, WarmUpState(inner, updates)
+        return estimate, WarmUpState(inner, self.ramp.after(state.updates))
 
     def __str__(self) -> str:
         """As the tables have it."""
-        return f"{self.combine}, warmed up over {self.num_updates:,} updates"
+        return f"{self.combine}, warmed up over {self.ramp.num_updates:,} updates"
 
 
 def warm_up(method: Method, num_updates: int) -> Method:
@@ -90,4 +84,4 @@ def warm_up(method: Method, num_updates: int) -> Method:
     """
     if num_updates < 1:
         raise InputError(f"num_updates is {num_updates}: give 1 or more, or leave the warm-up out")
-    return dataclasses.replace(method, combine=WarmUp(method.combine, num_updates))
+    return dataclasses.replace(method, combine=WarmUp(method.combine, Ramp(0.0, 1.0, num_updates)))

@@ -42,7 +42,7 @@ def test_both_networks_ascend_the_bound_and_eta_the_entropy():
 
 
 def test_the_schedule_of_the_entropy():
-    weights = [METHOD.combine.entropy_weight(jnp.asarray(count)) for count in (0, 5, 10, 11)]
+    weights = [METHOD.combine.ramp.weight(jnp.asarray(count)) for count in (0, 5, 10, 11)]
     np.testing.assert_allclose(weights, [0.8, 0.5, 0.2, 0.2], rtol=1e-6)
     assert str(METHOD.combine) == "mean, H from 0.8 to 0.2 over 10 updates"
 
@@ -65,8 +65,8 @@ def test_the_count_of_updates_and_the_metric():
     ("knobs", "message"),
     [
         ({"num_updates": 0}, r"^num_updates is 0: give 1 or more$"),
-        ({"num_updates": 5, "first": -1.0}, r"^first is -1\.0: give the weight of the entropy, 0"),
-        ({"num_updates": 5, "last": np.nan}, r"^last is nan: give the weight of the entropy, 0"),
+        ({"num_updates": 5, "first": -1.0}, r"^first is -1\.0: give a finite weight, 0"),
+        ({"num_updates": 5, "last": np.nan}, r"^last is nan: give a finite weight, 0"),
     ],
 )
 def test_wrong_knobs_are_refused(knobs, message):

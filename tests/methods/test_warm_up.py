@@ -214,7 +214,7 @@ def test_a_batch_in_parts_is_annealed_alike():
 
 def test_the_schedule_and_what_it_is_called():
     warm = warm_up(vae(), 4)
-    weights = [warm.combine.kl_weight(jnp.asarray(count)) for count in range(6)]
+    weights = [warm.combine.ramp.weight(jnp.asarray(count)) for count in range(6)]
     np.testing.assert_allclose(weights, [0.0, 0.25, 0.5, 0.75, 1.0, 1.0])
     assert str(warm) == f"{vae()}, warmed up over 4 updates"
     assert warm == warm_up(vae(), 4)

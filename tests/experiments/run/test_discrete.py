@@ -14,6 +14,8 @@ from PIL import Image
 
 from experiments import evaluate, train
 from experiments.run.images import evaluation_images
+from experiments.run.kinds import chosen
+from experiments.run.presets import PRESETS
 from remjax.models import normalize_prior
 from remjax.training.optimizers import vahdat_schedule
 from tests.experiments.run.runs import json_of, metrics_of, state_of, stop_at_every_call
@@ -191,6 +193,15 @@ def test_what_cannot_be_is_one_line(run_binary, tmp_path, arguments, words):
     assert (done.code, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
     assert words in done.stderr
     assert not path.exists()
+
+
+def test_a_preset_serves_both_posteriors():
+    """What the machine alone has is left out for a directed posterior, and the rest stays."""
+    preset = PRESETS["dvae_paper"]
+    both = [chosen(preset, "dvae", "stl", posterior) for posterior in ("rbm", "directed")]
+    assert both[0]["raw_heads"]
+    assert set(both[0]) - set(both[1]) == {"raw_heads"}
+    assert chosen(preset, "dvae", "stl") == both[0]
 
 
 def test_schedule_of_the_release():
