@@ -38,7 +38,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 		|| { $(PYTHON) -m venv --clear --without-pip $(VENV) \
 			&& $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[experiments,test]'
+		--constraint constraints.txt --editable '.[test]'
 	@touch $@
 
 train: $(INSTALLED)

@@ -104,10 +104,6 @@ def run_sweep(protocol: Protocol) -> None:
     with writing(root):
         root.mkdir(parents=True, exist_ok=True)
     write_json(root / "sweep.json", {"sweep": protocol.name})
-    if jax.config.jax_compilation_cache_dir is None:
-        # The cells have many programs in common, above all their evaluation.
-        jax.config.update("jax_compilation_cache_dir", str(root / ".compiled"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     with stop_on_signal() as stop:
         try:
             found = _run_cells(root, runs, work, stop)

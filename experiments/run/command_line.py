@@ -10,11 +10,16 @@ import jax
 from absl import app, flags, logging
 from jax.errors import JaxRuntimeError
 
+from experiments.run import compiled_programs
 from remjax.errors import InputError
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[[], None], explain: Callable[[str | None], str] | None = None) -> None:
     """Parse the flags and run `main`; an error that a user can mend becomes one line.
+
+    Args:
+        main: the command.
+        explain: NAME -> the text of --help=NAME; None -> that of --help. By default absl's.
 
     Exit codes: 0 done (or stopped by a signal, with everything saved), 1 another host is lost, 2
     the command cannot be carried out, 130 interrupted by Ctrl-C.
@@ -23,7 +28,15 @@ def run(main: Callable[[], None]) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # a log file follows the run
 
+    compiled_programs.define_flags()
+    # The flag is of every command, and stands in the --help of each.
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["compilation_cache"])
+
     def parse(argv: Sequence[str]) -> list[str]:
+        for argument in argv[1:] if explain else ():
+            flag, _, name = argument.partition("=")
+            if flag in ("--help", "-help", "-h"):
+                _print_help(explain, name or None)
         try:
             rest = flags.FLAGS(argv)
         except flags.Error as error:
@@ -34,6 +47,7 @@ def run(main: Callable[[], None]) -> None:
 
     def guarded(_: Sequence[str]) -> None:
         try:
+            compiled_programs.keep()
             main()
         except InputError as error:
             _fail(str(error))
@@ -52,6 +66,16 @@ def run(main: Callable[[], None]) -> None:
             raise
 
     app.run(guarded, flags_parser=parse)
+
+
+def _print_help(explain: Callable[[str | None], str], name: str | None) -> NoReturn:
+    try:
+        print(explain(name), flush=True)
+    except InputError as error:
+        _fail(str(error))
+    except BrokenPipeError:  # a pager or `head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
 
 
 def _fail(message: str) -> NoReturn:

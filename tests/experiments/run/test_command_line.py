@@ -1,5 +1,6 @@
 """Whatever a user gets wrong is one line that names it, exit code 2, and nothing written."""
 
+import functools
 import gzip
 import os
 import subprocess
@@ -11,10 +12,11 @@ import pytest
 from absl import flags
 
 from experiments import rem, train
-from experiments.run import training
+from experiments.run import command_line, training
 from remjax.errors import InputError
 
 _ROOT = Path(__file__).parents[3]
+_OF_THE_CACHE = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
 # An idx file of 60,000 images of 28x28 begins so.
 _IDX_HEADER = bytes.fromhex("00000803 0000ea60 0000001c 0000001c")
 
@@ -266,3 +268,31 @@ def test_errors_of_the_program_keep_their_traceback(run_binary, tiny, tmp_path, 
     monkeypatch.setattr(training, "build", fail)
     with pytest.raises(jax.errors.JaxRuntimeError, match="a bug"):
         run_binary(train, *tiny, f"--run_dir={tmp_path}/run")
+
+
+@pytest.mark.parametrize(("flag", "code"), [("--help", 0), ("--help=vr", 0), ("--help=x", 2)])
+def test_help_is_a_command(run_binary, monkeypatch, flag, code):
+    monkeypatch.setattr(
+        command_line, "run", functools.partial(command_line.run, explain=train.explain)
+    )
+    done = run_binary(train, flag)
+    assert (done.code, done.stderr != "") == (code, code == 2)
+
+
+def test_programs_are_kept_where_the_flag_says(run_binary, tiny, tmp_path):
+    before = {name: getattr(jax.config, name) for name in _OF_THE_CACHE}
+    try:
+        done = run_binary(
+            train, *tiny, f"--run_dir={tmp_path}/run", f"--compilation_cache={tmp_path}/kept"
+        )
+        assert done.code == 0
+        assert jax.config.jax_compilation_cache_dir == f"{tmp_path}/kept"
+        (tmp_path / "file").write_text("")
+        done = run_binary(
+            train, *tiny, f"--run_dir={tmp_path}/two", f"--compilation_cache={tmp_path}/file/x"
+        )
+        assert (done.code, done.stderr.count("\n")) == (2, 1)
+        assert "cannot be made: Not a directory; name another folder, or none" in done.stderr
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from experiments import methods as table
-from experiments.run import choices, families, method_options, methods
+from experiments.run import choices, families, help, method_options, methods
 from experiments.run.data_facts import facts_of
 from experiments.run.method_options import MethodOptions
 from experiments.run.networks import build_networks, gaussian, sigmoid_belief
@@ -199,5 +198,5 @@ def test_the_page_of_methods_has_rows_of_the_table():
     shown = [cells for cells in lines if cells and cells[0] in methods.METHODS]
     assert len(shown) >= 8
     for cells in shown:
-        (row,) = table.rows([cells[0]])
+        (row,) = help.rows([cells[0]])
         assert cells == list(row.values())
