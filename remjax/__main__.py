@@ -7,6 +7,7 @@ compare and methods. In a wheel the commands lie beside the library and not amon
 the environment, where the name `experiments` may be a user's own.
 """
 
+import functools
 import importlib
 import sys
 from pathlib import Path
@@ -43,9 +44,11 @@ def main() -> None:
         sys.path.insert(0, str(_INSTALLED))
     command = importlib.import_module(f"experiments.{name}")
     command_line = importlib.import_module("experiments.run.command_line")
+    help = importlib.import_module("experiments.run.help")
+    listed = functools.partial(help.listed, command.__name__, command.__doc__)
     sys.argv = [f"remjax {name}", *sys.argv[2:]]
     command.define_flags()
-    command_line.run(command.main, getattr(command, "explain", None))
+    command_line.run(command.main, getattr(command, "explain", listed))
 
 
 def _usage() -> str:

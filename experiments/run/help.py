@@ -145,6 +145,19 @@ def explain(doc: str, name: str | None) -> str:
     )
 
 
+def listed(module: str, doc: str, name: str | None) -> str:
+    """The text of --help of a command with few flags: all of them, in their order by name.
+
+    Raises:
+        InputError: --help=NAME is for `experiments.train`.
+    """
+    if name is not None:
+        raise InputError(f"--help={name} explains nothing here: `train --help={name}` does")
+    own = flags.FLAGS.get_key_flags_for_module(module)
+    names = sorted({flag.name for flag in own} | {"compilation_cache"})
+    return f"{doc.strip()}\n\n{_group('Flags', names)}"
+
+
 def rows(names: Iterable[str]) -> list[dict[str, str]]:
     """A row for each of some methods of one family."""
     return [{"method": name, **family_of(name).row(default_of(name))} for name in names]
