@@ -61,8 +61,8 @@ def make_estimator(
         rows = rows_in_flight(particles.keep, math.prod(batch.x.shape[2:]))
         in_flight = min(particles.chunk_size or rows, particles.num_particles)
         size = largest_divisor(batch.x.shape[0], rows // in_flight)
-        theta, eta, metrics = batch_mean(sequences, params, key, batch, size)
-        return Estimate(-theta, -eta, metrics), state
+        terms = batch_mean(sequences, params, key, batch, size)
+        return Estimate(-terms.theta, -terms.eta, terms.metrics), state
 
     support = model.support._replace(missing=True)
     return Estimator(init, estimate, state_of_batch=True, support=support)
