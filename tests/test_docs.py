@@ -38,3 +38,11 @@ def test_discrete_vaes() -> None:
     # Independent pixels have about -27 nats here too; twenty images have an error of one.
     assert -26.0 < found.mean < -18.0
     assert abs(found.mean - found.mean_as_released) < 1.0
+
+
+def test_sequences() -> None:
+    names = names_of("sequential.md")
+    start, fitted, true = names["start"], names["fitted"], names["true"]
+    # The fit may be above the truth: it is the training set that both are scored on.
+    assert start < true
+    assert true - 0.3 < fitted
