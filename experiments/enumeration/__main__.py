@@ -11,6 +11,11 @@ parameters, is what float32 leaves of such sums (about 1e-6), or else an error.
 
 The gradient of an undirected posterior through t sweeps claims no more than to be near: its bias
 and its noise, on 3 + 3 bits.
+
+    python -m experiments.enumeration --machines
+
+Methods with a Boltzmann machine as prior and as posterior, and those with a gradient along the
+draw: what they claim, and how far they are.
 """
 
 import json
@@ -20,6 +25,7 @@ from typing import Any
 from absl import flags
 
 from experiments.enumeration import (
+    machines,
     nvil,
     pairs,
     proposals,
@@ -60,6 +66,9 @@ def define_flags() -> None:
     flags.DEFINE_bool(
         "sweeps", False, "bias and noise of the gradient through t relaxed sweeps, and no methods"
     )
+    flags.DEFINE_bool(
+        "machines", False, "methods with a Boltzmann machine as prior or posterior, and no others"
+    )
 
 
 def _chosen() -> list[Case]:
@@ -77,8 +86,9 @@ def _chosen() -> list[Case]:
 
 def main() -> None:
     """Enumerate, print the table, write the rows."""
-    if FLAGS.sweeps and FLAGS.methods:
-        raise InputError("--methods does nothing with --sweeps: leave one of them out")
+    given = [name for name in ("sweeps", "machines", "methods") if FLAGS[name].value]
+    if len(given) > 1:
+        raise InputError(f"--{given[1]} does nothing with --{given[0]}: leave one of them out")
     chosen = _chosen()
     if FLAGS.json is not None and not Path(FLAGS.json).absolute().parent.is_dir():
         raise InputError(f"--json={FLAGS.json} is in no folder that exists: make the folder first")
@@ -88,9 +98,15 @@ def main() -> None:
         print(markdown(found, list(found[0])))
         print(_OF_SWEEPS)
     else:
-        for case in chosen:
-            found += rows(case)
-        shown = [row | {"deviation": f"{row['deviation']:.1e}"} for row in found]
+        if FLAGS.machines:
+            found = [row for case in machines.cases() for row in machines.rows(case)]
+        else:
+            found = [row for case in chosen for row in rows(case)]
+        numbers = ("deviation", "relative")
+        shown = [
+            {name: f"{value:.1e}" if name in numbers else value for name, value in row.items()}
+            for row in found
+        ]
         print(markdown(shown, list(found[0])))
     if FLAGS.json is not None:
         with replacing(FLAGS.json) as temporary:

@@ -108,7 +108,7 @@ def _largest_difference(ours: PyTree, claimed: PyTree) -> float:
 
 def _expected(case: Case, net: TinyNetwork) -> Params:
     """sum_t probability_t gradients_t in float64."""
-    draws = _run(lambda params: case.draws(net, params), net.params)
+    draws = run(lambda params: case.draws(net, params), net.params)
     probability = draws.probability.astype(np.float64)
     # A sum over something else than all draws would be an expectation of nothing.
     assert abs(probability.sum() - 1.0) < 1e-5, case.method
@@ -120,9 +120,9 @@ def _expected(case: Case, net: TinyNetwork) -> Params:
 @functools.cache
 def _gradient(loss: Loss, latents: Latents, num_particles: int) -> Params:
     net = network(latents)
-    return _run(jax.grad(lambda params: loss(net, params, num_particles)), net.params)
+    return run(jax.grad(lambda params: loss(net, params, num_particles)), net.params)
 
 
-def _run(function: Callable[[Params], Any], params: Params) -> Any:
+def run(function: Callable[[Params], Any], params: Params) -> Any:
     """What runs for milliseconds: most of the time would go into polishing its machine code."""
     return jax.device_get(jax.jit(function).lower(params).compile(_COMPILER_OPTIONS)(params))

@@ -50,7 +50,7 @@ from remjax.boltzmann.paths import (
     uniform_base,
 )
 from remjax.boltzmann.population import population_annealing
-from remjax.boltzmann.posterior import UndirectedPosterior
+from remjax.boltzmann.posterior import MarginalPosterior, UndirectedPosterior
 from remjax.boltzmann.rbm import RBM, Units, gaussian_units, init_rbm
 from remjax.boltzmann.schedules import choose_inverse_temperatures
 from remjax.boltzmann.spins import Spins, from_spins, to_spins
@@ -74,6 +74,7 @@ __all__ = [
     "LearningState",
     "LogPartition",
     "Machine",
+    "MarginalPosterior",
     "Modes",
     "NegativePhase",
     "NormalizedMachine",

@@ -106,8 +106,16 @@ class UndirectedPosterior(Distribution):
         gradient is -mean dF over the chains. Without chains there is none to be had, and the
         machine is held fixed: gradients reach z alone.
         """
-        machine = lax.stop_gradient(self.machine) if self.chains is None else self.machine
-        return -machine.energy(split(machine, z)) - self._log_z()
+        fixed = lax.stop_gradient(self) if self.chains is None else self
+        return -fixed.energy(z) - self._log_z()
+
+    def energy(self, z: Float[Array, " D"]) -> Float[Array, ""]:
+        """E(z) in nats, of the latent alone: log q(z) is -E(z) less a constant."""
+        return self.machine.energy(split(self.machine, z))
+
+    def latents(self, units: Units) -> Float[Array, "*C D"]:
+        """The latents of units of the machine, with any leading axes."""
+        return jnp.concatenate(units, axis=-1)
 
     def expected_log_prob(
         self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]
@@ -119,7 +127,7 @@ class UndirectedPosterior(Distribution):
     def particle(self, key: Key[Array, ""], index: Int[Array, ""]) -> Drawn:
         """Particle number `index`, of the chain of this number. Carries no gradient."""
         noise = Noise(jax.random.fold_in(key, index), index)
-        z = lax.stop_gradient(jnp.concatenate(lax.stop_gradient(self)._drawn(noise)))
+        z = lax.stop_gradient(self.latents(lax.stop_gradient(self)._drawn(noise)))
         return Drawn(z, noise, lax.stop_gradient(self.log_prob(z)))
 
     def sample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
@@ -127,7 +135,7 @@ class UndirectedPosterior(Distribution):
         count = 1 if self.chains is None else self.chains.shape[0]
         index = jax.random.randint(jax.random.fold_in(key, 1), (), 0, count)
         drawn = lax.stop_gradient(self)._drawn(Noise(key, index))
-        return lax.stop_gradient(jnp.concatenate(drawn))
+        return lax.stop_gradient(self.latents(drawn))
 
     def rsample(self, key: Key[Array, ""] | Noise) -> Float[Array, " D"]:
         """The particle of this noise, with the gradient of t relaxed sweeps.
@@ -141,7 +149,7 @@ class UndirectedPosterior(Distribution):
         Raises:
             InputError: for bits, which have no such gradient.
         """
-        return jnp.concatenate(self._relaxed(key))
+        return self.latents(self._relaxed(key))
 
     def smoothed(self, key: Key[Array, ""] | Noise) -> Float[Array, " D"]:
         """The draw of `rsample`, its first block, the last that was drawn, at its mean.
@@ -198,6 +206,36 @@ class UndirectedPosterior(Distribution):
         v = self.chains.astype(fixed.dtype)
         free = jnp.mean(self.machine.free_energy(v))
         return _mean_field_bound(fixed, jnp.mean(v, axis=0)) - (free - lax.stop_gradient(free))
+
+
+@frozen_pytree
+@dataclasses.dataclass(frozen=True)
+class MarginalPosterior(UndirectedPosterior):
+    """q(v) = sum_h exp(-E(v, h)) / Z: the latent is one side, the other is summed out.
+
+    The hidden units are auxiliary variables that make q richer than independent bits (Vahdat et al.
+    2019, Section 5). A particle is the visible side of a particle of `UndirectedPosterior`; its log
+    density is -F(v) - log Z, with Z as unknown.
+    """
+
+    def energy(self, z: Float[Array, " V"]) -> Float[Array, ""]:
+        """F(v) in nats."""
+        return self.machine.free_energy(z)
+
+    def latents(self, units: Units) -> Float[Array, "*C V"]:
+        """The visible units."""
+        return units.visible
+
+    def expected_log_prob(self, mean: Float[Array, " V"], covariance: Float[Array, "V V"]) -> None:
+        """None: the free energy is not linear in the bits."""
+
+    def smoothed(self, key: Key[Array, ""] | Noise) -> Float[Array, " V"]:
+        """The draw itself: log q is not linear in it."""
+        return self.rsample(key)
+
+    def matched(self, mean: Float[Array, " E"], covariance: Float[Array, "E E"]) -> Bernoulli:
+        """Independent bits with these means, as `Bernoulli.matched`."""
+        return Bernoulli(jnp.zeros(self.machine.sizes[0])).matched(mean, covariance)
 
 
 def _in_two_rows(

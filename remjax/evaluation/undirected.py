@@ -142,8 +142,8 @@ def make_undirected_log_likelihood(
         def chunk(number: Int[Array, ""]) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
             name = jax.random.fold_in(key, number)
             record = ais(name, path, schedule, num_chains=size, num_sweeps=num_sweeps)
-            z = jnp.concatenate(record.samples, axis=-1)
-            return record.log_weights, scores(joint, z) + q.machine.energy(record.samples)
+            z = q.latents(record.samples)
+            return record.log_weights, scores(joint, z) + jax.vmap(q.energy)(z)
 
         annealed, ratio = lax.map(chunk, jnp.arange(num_chunks))
         annealed, ratio = (leaf.reshape(-1)[:num_particles] for leaf in (annealed, ratio))

@@ -129,6 +129,7 @@ def undirected_recognition(
     num_relaxed_sweeps: int = 1,
     num_fresh_sweeps: int = 100,
     heads: Heads = IsingHeads,
+    posterior: type[UndirectedPosterior] = UndirectedPosterior,
     data_scale: PerColumn | None = None,
     initialization: Initialization = glorot,
     normalization: Normalization | None = None,
@@ -150,6 +151,8 @@ def undirected_recognition(
         num_fresh_sweeps: of the chains of a datapoint that is not trained on.
         heads: `IsingHeads` or `RawHeads`, or a module of your own: how the last layer becomes the
             parameters of an RBM.
+        posterior: `boltzmann.UndirectedPosterior`, whose latents are both sides, or
+            `MarginalPosterior`, whose latents are the V bits and the H auxiliary variables.
         data_scale: as in `gaussian_recognition`.
         initialization: of the linear layers.
         normalization: of the tanh layers, such as `batch_normalization()`; None for none.
@@ -191,7 +194,7 @@ def undirected_recognition(
 
     def distribution(eta: PyTree, x: Shaped[Array, "..."]) -> UndirectedPosterior:
         machine = bind(eta)(centre(x))
-        return UndirectedPosterior(machine, relaxation, num_relaxed_sweeps, num_fresh_sweeps)
+        return posterior(machine, relaxation, num_relaxed_sweeps, num_fresh_sweeps)
 
     def begin(key: Key[Array, ""]) -> Bool[Array, "C V"]:
         return jax.random.bernoulli(key, 0.5, (num_chains, visible_size))
