@@ -87,6 +87,10 @@ class _Independent(RelaxedBernoulli):
         index = key.index if isinstance(key, Noise) else jnp.zeros((), int)
         return _with_gradient_of_mean(self.assigned[index], self.logits)
 
+    def smoothed(self, key: Any) -> Float[Array, " D"]:
+        del key
+        return self.hard().mean
+
 
 jax.tree_util.register_dataclass(
     _Independent, data_fields=["logits", "assigned"], meta_fields=["relaxation"]

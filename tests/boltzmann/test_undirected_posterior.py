@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from remjax import InputError
-from remjax.boltzmann import RBM, UndirectedPosterior
+from remjax.boltzmann import RBM, MarginalPosterior, UndirectedPosterior
 from remjax.boltzmann.posterior import Noise
 from remjax.distributions import Balanced, Bernoulli, Concrete, Mixture, PiecewiseLinear
 
@@ -213,3 +213,20 @@ def test_it_is_a_pytree_whose_settings_are_static():
     assert jax.tree.structure(again) == jax.tree.structure(posterior)
     assert again.relaxation == PiecewiseLinear(3.0)
     assert (again.num_relaxed_sweeps, again.num_fresh_sweeps) == (2, 7)
+
+
+def test_one_side_of_a_machine_is_the_sum_over_the_other():
+    """log q(v) is that of both sides summed over the hidden units, up to a constant."""
+    both, side = UndirectedPosterior(MACHINE), MarginalPosterior(MACHINE)
+    sizes = MACHINE.sizes
+    v, h = (
+        jnp.asarray(list(itertools.product((0.0, 1.0), repeat=size)), jnp.float32) for size in sizes
+    )
+    pairs = jax.vmap(lambda v: jax.vmap(lambda h: -both.energy(jnp.concatenate([v, h])))(h))(v)
+    log_q = jax.vmap(side.log_prob)(v)
+    apart = jax.nn.logsumexp(pairs, axis=1) - log_q
+    np.testing.assert_allclose(apart, apart[0], rtol=1e-5)
+    relaxed = MarginalPosterior(MACHINE, PiecewiseLinear()).at(v[:2] > 0.5)
+    drawn = relaxed.particle(jax.random.key(0), jnp.asarray(1))
+    assert drawn.z.shape == (sizes[0],)
+    np.testing.assert_array_equal(relaxed.rsample(drawn.noise), drawn.z)
