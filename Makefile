@@ -14,7 +14,7 @@ TESTS ?=
 PYTEST = $(BIN)/python -m pytest -q --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all lint format clean
+.PHONY: help install train test test-all lint format docs clean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make test     run the tests (TESTS='tests/particles/test_weights.py -x')"
 	@echo "make test-all what is exhaustive besides: every method on every mesh, slow statistics"
 	@echo "make lint     ruff check, ruff format --check, pyright, import-linter"
+	@echo "make docs     build the documentation site in build/site, offline"
 	@echo "make format   let ruff mend what it can"
 	@echo "make install  make $(VENV) and install into it; the targets above do so by themselves"
 	@echo "make clean    remove $(VENV) and the caches; runs/ stays"
@@ -61,6 +62,16 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
+# Laid out as in the repository, so that the pages' links lead where they do there.
+SITE_SOURCES := build/site_sources
+docs: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	mkdir -p $(SITE_SOURCES)/benchmarks $(SITE_SOURCES)/experiments
+	cp -Rp docs CONTRIBUTING.md $(SITE_SOURCES)
+	cp -Rp benchmarks/results $(SITE_SOURCES)/benchmarks
+	cp -Rp experiments/notebooks $(SITE_SOURCES)/experiments
+	JAX_PLATFORMS=cpu $(BIN)/python -m sphinx -W --keep-going -q -b html -c docs $(SITE_SOURCES) build/site
+
 clean:
-	rm -rf $(VENV) .cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build .cache .pytest_cache .ruff_cache
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

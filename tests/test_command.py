@@ -28,4 +28,5 @@ def test_what_is_no_command(monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("error: 'trian' is no command: use one of train,")
     monkeypatch.setattr(sys, "argv", ["remjax"])
     main()
-    assert all(name in capsys.readouterr().out for name in COMMANDS)
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in COMMANDS)

@@ -1,0 +1,64 @@
+"""The documentation site: pages in Markdown, tutorials that are executed, and the API's docstrings.
+
+Nothing is fetched, neither by the build nor by a reader's browser. Formulas become MathML, which
+browsers draw themselves: MathJax would be a script from another host, or megabytes beside ours.
+`make docs` lays out the sources as they lie in the repository, so that links lead where they do
+there, and treats a warning as an error.
+"""
+
+import sys
+from pathlib import Path
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import api_pages
+
+project = "remjax"
+copyright = "the remjax authors"
+root_doc = "docs/index"
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+exclude_patterns = ["docs/site", "**/README.md.orig"]
+default_role = "code"
+nitpicky = False
+
+html_theme = "furo"
+html_title = "remjax"
+html_show_sphinx = False
+html_show_sourcelink = False
+html_copy_source = False
+html_extra_path = ["site"]  # index.html, which leads to docs/
+
+myst_enable_extensions = ["dollarmath", "deflist"]
+myst_heading_anchors = 4
+nb_execution_mode = "cache"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_execution_excludepatterns = ["experiments/notebooks/*"]  # shown as it is
+nb_execution_show_tb = True
+nb_output_stderr = "remove"
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+napoleon_google_docstring = True
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+python_maximum_signature_line_length = 80
+
+html_math_renderer = "mathml"
+
+
+def _mathml(translator, node):
+    block = isinstance(node, nodes.math_block)
+    translator.body.append(tex2mathml(node.astext(), as_block=block))
+    raise nodes.SkipNode
+
+
+def setup(app):
+    """The renderer of formulas, docstrings that are no reStructuredText, and the API's pages."""
+    app.add_html_math_renderer("mathml", (_mathml, None), (_mathml, None))
+    app.connect("autodoc-process-docstring", api_pages.as_text, priority=400)
+    app.connect("builder-inited", lambda app: api_pages.write(Path(app.srcdir) / "docs" / "api"))
