@@ -30,7 +30,8 @@ def write(folder: Path) -> None:
         module = importlib.import_module(f"remjax.{room}")
         about = inspect.getdoc(module)
         parts = [f"# {title}: `remjax.{room}`", about or ""]
-        parts += [_entry(path, value) for path, value in _public(module)]
+        inside = f"remjax.{room}."
+        parts += [_entry(path, one) for path, one in _public(module) if path.startswith(inside)]
         _replace(folder / f"{room}.md", "\n\n".join(parts) + "\n")
     rooms = "\n".join(_ROOMS)
     _replace(
@@ -38,6 +39,15 @@ def write(folder: Path) -> None:
         "# API\n\nOne page for each room. At the top of `remjax` stand the names that a first "
         f"notebook needs.\n\n```{{toctree}}\n{rooms}\n```\n",
     )
+
+
+def give_titles(folder: Path) -> None:
+    """A title for each table that the benchmarks wrote without one: its folder, and its own name."""
+    for path in sorted(folder.glob("*/*.md")):
+        text = path.read_text(encoding="utf-8")
+        if not text.startswith("# "):
+            title = f"# {path.parent.name}: {path.stem}".replace("_", " ")
+            path.write_text(f"{title}\n\n{text}", encoding="utf-8")
 
 
 def _replace(path: Path, text: str) -> None:

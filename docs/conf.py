@@ -19,10 +19,11 @@ import api_pages
 project = "remjax"
 copyright = "the remjax authors"
 root_doc = "docs/index"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["docs/site", "**/README.md.orig"]
 default_role = "code"
-nitpicky = False
+# Docstrings are plain text with formulas: docutils sees markup, and Python names, here and there.
+suppress_warnings = ["docutils", "ref.python"]
 
 html_theme = "furo"
 html_title = "remjax"
@@ -61,4 +62,10 @@ def setup(app):
     """The renderer of formulas, docstrings that are no reStructuredText, and the API's pages."""
     app.add_html_math_renderer("mathml", (_mathml, None), (_mathml, None))
     app.connect("autodoc-process-docstring", api_pages.as_text, priority=400)
-    app.connect("builder-inited", lambda app: api_pages.write(Path(app.srcdir) / "docs" / "api"))
+    app.connect("builder-inited", _make_pages)
+
+
+def _make_pages(app):
+    sources = Path(app.srcdir)
+    api_pages.write(sources / "docs" / "api")
+    api_pages.give_titles(sources / "benchmarks" / "results")
