@@ -20,7 +20,7 @@ project = "remjax"
 copyright = "the remjax authors"
 root_doc = "docs/index"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["docs/site", "**/README.md.orig"]
+exclude_patterns = ["docs/site", "docs/static"]
 default_role = "code"
 # Docstrings are plain text with formulas: docutils sees markup, and Python names, here and there.
 suppress_warnings = ["docutils", "ref.python"]
@@ -30,6 +30,8 @@ html_title = "remjax"
 html_show_sphinx = False
 html_show_sourcelink = False
 html_copy_source = False
+html_static_path = ["static"]
+html_css_files = ["formulas.css"]
 html_extra_path = ["site"]  # index.html, which leads to docs/
 
 myst_enable_extensions = ["dollarmath", "deflist"]
