@@ -159,16 +159,17 @@ def _averaged(
     state: _State, seen: _SecondOrder, rate: Float[Array, ""]
 ) -> tuple[Float[Array, "D D"], Float[Array, "D D"]]:
     """The average precision and its Cholesky factor; as before where it has none."""
-    # A prior over layers may curve upwards somewhere, its diagonal less often: never what is left.
+    # A prior over layers may curve upwards somewhere, its diagonal less often: then that serves.
+    # Each factorisation waits for the one before: two that run at once, of many matrices each, can
+    # wait for one another's threads for ever (jaxlib 0.10 on two cores).
     diagonal = jnp.diag(jnp.maximum(jnp.diagonal(seen.of_prior), 0.0))
-    precision, factor = state.precision, state.factor
-    for of_prior in (diagonal, seen.of_prior):
-        new = (1.0 - rate) * state.precision + rate * (seen.information + of_prior)
-        new_factor = jnp.linalg.cholesky(new)
-        exists = _is_finite(new_factor)
-        precision = jnp.where(exists, new, precision)
-        factor = jnp.where(exists, new_factor, factor)
-    return precision, factor
+    rest = (1.0 - rate) * state.precision + rate * seen.information
+    whole = rest + rate * seen.of_prior
+    is_positive = _is_finite(jnp.linalg.cholesky(whole))
+    new = jnp.where(is_positive, whole, rest + rate * diagonal)
+    factor = jnp.linalg.cholesky(new)
+    exists = _is_finite(factor)
+    return jnp.where(exists, new, state.precision), jnp.where(exists, factor, state.factor)
 
 
 def _second_order(joint: Joint, latent: _Latent, place: Float[Array, " D"]) -> _SecondOrder:
