@@ -187,8 +187,9 @@ def picture(path: Path, cells: list[Cell]) -> None:
         difference = minus_rws(cell, cells, "test")
         # So far below that nothing else could be seen apart: in the table only.
         if difference is not None and difference[0] > -5.0:
-            panel = f"{cell['passes']} passes, {cell['epochs']} epochs, seed {cell['seed']}"
-            panels.setdefault(f"{cell['dataset']}, {panel}", {})[cell["name"]] = difference
+            work = f"{cell['dataset']}, {cell['passes']} passes"
+            panel = f"{work}\n{cell['epochs']} epochs, seed {cell['seed']}"
+            panels.setdefault(panel, {})[cell["name"]] = difference
     if panels:
         label = "test log-likelihood minus rws (nats)"
         method_comparison(path, panels, label=label, title="At equal decoder passes")

@@ -18,13 +18,19 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from experiments.enumeration.cases import run
-from remjax.boltzmann import RBM, MarginalPosterior, UndirectedPosterior, Units, log_partition
+from experiments.enumeration.machine_posteriors import (
+    BITS,
+    MACHINE,
+    SIDE,
+    SIDE_SIZE,
+    STATES,
+    Kind,
+    every,
+    generic,
+)
+from remjax.boltzmann import RBM, Units, log_partition
 from remjax.boltzmann.likelihood import sample_of
 from remjax.boltzmann.negative_phases import Negative, NegativePhase
-from remjax.boltzmann.posterior import Noise
-from remjax.boltzmann.pytrees import frozen_pytree
-from remjax.distributions import Bernoulli, RelaxedBernoulli, StraightThrough
-from remjax.distributions.base import Distribution, Drawn
 from remjax.methods import dreg, iwae, rws_dreg, stl, vae
 from remjax.methods.method import Method, make_estimator
 from remjax.methods.rao_blackwell import dvae
@@ -35,17 +41,14 @@ from remjax.methods.warm_up import WarmUpState, warm_up
 from remjax.models import bernoulli_likelihood, boltzmann_model, prior_machine, with_boltzmann_prior
 from remjax.types import Batch, Memory, Params, Recognition
 
-_SIDE, _SIZE = 2, 4
 _X = jnp.array([1.0, 0.0, 1.0])
-STATES = jnp.asarray(list(itertools.product((0.0, 1.0), repeat=_SIZE)))
-_SIDES = jnp.asarray(list(itertools.product((0.0, 1.0), repeat=_SIDE)))
+_SIDES = every(SIDE_SIZE)
 _MODEL = boltzmann_model(
     bernoulli_likelihood(np.array([0.4, 0.6, 0.3])),
-    visible_size=_SIDE,
-    hidden_size=_SIDE,
+    visible_size=SIDE_SIZE,
+    hidden_size=SIDE_SIZE,
     hidden_sizes=(4,),
 )
-_STRAIGHT = StraightThrough()
 # A warm-up of ten updates, before the sixth.
 _UPDATES, _DONE = 10, 5
 
@@ -68,148 +71,10 @@ class EveryState(NegativePhase):
         return Negative(sample_of(machine, _SIDES, weights), log_partition(machine)), state, {}
 
 
-@dataclasses.dataclass(frozen=True)
-class _Independent(RelaxedBernoulli):
-    """Independent straight-through bits, particle k the one that is assigned to it."""
-
-    assigned: Float[Array, "K D"] | None = None
-
-    def at(self, memory: PyTree[Array]) -> "_Independent":
-        return dataclasses.replace(self, assigned=memory[1])
-
-    def particle(self, key: Key[Array, ""], index: Int[Array, ""]) -> Drawn:
-        assert self.assigned is not None
-        z = self.assigned[index]
-        return Drawn(z, Noise(key, index), lax.stop_gradient(self.log_prob(z)))
-
-    def rsample(self, key: Any) -> Float[Array, " D"]:
-        assert self.assigned is not None
-        index = key.index if isinstance(key, Noise) else jnp.zeros((), int)
-        return _with_gradient_of_mean(self.assigned[index], self.logits)
-
-    def smoothed(self, key: Any) -> Float[Array, " D"]:
-        del key
-        return self.hard().mean
-
-
-jax.tree_util.register_dataclass(
-    _Independent, data_fields=["logits", "assigned"], meta_fields=["relaxation"]
-)
-
-
-class _AssignedDraws:
-    """Chain and bits of particle k are those that are assigned to it."""
-
-    def at(self: Any, memory: PyTree[Array]) -> Any:
-        return dataclasses.replace(self, chains=memory[0], assigned=memory[1])
-
-    def _drawn(self: Any, noise: Noise) -> Units:
-        bits, chain = self.assigned[noise.index], self.chains[noise.index % len(self.chains)]
-        size = self.machine.sizes[0]
-        field = self.machine.hidden_field(chain.astype(float))
-        h = _with_gradient_of_mean(bits[size:], field)
-        return Units(_with_gradient_of_mean(bits[:size], self.machine.visible_field(h)), h)
-
-
-@frozen_pytree
-@dataclasses.dataclass(frozen=True)
-class _Machine(_AssignedDraws, UndirectedPosterior):
-    assigned: Float[Array, "K D"] | None = None
-
-
-@frozen_pytree
-@dataclasses.dataclass(frozen=True)
-class _Side(_AssignedDraws, MarginalPosterior):
-    assigned: Float[Array, "K D"] | None = None
-
-
-def _with_gradient_of_mean(bits: Float[Array, " N"], field: Float[Array, " N"]) -> Array:
-    q = jax.nn.sigmoid(field)
-    return bits + (q - lax.stop_gradient(q))
-
-
-class Kind(NamedTuple):
-    """A posterior q with everything that its particles can be.
-
-    Attributes:
-        name: as the rows have it.
-        eta: its parameters.
-        make: eta -> q, its memory (chains, assigned bits).
-        log_q: eta -> log q(z) of every state of the latents, normalised.
-        draws: eta -> (chains [T, V], bits [T, D], probability [T]) of ONE particle, at equilibrium.
-    """
-
-    name: str
-    eta: PyTree
-    make: Callable[[PyTree], Distribution]
-    log_q: Callable[[PyTree], Float[Array, " C"]]
-    draws: Callable[[PyTree], tuple[Array, Array, Array]]
-
-
-def _generic(shape: tuple[int, ...], seed: int) -> Array:
-    return jnp.asarray(0.7 * np.random.default_rng(seed).normal(size=shape), jnp.float32)
-
-
-def _rbm(visible_size: int, hidden_size: int, seed: int) -> RBM:
-    shapes = (visible_size, hidden_size), (visible_size,), (hidden_size,)
-    return RBM(*(_generic(shape, seed + number) for number, shape in enumerate(shapes)))
-
-
-def _log_machine(q: RBM) -> Float[Array, "C H"]:
-    """log q(v, h) of every v and h."""
-    v, h = _every(q.sizes[0]), _every(q.sizes[1])
-    gain = (v @ q.visible_bias)[:, None] + h @ q.hidden_bias + v @ q.weights @ h.T
-    return gain - jax.nn.logsumexp(gain)
-
-
-def _every(size: int) -> Float[Array, "C N"]:
-    return jnp.asarray(list(itertools.product((0.0, 1.0), repeat=size)))
-
-
-def _sweeps(q: RBM) -> tuple[Array, Array, Array]:
-    """Every chain, and every sweep on from it, by their probability."""
-    v, h = _every(q.sizes[0]), _every(q.sizes[1])
-    joint = jnp.exp(_log_machine(q))
-    of_chain, ahead = joint.sum(axis=1), joint / joint.sum(axis=1, keepdims=True)
-    back = (joint / joint.sum(axis=0)).T
-    probability = of_chain[:, None, None] * ahead[:, :, None] * back[None]
-    place = np.indices(probability.shape).reshape(3, -1)
-    bits = jnp.concatenate([v[place[2]], h[place[1]]], axis=1)
-    return v[place[0]] > 0.5, bits, probability.ravel()
-
-
-def _all_bits(logits: Float[Array, " D"]) -> tuple[Array, Array, Array]:
-    probability = jnp.exp(jax.vmap(Bernoulli(logits).log_prob)(STATES))
-    return jnp.zeros((len(STATES), 1), bool), STATES, probability
-
-
-BITS = Kind(
-    "independent",
-    _generic((_SIZE,), 1),
-    lambda eta: _Independent(eta, _STRAIGHT),
-    lambda eta: jax.vmap(Bernoulli(eta).log_prob)(STATES),
-    _all_bits,
-)
-MACHINE = Kind(
-    "machine",
-    _rbm(_SIDE, _SIDE, 2),
-    lambda eta: _Machine(eta, _STRAIGHT),
-    lambda eta: _log_machine(eta).ravel(),
-    _sweeps,
-)
-SIDE = Kind(
-    "side of a machine",
-    _rbm(_SIZE, 1, 5),
-    lambda eta: _Side(eta, _STRAIGHT),
-    lambda eta: jax.nn.logsumexp(_log_machine(eta), axis=1),
-    _sweeps,
-)
-
-
 def _log_w(params: Params, kind: Kind, power: float) -> Float[Array, " C"]:
     """log p(x | z) + power (log p(z) - log q(z)) of every state, log Z by summation."""
     machine = prior_machine(params.theta)
-    units = Units(STATES[:, :_SIDE], STATES[:, _SIDE:])
+    units = Units(STATES[:, :SIDE_SIZE], STATES[:, SIDE_SIZE:])
     log_prior = -machine.energy(units) - log_partition(machine)
     log_likelihood = jax.vmap(lambda z: _MODEL.log_likelihood(params.theta, _X, z))(STATES)
     return log_likelihood + power * (log_prior - kind.log_q(params.eta))
@@ -302,7 +167,7 @@ def rows(case: MachineCase) -> list[dict[str, Any]]:
     """
     params = Params(
         jax.tree.map(
-            lambda leaf: leaf + _generic(leaf.shape, leaf.size), _MODEL.init(jax.random.key(0))
+            lambda leaf: leaf + generic(leaf.shape, leaf.size), _MODEL.init(jax.random.key(0))
         ),
         case.kind.eta,
     )

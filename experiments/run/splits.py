@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from remjax.data import Dataset
 from remjax.errors import InputError
@@ -18,13 +19,8 @@ def split_with_validation(dataset: Dataset) -> Dataset:
 
     As Salakhutdinov & Murray 2008 train, whose binarised images these are.
     """
-    if len(dataset.valid) == 0:
-        raise InputError(
-            f"--split=with_validation needs a validation part, which {dataset.name} has not: "
-            "use --split=published"
-        )
     return dataset._replace(
-        train=np.concatenate([dataset.train, dataset.valid]),
+        train=_train_and_valid(dataset, "with_validation"),
         valid=dataset.valid[:0],
         source=f"{dataset.source}; trained on train + valid",
     )
@@ -35,16 +31,20 @@ def release_split(dataset: Dataset) -> Dataset:
 
     Every image that is scored has been trained on.
     """
-    if len(dataset.valid) == 0:
-        raise InputError(
-            f"--split=rem_release needs a validation part, which {dataset.name} has not: "
-            "use --dataset=binarized_mnist or --split=published"
-        )
     return dataset._replace(
-        train=np.concatenate([dataset.train, dataset.valid]),
+        train=_train_and_valid(dataset, "rem_release"),
         test=dataset.valid,
         source=f"{dataset.source}; trained on train + valid, tested on valid as in REM's release",
     )
+
+
+def _train_and_valid(dataset: Dataset, split: str) -> NDArray[np.float32]:
+    if len(dataset.valid) == 0:
+        raise InputError(
+            f"--split={split} needs a validation part, which {dataset.name} has not: "
+            "use --dataset=binarized_mnist or --split=published"
+        )
+    return np.concatenate([dataset.train, dataset.valid])
 
 
 # Images that the release of IWAE puts aside for validation.

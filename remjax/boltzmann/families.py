@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Key
 
-from remjax.boltzmann.bits import bits, uniforms
+from remjax.boltzmann.bits import bits
 from remjax.boltzmann.pytrees import frozen_pytree
 from remjax.types import Support
 
@@ -54,21 +54,6 @@ class Family(abc.ABC):
             key: of all the draws.
             field: at temperature one.
             temperature: positive, one number or one for each of the leading axes.
-        """
-
-    @abc.abstractmethod
-    def noise(
-        self, key: Key[Array, ""], shape: tuple[int, ...], dtype: jnp.dtype
-    ) -> Float[Array, "..."]:
-        """What `made` makes units of: for the draws of many sweeps at once. Consumes the key."""
-
-    @abc.abstractmethod
-    def made(
-        self, noise: Float[Array, "... N"], field: Float[Array, "... N"]
-    ) -> Float[Array, "... N"]:
-        """Units made of noise, distributed as those of `draw` at temperature one.
-
-        Real ones carry the gradient of the field and of the family's parameters, bits carry none.
         """
 
     @abc.abstractmethod
@@ -121,18 +106,6 @@ class Bits(Family):
     ) -> Float[Array, "... N"]:
         """One with probability sigmoid(field / temperature)."""
         return bits(key, _cooled(field, temperature))
-
-    def noise(
-        self, key: Key[Array, ""], shape: tuple[int, ...], dtype: jnp.dtype
-    ) -> Float[Array, "..."]:
-        """Uniform numbers in [0, 1)."""
-        return uniforms(key, shape, dtype)
-
-    def made(
-        self, noise: Float[Array, "... N"], field: Float[Array, "... N"]
-    ) -> Float[Array, "... N"]:
-        """One where the noise is below sigmoid(field)."""
-        return (noise < jax.nn.sigmoid(field)).astype(field.dtype)
 
     def field_of(self, mean: Float[Array, "... N"]) -> Float[Array, "... N"]:
         """The log odds of the mean, which is kept between 0.01 and 0.99.
@@ -195,18 +168,6 @@ class Reals(Family):
         if scale.ndim:
             scale = scale[..., None]
         return field / precision + scale * noise / jnp.sqrt(precision)
-
-    def noise(
-        self, key: Key[Array, ""], shape: tuple[int, ...], dtype: jnp.dtype
-    ) -> Float[Array, "..."]:
-        """Standard normal numbers."""
-        return jax.random.normal(key, shape, dtype)
-
-    def made(
-        self, noise: Float[Array, "... N"], field: Float[Array, "... N"]
-    ) -> Float[Array, "... N"]:
-        """field / precision + noise / sqrt(precision)."""
-        return field / self.precision + noise / jnp.sqrt(self.precision)
 
     def field_of(self, mean: Float[Array, "... N"]) -> Float[Array, "... N"]:
         """precision times the mean."""

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from remjax.boltzmann.bits import uniforms
 from remjax.boltzmann.normalized import expected_gain, split
 from remjax.boltzmann.pytrees import frozen_pytree
 from remjax.boltzmann.rbm import RBM, Units
@@ -85,16 +86,14 @@ class UndirectedPosterior(Distribution):
         # All at once: the generator is dearer to start than to run.
         noise = Units(
             *(
-                family.noise(name, (num_sweeps, chains.shape[0], size), machine.dtype)
-                for name, family, size in zip(
-                    jax.random.split(key), machine.families, machine.sizes, strict=True
-                )
+                uniforms(name, (num_sweeps, chains.shape[0], size), machine.dtype)
+                for name, size in zip(jax.random.split(key), machine.sizes, strict=True)
             )
         )
 
         def sweep(v: Float[Array, "C V"], noise: Units) -> tuple[Float[Array, "C V"], None]:
-            h = machine.hidden.made(noise.hidden, machine.hidden_field(v))
-            return machine.visible.made(noise.visible, machine.visible_field(h)), None
+            h = (noise.hidden < machine.hidden_mean(v)).astype(v.dtype)
+            return (noise.visible < machine.visible_mean(h)).astype(v.dtype), None
 
         return lax.scan(sweep, chains.astype(machine.dtype), noise)[0] > 0.5
 

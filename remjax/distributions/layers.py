@@ -177,6 +177,14 @@ jax.tree_util.register_dataclass(
 )
 
 
+def flat_form(
+    distribution: Distribution,
+) -> tuple[Float[Array, " D"], Callable[[Float[Array, " D"]], PyTree[Array]]]:
+    """Zeros in the place of a latent, flattened, and the way back from there to its form."""
+    template = jax.eval_shape(distribution.sample, jax.random.key(0))
+    return ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template))
+
+
 @dataclasses.dataclass(frozen=True)
 class Unflattened(Distribution):
     """A distribution over vectors whose draws are given the shape of a pytree.

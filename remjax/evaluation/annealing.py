@@ -16,6 +16,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.distributions.base import Distribution
+from remjax.distributions.layers import flat_form
 from remjax.errors import InputError
 from remjax.particles.weights import effective_sample_size, log_mean_exp
 from remjax.types import Datapoint, Model, Params, Recognition
@@ -112,9 +113,7 @@ def _start_and_path(
             "annealed importance sampling moves real latents and these are discrete: score the "
             "model by log_likelihood (L_K)"
         )
-    template = jax.eval_shape(start.rsample, jax.random.key(0))
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template)
-    flat, unflatten = ravel_pytree(zeros)
+    flat, unflatten = flat_form(start)
     path = _Path(
         log_start=lambda z: start.log_prob(unflatten(z)),
         log_joint=lambda z: joint(unflatten(z)),

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
@@ -15,7 +14,7 @@ from remjax.errors import InputError
 from remjax.particles.covariances import Covariance, MeanVariance
 from remjax.particles.curvature import Curvature, curvature, passes
 from remjax.particles.e_step import LogJoint, e_step
-from remjax.particles.matching import match
+from remjax.particles.matching import match, own_moments
 from remjax.particles.posterior import Posterior
 from remjax.types import Datapoint, Joint, Model
 
@@ -196,12 +195,7 @@ class Draws:
         return self._curved[steps]
 
     def _own(self) -> MeanVariance:
-        """The moments of r; where they have no closed form, those of its particles."""
-        mean, variance = self.r.mean, self.r.variance
-        if mean is None or variance is None:
-            plain = self.from_r().posterior.under((0.0,))
-            mean, variance = plain.mean[0], jnp.diagonal(plain.covariance[0])
-        return MeanVariance(mean, variance)
+        return own_moments(self.r, lambda: self.from_r().posterior)
 
 
 def _in_order(*powers: float) -> tuple[float, ...]:

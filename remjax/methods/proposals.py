@@ -15,7 +15,6 @@ from remjax.distributions.mixtures import Balanced, Mixture, Stratified
 from remjax.errors import InputError
 from remjax.methods.draws import Draws, Scored
 from remjax.particles.covariances import Covariance, shrunk, shrunk_with_mean
-from remjax.particles.matching import of_kind
 
 Proposal = Callable[[Draws], Scored]
 
@@ -152,9 +151,7 @@ class FromCurvature:
 
     def __call__(self, draws: Draws) -> Scored:
         """K particles of the mixture."""
-        found = draws.curved(self.steps)
-        s = of_kind(draws.r, found.mean, self.inflation * found.covariance)
-        mixture = Mixture(s, draws.r, jnp.asarray(self.share))
+        mixture = draws.curved(self.steps).beside(draws.r, self.share, self.inflation)
         return draws.draw(draws.key_s, mixture, draws.num_particles)
 
     def __str__(self) -> str:

@@ -11,13 +11,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from remjax.distributions.base import Distribution
+from remjax.distributions.layers import flat_form
+from remjax.distributions.mixtures import Mixture
 from remjax.errors import InputError
 from remjax.particles.covariances import MeanVariance
+from remjax.particles.matching import of_kind
 from remjax.types import Joint
 
 # Numbers of a Jacobian that are held at a time, for each datapoint.
@@ -36,6 +38,11 @@ class Curvature(NamedTuple):
     mean: Float[Array, " D"]
     covariance: Float[Array, "D D"]
     log_joint: Float[Array, ""]
+
+    def beside(self, r: Distribution, share: float, inflation: float) -> Mixture:
+        """share r + (1 - share) N(mean, inflation covariance), over latents of the form of r's."""
+        s = of_kind(r, self.mean, inflation * self.covariance)
+        return Mixture(s, r, jnp.asarray(share))
 
 
 # A place, in those units -> z.
@@ -95,12 +102,10 @@ def curvature(
         )
     if r.is_discrete:
         raise InputError(
-            "curvature needs latents of real numbers, and those of r are discrete: match by the "
-            "moments of the particles"
+            "curvature needs latents of real numbers, and those of r are discrete: take a proposal "
+            "that is r or is made of its particles"
         )
-    template = jax.eval_shape(r.sample, jax.random.key(0))
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template)
-    unravel = ravel_pytree(zeros)[1]
+    _, unravel = flat_form(r)
     scale = jnp.sqrt(own.variance)
 
     def latent(place: Float[Array, " D"]) -> PyTree[Array]:

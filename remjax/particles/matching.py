@@ -1,15 +1,17 @@
 """s(z), the distribution of the kind of r whose moments are those of r's weighted particles."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from remjax.distributions.base import Distribution
-from remjax.distributions.layers import Unflattened
+from remjax.distributions.layers import Unflattened, flat_form
 from remjax.particles.covariances import Covariance, MeanVariance
 from remjax.particles.moments import Moments
+from remjax.particles.posterior import Posterior
 
 
 def match(
@@ -55,8 +57,20 @@ def of_kind(r: Distribution, mean: Float[Array, " D"], sigma: Float[Array, "D D"
         InputError: for an r of a kind that is not known by its moments.
     """
     flat = r.matched(mean, sigma)
-    latent = jax.eval_shape(r.sample, jax.random.key(0))
-    if not isinstance(latent, jax.ShapeDtypeStruct):
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), latent)
-        flat = Unflattened(flat, ravel_pytree(zeros)[1])
+    if not isinstance(jax.eval_shape(r.sample, jax.random.key(0)), jax.ShapeDtypeStruct):
+        flat = Unflattened(flat, flat_form(r)[1])
     return lax.stop_gradient(flat)
+
+
+def own_moments(r: Distribution, particles_of_r: Callable[[], Posterior]) -> MeanVariance:
+    """Mean and variance of r; where they have no closed form, those of its particles, unweighted.
+
+    Args:
+        r: the distribution.
+        particles_of_r: an E-step from it that streams the power 0; run only where it is needed.
+    """
+    mean, variance = r.mean, r.variance
+    if mean is None or variance is None:
+        plain = particles_of_r().under((0.0,))
+        mean, variance = plain.mean[0], jnp.diagonal(plain.covariance[0])
+    return MeanVariance(mean, variance)

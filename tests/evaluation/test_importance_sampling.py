@@ -79,9 +79,8 @@ def test_curvature_does_not_need_a_good_r(key):
 
 
 def test_curvature_of_bits_is_refused(key):
-    joint = Joint(lambda _: jnp.zeros(()), lambda _: jnp.zeros(()), None)
-    with pytest.raises(InputError, match="the curvature needs latents of real numbers"):
-        from_curvature(key, joint, Bernoulli(jnp.zeros(2)), 3, 3)
+    with pytest.raises(InputError, match="curvature needs latents of real numbers"):
+        from_curvature(key, MODEL.joint(TRUTH.theta, X[0]), Bernoulli(jnp.zeros(2)), 3, 3)
 
 
 @pytest.mark.parametrize("size", [1, 7, 45])
