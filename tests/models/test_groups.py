@@ -115,7 +115,7 @@ def test_batch_normalisation_of_the_tanh_layers(key):
     np.testing.assert_allclose(jax.jit(over_batch)(eta, x), expected, rtol=1e-3, atol=1e-4)
 
     def changed(x):
-        return statistics.observed(lambda eta: first_logits(eta, x), eta)
+        return statistics.observed(lambda eta: first_logits(eta, x), eta)[1]
 
     changes = jax.vmap(changed, axis_name=statistics.DATAPOINTS, out_axes=None)(x)
     new = statistics.replaced(eta, changes)["context"]["normalized"][1]

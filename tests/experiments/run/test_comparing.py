@@ -33,7 +33,7 @@ def test_what_differs_and_what_was_reached(run_binary, two_runs, tmp_path):
     assert "epochs" not in header
     cells = [dict(zip(header.split("|"), row.split("|"), strict=True)) for row in rows[:2]]
     cells = [{name.strip(): cell.strip() for name, cell in row.items()} for row in cells]
-    assert [row["learning_rate"] for row in cells] == ["0.001", "0.5"]
+    assert [row["learning_rate"] for row in cells] == ["0.003", "0.5"]
     assert cells[1]["test_log_likelihood"] == "-12.50"
     assert picture.stat().st_size > 1000
 
