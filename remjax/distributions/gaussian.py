@@ -13,6 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from remjax.distributions.base import Distribution
+from remjax.factorization import cholesky, triangular_inverse
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -100,9 +101,7 @@ class FullGaussian(Distribution):
         """Log density at z, in nats."""
         # Not a triangular system for every z: the inverse factor does not depend on z, so under
         # vmap it is computed once and K particles cost one matrix product.
-        whitening = jax.scipy.linalg.solve_triangular(
-            self.scale_tril, jnp.eye(self.loc.shape[0]), lower=True
-        )
+        whitening = triangular_inverse(self.scale_tril)
         standard = _product(whitening, z - self.loc)
         log_determinant = jnp.sum(jnp.log(jnp.diagonal(self.scale_tril)))
         dimension = self.loc.shape[0]
@@ -112,8 +111,9 @@ class FullGaussian(Distribution):
         self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]
     ) -> Float[Array, ""]:
         """log_prob(mean) - 1/2 tr((scale_tril scale_tril^T)^-1 covariance)."""
-        precision_times = jax.scipy.linalg.cho_solve((self.scale_tril, True), covariance)
-        return self.log_prob(mean) - 0.5 * jnp.trace(precision_times)
+        whitening = triangular_inverse(self.scale_tril)
+        white = _product(whitening, covariance) * whitening
+        return self.log_prob(mean) - 0.5 * jnp.sum(white)
 
     def kl_divergence(self, other: Distribution) -> Float[Array, ""] | None:
         """KL(self || other) in nats, for another Gaussian: -entropy - E[log other]."""
@@ -154,6 +154,6 @@ def scale_tril(covariance: Float[Array, "D D"]) -> Float[Array, "D D"]:
     unit = covariance / scale[:, None] / scale[None, :]
     unit = jnp.where(jnp.eye(dimension, dtype=bool), 1.0, unit)
     ridge = 4.0 * dimension * (dimension + 1) * limits.eps
-    factor = jnp.linalg.cholesky(unit + ridge * jnp.eye(dimension), symmetrize_input=False)
+    factor = cholesky(unit + ridge * jnp.eye(dimension))
     factor = jnp.where(jnp.all(jnp.isfinite(factor)), factor, jnp.eye(dimension))
     return scale[:, None] * factor

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Key
 
 from remjax.distributions.base import Distribution
 from remjax.errors import InputError
+from remjax.factorization import cholesky, triangular_inverse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ class UndirectedGaussian(Distribution):
     @property
     def variance(self) -> Float[Array, " D"]:
         """The diagonal of the inverse of the precision."""
-        return jnp.diagonal(jnp.linalg.inv(self.precision))
+        return jnp.sum(jnp.square(_whitening(self.precision)), axis=0)
 
     def at(self, memory: Float[Array, " D"]) -> "UndirectedGaussian":
         """The distribution whose sweeps begin there."""
@@ -71,7 +72,7 @@ class UndirectedGaussian(Distribution):
     def log_prob(self, z: Float[Array, " D"]) -> Float[Array, ""]:
         """Log density in nats, normalised. Gradients reach z and the parameters."""
         away = z - self.loc
-        log_det = jnp.linalg.slogdet(self.precision)[1]
+        log_det = _log_det(_whitening(self.precision))
         return 0.5 * (log_det - away @ self.precision @ away - z.shape[0] * math.log(2 * math.pi))
 
     def kl_divergence(self, other: Distribution) -> Float[Array, ""] | None:
@@ -79,15 +80,26 @@ class UndirectedGaussian(Distribution):
         if not isinstance(other, UndirectedGaussian):
             return None
         away = self.loc - other.loc
-        trace = jnp.trace(other.precision @ jnp.linalg.inv(self.precision))
-        log_dets = jnp.linalg.slogdet(jnp.stack([self.precision, other.precision]))[1]
+        own = _whitening(self.precision)
+        trace = jnp.sum((own @ other.precision) * own)
         square = away @ other.precision @ away
-        return 0.5 * (trace - self.loc.shape[0] + square + log_dets[0] - log_dets[1])
+        log_dets = _log_det(own) - _log_det(_whitening(other.precision))
+        return 0.5 * (trace - self.loc.shape[0] + square + log_dets)
 
     def _exact(self, key: Key[Array, ""]) -> Float[Array, " D"]:
-        factor = jnp.linalg.cholesky(self.precision)
         noise = jax.random.normal(key, self.loc.shape, self.loc.dtype)
-        return self.loc + jax.scipy.linalg.solve_triangular(factor, noise, trans=1, lower=True)
+        return self.loc + _whitening(self.precision).T @ noise
+
+
+def _whitening(precision: Float[Array, "D D"]) -> Float[Array, "D D"]:
+    """W, lower triangular, with W^T W the inverse of the precision."""
+    # Halves, so that both entries of a pair have its gradient.
+    return triangular_inverse(cholesky(0.5 * (precision + precision.T)))
+
+
+def _log_det(whitening: Float[Array, "D D"]) -> Float[Array, ""]:
+    """Of the precision, by its whitening."""
+    return -2.0 * jnp.sum(jnp.log(jnp.diagonal(whitening)))
 
 
 jax.tree_util.register_dataclass(

@@ -11,13 +11,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from remjax.distributions.base import Distribution
 from remjax.distributions.layers import flat_form
 from remjax.distributions.mixtures import Mixture
 from remjax.errors import InputError
+from remjax.factorization import cholesky, triangular_inverse
 from remjax.particles.covariances import MeanVariance
 from remjax.particles.matching import of_kind
 from remjax.types import Joint
@@ -56,7 +56,7 @@ class _State(NamedTuple):
     value: Float[Array, ""]  # log p(x, mean)
     highest: Float[Array, ""]  # of the values so far
     precision: Float[Array, "D D"]
-    factor: Float[Array, "D D"]  # of its Cholesky decomposition
+    whitening: Float[Array, "D D"]  # W with W^T W the inverse of the precision, lower triangular
 
 
 def curvature(
@@ -118,7 +118,7 @@ def curvature(
     start = _finite(joint(latent(nowhere)))
     state = _State(nowhere, start, start, identity, identity)
     state, _ = lax.scan(step, state, jnp.arange(steps))
-    covariance = scale[:, None] * cho_solve((state.factor, True), identity) * scale
+    covariance = scale[:, None] * (state.whitening.T @ state.whitening) * scale
     found = Curvature(own.mean + scale * state.mean, covariance, state.value)
     return lax.stop_gradient(found)
 
@@ -135,12 +135,12 @@ def _step(
     # Turns 1 and 2 are a pair, 3 and 4 the next.
     noise = jax.random.normal(jax.random.fold_in(key, (turn + 1) // 2), state.mean.shape)
     side = jnp.where(turn == 0, 0.0, jnp.where(turn % 2 == 1, 1.0, -1.0))
-    offset = side * solve_triangular(state.factor, noise, lower=True, trans="T")
+    offset = side * (state.whitening.T @ noise)
     seen = _second_order(joint, latent, state.mean + offset)
 
-    precision, factor = _averaged(state, seen, rate)
+    precision, whitening = _averaged(state, seen, rate)
     gradient = seen.gradient + state.precision @ offset
-    mean = state.mean + rate * cho_solve((factor, True), gradient)
+    mean = state.mean + rate * (whitening.T @ (whitening @ gradient))
     value = _finite(joint(latent(mean)))
     goes = (value > -jnp.inf) & (value >= state.highest - 0.5 * mean.size)
     return _State(
@@ -148,7 +148,7 @@ def _step(
         value=jnp.where(goes, value, state.value),
         highest=jnp.where(goes, jnp.maximum(value, state.highest), state.highest),
         precision=precision,
-        factor=factor,
+        whitening=whitening,
     )
 
 
@@ -163,18 +163,16 @@ class _SecondOrder(NamedTuple):
 def _averaged(
     state: _State, seen: _SecondOrder, rate: Float[Array, ""]
 ) -> tuple[Float[Array, "D D"], Float[Array, "D D"]]:
-    """The average precision and its Cholesky factor; as before where it has none."""
+    """The average precision and its whitening; as before where it has none."""
     # A prior over layers may curve upwards somewhere, its diagonal less often: then that serves.
-    # Each factorisation waits for the one before: two that run at once, of many matrices each, can
-    # wait for one another's threads for ever (jaxlib 0.10 on two cores).
     diagonal = jnp.diag(jnp.maximum(jnp.diagonal(seen.of_prior), 0.0))
     rest = (1.0 - rate) * state.precision + rate * seen.information
     whole = rest + rate * seen.of_prior
-    is_positive = _is_finite(jnp.linalg.cholesky(whole))
+    is_positive = _is_finite(cholesky(whole))
     new = jnp.where(is_positive, whole, rest + rate * diagonal)
-    factor = jnp.linalg.cholesky(new)
-    exists = _is_finite(factor)
-    return jnp.where(exists, new, state.precision), jnp.where(exists, factor, state.factor)
+    whitening = triangular_inverse(cholesky(new))
+    exists = _is_finite(whitening)
+    return jnp.where(exists, new, state.precision), jnp.where(exists, whitening, state.whitening)
 
 
 def _second_order(joint: Joint, latent: _Latent, place: Float[Array, " D"]) -> _SecondOrder:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, PyTree
 
+from remjax.factorization import cholesky, triangular_inverse
 from remjax.sequential.linear_gaussian import _product
 from remjax.sequential.state_space import Steps, steps_of
 
@@ -72,7 +73,9 @@ def kalman_smoother(theta: PyTree, x: Float[Array, "T X"]) -> Kalman:
     def back(carry: tuple[Array, Array], own: tuple) -> tuple[tuple[Array, Array], tuple]:
         mean, covariance, next_is_active = own
         spread = _product(_product(move["weight"], covariance), move["weight"].T) + noise
-        gain = jnp.linalg.solve(spread, _product(move["weight"], covariance)).T
+        whitening = triangular_inverse(cholesky(spread))
+        white = _product(whitening, _product(move["weight"], covariance))
+        gain = _product(whitening.T, white).T
         ahead = carry[0] - _product(move["weight"], mean) - move["bias"]
         smoothed = (
             mean + _product(gain, ahead),
@@ -99,10 +102,11 @@ def _updated(
     out = theta["emission"]
     noise = jnp.diag(jnp.exp(2.0 * out["log_scale"]))
     crossed = _product(out["weight"], covariance)
-    factor = jnp.linalg.cholesky(_product(crossed, out["weight"].T) + noise)
+    factor = cholesky(_product(crossed, out["weight"].T) + noise)
+    whitening = triangular_inverse(factor)
     surprise = x - _product(out["weight"], mean) - out["bias"]
-    white = jax.scipy.linalg.solve_triangular(factor, surprise, lower=True)
-    gain = jax.scipy.linalg.cho_solve((factor, True), crossed).T
+    white = _product(whitening, surprise)
+    gain = _product(whitening.T, _product(whitening, crossed)).T
     log_p = -0.5 * jnp.sum(white**2) - jnp.sum(jnp.log(jnp.diagonal(factor)))
     log_p = log_p - 0.5 * x.shape[0] * jnp.log(2.0 * jnp.pi)
     # (I - G C) P (I - G C)^T + G R G^T stays symmetric and positive.

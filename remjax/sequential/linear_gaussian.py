@@ -6,6 +6,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.distributions.gaussian import DiagonalGaussian, FullGaussian
+from remjax.factorization import cholesky, triangular_inverse
 from remjax.sequential.state_space import StateSpaceModel, StepRecognition
 
 
@@ -99,8 +100,11 @@ def optimal_recognition(theta: PyTree) -> PyTree:
 
     def after(log_scale: Float[Array, " D"], bias: Float[Array, " D"]) -> tuple[PyTree, Array]:
         precision = jnp.exp(-2.0 * log_scale)
-        covariance = jnp.linalg.inv(jnp.diag(precision) + _product(gain, out["weight"]))
-        tril = jnp.linalg.cholesky(covariance)
+        whitening = triangular_inverse(
+            cholesky(jnp.diag(precision) + _product(gain, out["weight"]))
+        )
+        covariance = _product(whitening.T, whitening)
+        tril = cholesky(covariance)
         eta = {
             "of_x": _product(covariance, gain),
             "bias": _product(covariance, precision * bias - _product(gain, out["bias"])),
