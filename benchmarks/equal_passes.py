@@ -12,7 +12,6 @@ all cells in --out are written at the end.
 
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
+from benchmarks.passes import affordable
 from experiments.output.tables import markdown
 from experiments.pictures.comparisons import method_comparison
 from experiments.run import command_line
@@ -30,7 +30,6 @@ from experiments.run.methods import accepts, build_estimator, particles_scored
 from experiments.run.networks import build_networks
 from remjax.data import Dataset, load
 from remjax.data.binarization import fixed, per_minibatch, unchanged
-from remjax.errors import InputError
 from remjax.evaluation.importance_sampling import make_log_likelihood
 from remjax.evaluation.latents import latent_use
 from remjax.evaluation.proposals import from_curvature
@@ -64,16 +63,6 @@ def _test_bits(dataset: Dataset) -> np.ndarray:
     return np.asarray(images if dataset.binary else fixed(jax.random.key(0), 0, 0, index, images))
 
 
-def affordable(make: Callable[[int], Estimator], data_size: int, passes: int) -> int:
-    """The largest K with which a step takes no more passes; they are affine in K."""
-    few, more = (particles_scored(make(count), data_size) for count in (2, 4))
-    per_particle = (more - few) // 2
-    found = 2 + (passes - few) // per_particle
-    if found < 1:
-        raise InputError(f"--passes={passes} leaves no particle: the method takes {few} for two")
-    return found
-
-
 def run_cell(name: str, seed: int) -> Cell:
     """Train and evaluate one method with one seed."""
     method, _, covariance = name.partition(":")
@@ -92,7 +81,8 @@ def run_cell(name: str, seed: int) -> Cell:
         chosen = options | kept | {"num_particles": num_particles}
         return build_estimator(method, model, recognition, chosen)
 
-    num_particles = affordable(make, dataset.train.shape[1], FLAGS.passes)
+    data_size = dataset.train.shape[1]
+    num_particles = affordable(lambda k: particles_scored(make(k), data_size), FLAGS.passes)
     estimator = make(num_particles)
     num_data = len(dataset.train)
     steps = num_data // FLAGS.batch_size

@@ -114,7 +114,7 @@ def smoother():
 
 PROGRAMS = {
     "rem_v1": lambda: update(methods.rem_v1()),
-    "rem_curvature": lambda: update(methods.rem_curvature()),
+    "rem_curvature": lambda: update(methods.rem_curvature(largest_cost=np.inf)),
     "vae": lambda: update(methods.vae(analytic_kl=True)),
     "undirected": undirected,
     "smoother": smoother,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
@@ -105,3 +106,35 @@ def kl_against_particles(
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.set(xlabel="particles in training, K", ylabel=label, title=title)
         figure.legend(loc="outside right upper")
+
+
+def ess_over_passes(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The effective sample size of each proposal over decoder passes, a panel per latent size.
+
+    Args:
+      path: The file to write.
+      rows: Each with "D", "passes", "proposal" and "ess".
+    """
+    sizes = sorted({row["D"] for row in rows})
+    names = list(dict.fromkeys(row["proposal"] for row in rows))
+    with drawing(path, 2.6 + 2.6 * len(sizes), 4.2) as figure:
+        panels = figure.subplots(1, len(sizes), squeeze=False)[0]
+        for axes, size in zip(panels, sizes, strict=True):
+            for place, name in enumerate(names):
+                chosen = [row for row in rows if row["D"] == size and row["proposal"] == name]
+                axes.plot(
+                    [row["passes"] for row in chosen],
+                    [row["ess"] for row in chosen],
+                    LINES[place // len(COLOURS) % len(LINES)],
+                    color=COLOURS[place % len(COLOURS)],
+                    marker=MARKERS[place % len(MARKERS)],
+                    label=name if size == sizes[0] else None,
+                )
+            axes.set(xscale="log", yscale="log", title=f"D = {size}")
+            axes.set_xticks(sorted({row["passes"] for row in rows}))
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        panels[0].set_ylabel("effective sample size")
+        figure.supxlabel("decoder passes per image", fontsize="medium")
+        figure.legend(loc="outside right upper", fontsize="small")

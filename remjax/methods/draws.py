@@ -9,6 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.distributions.base import Distribution
+from remjax.distributions.layers import flat_form
 from remjax.distributions.mixtures import Stratified
 from remjax.errors import InputError
 from remjax.particles.covariances import Covariance, MeanVariance
@@ -181,6 +182,11 @@ class Draws:
             own, moments = self._own(), self.from_r().posterior.under(covariance.powers)
             self._matched[covariance] = match(self.r, moments, own, self.num_particles, covariance)
         return self._matched[covariance]
+
+    @property
+    def num_latents(self) -> int:
+        """D, over all layers of a latent."""
+        return flat_form(self.r)[0].size
 
     def curved(self, steps: int) -> Curvature:
         """The Gaussian at p(z | x) by so many steps (`particles.curvature.curvature`).

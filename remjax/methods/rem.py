@@ -120,7 +120,9 @@ def rem_defensive(covariance: Covariance | None = None, defence: float = 0.2) ->
     return rem(from_r, from_defensive(defence, matched))
 
 
-def rem_curvature(steps: int = 3, share: float = 0.25, inflation: float = 1.2) -> Method:
+def rem_curvature(
+    steps: int = 3, share: float = 0.25, inflation: float = 1.2, largest_cost: float = 1.0
+) -> Method:
     """REM whose proposal comes from the curvature of the posterior, and not from particles of r.
 
     With fewer effective particles than dimensions the moments of r's particles know nothing that r
@@ -131,10 +133,12 @@ def rem_curvature(steps: int = 3, share: float = 0.25, inflation: float = 1.2) -
         steps: averaged Gauss-Newton steps, of D + 2 passes through the decoder each.
         share: of r among the particles.
         inflation: factor of the covariance.
+        largest_cost: passes that the steps may cost for each of the K particles. Where they cost
+            more this is `rws`.
 
     Raises:
         InputError: for other numbers; at the first estimate, for a model without `Model.decoded`,
             or discrete latents.
     """
-    proposal = from_curvature(steps, share, inflation)
+    proposal = from_curvature(steps, share, inflation, largest_cost)
     return rem(proposal, proposal)

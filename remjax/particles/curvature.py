@@ -95,16 +95,7 @@ def curvature(
     Raises:
         InputError: for a model whose output is not known, and for discrete latents.
     """
-    if joint.decoded is None:
-        raise InputError(
-            "curvature needs the output of the decoder by itself: give Model.decoded, or build the "
-            "model by remjax.models"
-        )
-    if r.is_discrete:
-        raise InputError(
-            "curvature needs latents of real numbers, and those of r are discrete: take a proposal "
-            "that is r or is made of its particles"
-        )
+    check_curvature(joint, r)
     _, unravel = flat_form(r)
     scale = jnp.sqrt(own.variance)
 
@@ -121,6 +112,24 @@ def curvature(
     covariance = scale[:, None] * (state.whitening.T @ state.whitening) * scale
     found = Curvature(own.mean + scale * state.mean, covariance, state.value)
     return lax.stop_gradient(found)
+
+
+def check_curvature(joint: Joint, r: Distribution) -> None:
+    """Refuse a model or latents that have no curvature.
+
+    Raises:
+        InputError: for a model whose output is not known, and for discrete latents.
+    """
+    if joint.decoded is None:
+        raise InputError(
+            "curvature needs the output of the decoder by itself: give Model.decoded, or build the "
+            "model by remjax.models"
+        )
+    if r.is_discrete:
+        raise InputError(
+            "curvature needs latents of real numbers, and those of r are discrete: take a proposal "
+            "that is r or is made of its particles"
+        )
 
 
 def passes(dimension: int, steps: int) -> int:

@@ -55,7 +55,7 @@ KNOBS = {
     "miwae": {"num_groups": 2},
     "rem": {"proposal": from_defensive(0.3), "hyperproposal": from_s(weighted())},
     "rem_v2": {"covariance": tempered((1.0, 0.5, 0.0)), "hyperproposal": from_r},
-    "rem_curvature": {"steps": 2, "share": 0.5, "inflation": 1.5},
+    "rem_curvature": {"steps": 2, "share": 0.5, "inflation": 1.5, "largest_cost": 9.0},
     "rem_dreg": {"covariance": weighted()},
     "rem_pooled": {"covariance": weighted()},
     "rws": {"hyperproposal": from_defensive(0.3), "dream_share": 0.5},
@@ -138,6 +138,19 @@ def test_equal_proposals_share_their_particles():
     assert one["ess"] == one["hyper_ess"]
     assert two["scored"] == 12
     assert two["ess"] != two["hyper_ess"]
+
+
+def test_curvature_that_costs_too_much_gives_way_to_r():
+    """K = 6, and D = 2 latents: a step is four passes."""
+    rws, too_much, within, whatever = estimates(
+        methods.rws(),
+        methods.rem_curvature(steps=2),
+        methods.rem_curvature(steps=1),
+        methods.rem_curvature(steps=2, largest_cost=np.inf),
+    )
+    assert_equal(too_much, rws)
+    scored = [value.metrics["scored"] for value in (too_much, within, whatever)]
+    assert scored == [6, 4 + 6, 8 + 6]
 
 
 def test_a_proposal_is_any_function_of_the_draws():

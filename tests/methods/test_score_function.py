@@ -231,6 +231,7 @@ def test_what_cannot_be_is_refused_before_anything_compiles(method, networks, nu
         (from_curvature, {"steps": 0}, "steps is 0: give at least 1"),
         (from_curvature, {"share": 1.0}, r"share is 1\.0"),
         (from_curvature, {"inflation": 0.0}, r"inflation is 0\.0"),
+        (from_curvature, {"largest_cost": 0.0}, r"largest_cost is 0\.0"),
     ],
 )
 def test_knobs_out_of_range_are_refused_where_they_are_turned(method, knobs, named):
