@@ -20,9 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
+from benchmarks.equal_passes_report import Cell, picture, table, verdict
 from benchmarks.passes import affordable
-from experiments.output.tables import markdown
-from experiments.pictures.comparisons import method_comparison
 from experiments.run import command_line
 from experiments.run.choices import COVARIANCES, SCHEDULES, look_up
 from experiments.run.data_facts import facts_of
@@ -38,8 +37,6 @@ from remjax.training.epochs import make_epoch
 from remjax.training.optimizers import adam
 from remjax.training.steps import init_train_state, metric_means
 from remjax.types import Estimator
-
-Cell = dict[str, Any]
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("methods", ["vae", "iwae", "rws", "rem_v1:shrunk"], "method[:covariance], ...")
@@ -138,100 +135,6 @@ def run_cell(name: str, seed: int) -> Cell:
         "test_log_likelihoods": [round(float(v), 4) for v in evaluation.log_likelihood],
         "tight_log_likelihoods": [round(float(v), 4) for v in tight.log_likelihood],
     }
-
-
-def minus_rws(cell: Cell, cells: list[Cell], bound: str) -> tuple[float, float] | None:
-    """Mean difference from rws in the same setting, and its standard error over the paired images.
-
-    None where rws was not run in that setting, or the bound was not measured.
-    """
-    setting = ["dataset", "passes", "epochs", "schedule", "seed", "keep"]
-    if cell["name"] == "vae":  # which keeps all, whatever the others do
-        setting.remove("keep")
-    values = f"{bound}_log_likelihoods"
-    for rws in cells:
-        if rws["name"] == "rws" and all(rws[key] == cell[key] for key in setting):
-            if values not in cell or values not in rws:
-                return None
-            difference = np.subtract(cell[values], rws[values])
-            stderr = np.std(difference, ddof=1) / np.sqrt(len(difference))
-            return float(np.mean(difference)), float(stderr)
-    return None
-
-
-def in_order(cells: list[Cell]) -> list[Cell]:
-    """By data set, passes, epochs, then seed, then best first."""
-    return sorted(
-        cells,
-        key=lambda c: (
-            *(c[key] for key in ("dataset", "passes", "epochs", "seed")),
-            -c.get("tight_log_likelihood", c["test_log_likelihood"]),
-        ),
-    )
-
-
-def picture(path: Path, cells: list[Cell]) -> None:
-    """Every method's distance from rws in L_5000 with r, a panel for each setting and seed."""
-    panels: dict[str, dict[str, tuple[float, float]]] = {}
-    for cell in in_order(cells):
-        difference = minus_rws(cell, cells, "test")
-        # So far below that nothing else could be seen apart: in the table only.
-        if difference is not None and difference[0] > -5.0:
-            work = f"{cell['dataset']}, {cell['passes']} passes"
-            panel = f"{work}\n{cell['epochs']} epochs, seed {cell['seed']}"
-            panels.setdefault(panel, {})[cell["name"]] = difference
-    if panels:
-        label = "test log-likelihood minus rws (nats)"
-        method_comparison(path, panels, label=label, title="At equal decoder passes")
-
-
-def table(cells: list[Cell]) -> str:
-    """The cells as a Markdown table."""
-    rows = []
-    for cell in in_order(cells):
-        row = dict(cell)
-        for bound in ("test", "tight"):
-            difference = minus_rws(cell, cells, bound)
-            text = "-" if difference is None else f"{difference[0]:+.2f} ({difference[1]:.2f})"
-            row[f"{bound} minus rws"] = text
-        rows.append({column: row.get(column, "-") for column in _COLUMNS})
-    return markdown(rows, _COLUMNS) + "\n"
-
-
-_COLUMNS = [
-    *("name", "dataset", "passes", "epochs", "schedule", "seed", "num_particles", "keep"),
-    *("test_log_likelihood", "test minus rws", "tight_log_likelihood", "tight minus rws"),
-    *("test_ess", "tight_ess", "pareto_k", "tight_pareto_k", "kl_to_prior", "active_units"),
-    *("skipped_updates", "train_seconds", "cpu_ms_per_step"),
-]
-
-
-def verdict(cells: list[Cell]) -> str:
-    """Each method over the seeds of a setting: both bounds, their spread, their lead over rws."""
-    groups: dict[tuple, list[Cell]] = {}
-    for cell in in_order(cells):
-        keys = ("dataset", "passes", "epochs", "schedule", "name")
-        groups.setdefault(tuple(cell[key] for key in keys), []).append(cell)
-    rows = []
-    for (dataset, passes, epochs, schedule, name), group in groups.items():
-        row = {"dataset": dataset, "passes": passes, "epochs": epochs, "schedule": schedule}
-        row |= {"method": name, "seeds": len(group)}
-        for bound in ("test", "tight"):
-            known = [cell for cell in group if f"{bound}_log_likelihood" in cell]
-            values = [cell[f"{bound}_log_likelihood"] for cell in known]
-            leads = [minus_rws(cell, cells, bound) for cell in known]
-            row[bound] = _mean_and_spread(values)
-            row[f"{bound} minus rws"] = _mean_and_spread([lead[0] for lead in leads if lead])
-        rows.append(row)
-    return markdown(rows, list(rows[0])) + "\n"
-
-
-def _mean_and_spread(values: list[float]) -> str:
-    """Their mean, and in brackets their standard deviation where there are several."""
-    if not values:
-        return "-"
-    spread = f" ({np.std(values, ddof=1):.2f})" if len(values) > 1 else ""
-    return f"{np.mean(values):.2f}{spread}"
 
 
 def main() -> None:
