@@ -22,7 +22,7 @@ def run(main: Callable[[], None], explain: Callable[[str | None], str] | None = 
         explain: NAME -> the text of --help=NAME; None -> that of --help. By default absl's.
 
     Exit codes: 0 done (or stopped by a signal, with everything saved), 1 another host is lost, 2
-    the command cannot be carried out, 130 interrupted by Ctrl-C.
+    the command cannot be carried out, 130 interrupted by Ctrl-C, 141 nobody reads on (`| head`).
     """
     logging.set_verbosity(logging.WARNING)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -65,7 +65,11 @@ def run(main: Callable[[], None], explain: Callable[[str | None], str] | None = 
                 _leave(f"lost touch with another host ({reason}): go on with --resume on all")
             raise
 
-    app.run(guarded, flags_parser=parse)
+    try:
+        app.run(guarded, flags_parser=parse)
+    except BrokenPipeError:
+        _close_stdout()
+        sys.exit(141)  # as a shell counts a process that SIGPIPE ended
 
 
 def _print_help(explain: Callable[[str | None], str], name: str | None) -> NoReturn:
@@ -74,8 +78,13 @@ def _print_help(explain: Callable[[str | None], str], name: str | None) -> NoRet
     except InputError as error:
         _fail(str(error))
     except BrokenPipeError:  # a pager or `head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_stdout()
     sys.exit(0)
+
+
+def _close_stdout() -> None:
+    """Let what is still to be written go nowhere, also at the end of the process."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str) -> NoReturn:

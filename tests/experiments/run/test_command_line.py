@@ -296,3 +296,13 @@ def test_programs_are_kept_where_the_flag_says(run_binary, tiny, tmp_path):
     finally:
         for name, value in before.items():
             jax.config.update(name, value)
+
+
+def test_a_reader_who_has_seen_enough_gets_no_traceback():
+    """As `| head` does: the pipe has no reader left when the table is written."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "experiments.methods"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
