@@ -17,6 +17,7 @@ from remjax.boltzmann import negative_phases
 from remjax.boltzmann.annealing import ais, reverse_ais
 from remjax.boltzmann.brackets import Bracket, bracket, measure_bracket
 from remjax.boltzmann.families import Bits, Family, Reals
+from remjax.boltzmann.files import load_machine, save_machine
 from remjax.boltzmann.gibbs import Info, gibbs_step, gibbs_steps, init
 from remjax.boltzmann.learning import (
     LearningState,
@@ -111,6 +112,7 @@ __all__ = [
     "ladder_step",
     "likelihood_loss",
     "linear_inverse_temperatures",
+    "load_machine",
     "log_partition",
     "machine_chains",
     "make_estimator",
@@ -125,6 +127,7 @@ __all__ = [
     "pseudo_log_likelihood",
     "reverse_ais",
     "salakhutdinov_inverse_temperatures",
+    "save_machine",
     "sparse",
     "tempered_pcd",
     "to_spins",

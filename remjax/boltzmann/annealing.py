@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, Shaped
 
+from remjax.boltzmann.machine import check_chains, check_count
 from remjax.boltzmann.partition import LogPartition, Sum, from_forward, from_reverse
-from remjax.boltzmann.paths import Path, check_inverse_temperatures
+from remjax.boltzmann.paths import Path, check_inverse_temperatures, check_path
 from remjax.errors import InputError
 
 U = TypeVar("U")
@@ -48,7 +49,9 @@ def ais(
     Raises:
         InputError: for inverse temperatures that do not rise from 0 to 1, or no chains.
     """
-    _check_counts(num_chains, num_sweeps)
+    check_path(path)
+    check_count("num_chains", num_chains)
+    check_count("num_sweeps", num_sweeps)
     schedule = check_inverse_temperatures(inverse_temperatures)
     return _forward(key, path, schedule, num_chains, num_sweeps)
 
@@ -81,26 +84,21 @@ def reverse_ais(
         InputError: for inverse temperatures that do not rise from 0 to 1, or samples that are none
             of this machine.
     """
-    _check_counts(1, num_sweeps)
+    check_path(path)
+    check_count("num_sweeps", num_sweeps)
     _check_samples(path, samples)
     schedule = check_inverse_temperatures(inverse_temperatures)
     return _reverse(key, path, schedule, samples, num_sweeps)
 
 
 def _check_samples(path: Path[U], samples: U) -> None:
-    form = jax.eval_shape(lambda: path.machine.random(jax.random.key(0), (1,)))
-    widths, found = ([leaf.shape[1:] for leaf in jax.tree.leaves(one)] for one in (form, samples))
-    counts = {leaf.shape[0] for leaf in jax.tree.leaves(samples) if leaf.ndim}
-    if widths != found or len(counts) != 1 or 0 in counts:
+    check_chains(path.machine, samples, "samples")
+    counts = [leaf.shape[:-1] for leaf in jax.tree.leaves(samples)]
+    if len(set(counts)) != 1 or len(counts[0]) != 1 or not counts[0][0]:
         shapes = [leaf.shape for leaf in jax.tree.leaves(samples)]
-        wanted = ", ".join(f"[C, {width[0]}]" for width in widths)
-        raise InputError(f"samples of the shapes {shapes}: give those of the machine, {wanted}")
-
-
-def _check_counts(num_chains: int, num_sweeps: int) -> None:
-    for name, value in (("num_chains", num_chains), ("num_sweeps", num_sweeps)):
-        if value < 1:
-            raise InputError(f"{name} is {value}: give 1 or more")
+        raise InputError(
+            f"samples of the shapes {shapes}: give the same number of each, one or more"
+        )
 
 
 def _walk(

@@ -10,8 +10,9 @@ from jaxtyping import Array, Float, Int, Key, Shaped
 
 from remjax.boltzmann.annealing import ais, reverse_ais
 from remjax.boltzmann.gibbs import gibbs_steps
+from remjax.boltzmann.machine import check_chains
 from remjax.boltzmann.partition import LogPartition
-from remjax.boltzmann.paths import Path
+from remjax.boltzmann.paths import Path, check_path
 from remjax.errors import InputError
 
 U = TypeVar("U")
@@ -75,6 +76,8 @@ def measure_bracket(
     Raises:
         InputError: as `ais` does, and for fewer than one sweep.
     """
+    check_path(path)
+    check_chains(path.machine, starts, "starts")
     if burn_in < 1:
         raise InputError(f"burn_in is {burn_in}: give 1 sweep or more")
     key_forward, key_burn, key_reverse = jax.random.split(key, 3)

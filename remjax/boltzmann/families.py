@@ -73,7 +73,7 @@ class Bits(Family):
 
     def log_base(self, z: Float[Array, "... N"]) -> Float[Array, "..."]:
         """Zero."""
-        return jnp.zeros(z.shape[:-1], z.dtype)
+        return jnp.zeros(z.shape[:-1], jnp.result_type(z, float))
 
     def log_normalizer(self, field: Float[Array, "... N"]) -> Float[Array, "..."]:
         """sum_i log(1 + exp(field_i))."""

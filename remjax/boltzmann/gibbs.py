@@ -14,7 +14,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
 
 from remjax.boltzmann.families import Temperature
-from remjax.boltzmann.machine import Machine
+from remjax.boltzmann.machine import Machine, check_chains, check_count
 from remjax.boltzmann.rbm import RBM, Units
 from remjax.data.checks import check_rows, is_concrete
 from remjax.errors import InputError
@@ -56,8 +56,7 @@ def init(
     Raises:
         InputError: for no chains, or data that do not fit the visible units.
     """
-    if num_chains < 1:
-        raise InputError(f"num_chains is {num_chains}: give 1 or more")
+    check_count("num_chains", num_chains)
     if data is None:
         return machine.random(key, (num_chains,))
     if not isinstance(machine, RBM):
@@ -112,6 +111,7 @@ def gibbs_step(
     Raises:
         InputError: for a temperature that is not positive, or shapes that do not meet.
     """
+    check_chains(machine, state)
     _check_sweep(state, temperature, clamped)
     machine, before = lax.stop_gradient((machine, state))
     state, last = before, len(machine.families) - 1
@@ -153,8 +153,7 @@ def gibbs_steps(
     Raises:
         InputError: as `gibbs_step`, and for a number of sweeps below one.
     """
-    if is_concrete(num_steps) and num_steps < 1:
-        raise InputError(f"num_steps is {num_steps}: give 1 or more")
+    check_count("num_steps", num_steps)
 
     def sweep(number: Int[Array, ""], state: U) -> U:
         one = jax.random.fold_in(key, number)
@@ -180,8 +179,9 @@ def _check_sweep(
         return
     marks, form_of_marks = jax.tree.flatten(clamped)
     if form_of_marks != form:
+        such = ", as Units(mask, False)" if isinstance(state, Units) else ""
         raise InputError(
-            f"clamped has the form {form_of_marks} and the chains have {form}: give the same"
+            f"clamped has the form {form_of_marks} and the chains have {form}: give the same{such}"
         )
     for mark, leaf in zip(marks, leaves, strict=True):
         _check_broadcast("clamped", np.shape(mark), leaf.shape)

@@ -3,6 +3,7 @@
 The value of such a loss is no sign of progress: read a likelihood, or the metrics.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from remjax.boltzmann.likelihood import (
 from remjax.boltzmann.machine import check_width
 from remjax.boltzmann.negative_phases import NegativePhase
 from remjax.boltzmann.rbm import RBM
+from remjax.data.checks import is_concrete
 from remjax.errors import InputError
 from remjax.sharding import mean_over_batch
 from remjax.types import Batch, Estimate, Estimator, Params
@@ -31,12 +33,22 @@ Penalty = Callable[[RBM, Float[Array, "B V"]], Float[Array, ""]]
 
 
 def l1(strength: float) -> Penalty:
-    """strength times the sum of the absolute weights, as their gradient is the sign."""
+    """strength times the sum of the absolute weights, as their gradient is the sign.
+
+    Raises:
+        InputError: for a strength below zero.
+    """
+    _check_strength(strength)
     return lambda machine, _: strength * jnp.sum(jnp.abs(machine.weights))
 
 
 def l2(strength: float) -> Penalty:
-    """strength / 2 times the sum of the squared weights: weight decay."""
+    """strength / 2 times the sum of the squared weights: weight decay.
+
+    Raises:
+        InputError: for a strength below zero.
+    """
+    _check_strength(strength)
     return lambda machine, _: 0.5 * strength * jnp.sum(jnp.square(machine.weights))
 
 
@@ -50,9 +62,10 @@ def sparse(target: float, strength: float) -> Penalty:
         strength: of the penalty.
 
     Raises:
-        InputError: for a target outside (0, 1); when it is used, for hidden units that are not
-        bits.
+        InputError: for a target outside (0, 1), or a strength below zero; when it is used, for
+            hidden units that are not bits.
     """
+    _check_strength(strength)
     if not 0 < target < 1:
         raise InputError(f"the target of sparsity is {target}: give a number between 0 and 1")
 
@@ -68,6 +81,11 @@ def sparse(target: float, strength: float) -> Penalty:
         return strength * jnp.sum(entropy - cross)
 
     return penalty
+
+
+def _check_strength(strength: float) -> None:
+    if is_concrete(strength) and not 0 <= strength < math.inf:
+        raise InputError(f"the strength of a penalty is {strength}: give 0 or more")
 
 
 class LearningState(NamedTuple):
@@ -107,7 +125,7 @@ def make_estimator(
         alone); `hidden_activity`; and those of the negative phase.
 
     Raises:
-        InputError: for a share outside (0, 1].
+        InputError: for a share outside (0, 1], or a machine that is no RBM.
     """
     if centring is not None and not 0 < centring <= 1:
         raise InputError(f"centring is {centring}: give a share above 0 and up to 1, or None")
@@ -148,8 +166,13 @@ def make_estimator(
             chains, _averaged(state.offsets, mean_over_batch(new), centring)
         )
 
-    visible = jax.eval_shape(init, jax.random.key(0)).visible
-    return Estimator(begin, estimate, state_of_batch=True, support=visible.support)
+    machine = jax.eval_shape(init, jax.random.key(0))
+    if not isinstance(machine, RBM):
+        raise InputError(
+            f"an estimator trains RBMs, and init makes a {type(machine).__name__}: descend "
+            "likelihood_loss, with chains of gibbs_steps"
+        )
+    return Estimator(begin, estimate, state_of_batch=True, support=machine.visible.support)
 
 
 def _averaged(old: Offsets, new: Offsets, share: float | None) -> Offsets:
@@ -159,26 +182,28 @@ def _averaged(old: Offsets, new: Offsets, share: float | None) -> Offsets:
 
 
 def pseudo_log_likelihood(
-    key: Key[Array, ""], machine: RBM, v: Float[Array, " V"]
-) -> Float[Array, ""]:
-    """V log p(v_i | the other visible units) of one unit i that is drawn at random, nats.
+    key: Key[Array, ""], machine: RBM, v: Float[Array, "... V"]
+) -> Float[Array, "..."]:
+    """V log p(v_i | the other visible units) of one unit i that is drawn for each row, nats.
 
     Its mean over i is the pseudo-log-likelihood, sum_i log p(v_i | v_-i) (Besag 1975).
 
     Args:
         key: of i. Consumed.
         machine: of visible bits.
-        v: one datapoint.
+        v: datapoints, with any leading axes.
 
     Raises:
-        InputError: for visible units that are no bits.
+        InputError: for visible units that are no bits, or another number of them.
     """
     if not isinstance(machine.visible, Bits):
         raise InputError("the pseudo-likelihood is of visible units that are bits: leave it out")
-    place = jax.random.randint(key, (1,), 0, v.shape[0])
+    v = jnp.asarray(v, machine.dtype)
     field = machine.hidden_field(v)
-    one = Sample(v[None], field[None], jnp.ones(1, v.dtype))
-    return v.shape[0] * _log_conditional(machine, one, place)[0]
+    rows = v.reshape(-1, v.shape[-1])
+    places = jax.random.randint(key, rows.shape[:1], 0, rows.shape[1])
+    sample = Sample(rows, field.reshape(rows.shape[0], -1), jnp.ones(rows.shape[0], v.dtype))
+    return (rows.shape[1] * _log_conditional(machine, sample, places)).reshape(v.shape[:-1])
 
 
 def _log_conditional(machine: RBM, sample: Sample, places: Int[Array, " C"]) -> Float[Array, " C"]:

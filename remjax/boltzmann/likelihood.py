@@ -4,10 +4,16 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
+from remjax.boltzmann.machine import Machine, check_width
 from remjax.boltzmann.rbm import RBM
+from remjax.errors import InputError
+
+# Data come as NumPy arrays, of bools or integers too.
+Rows = Shaped[Array, "_ V"] | Shaped[np.ndarray, "_ V"]
 
 
 class Offsets(NamedTuple):
@@ -36,9 +42,7 @@ class Sample(NamedTuple):
     weights: Float[Array, " C"]
 
 
-def sample_of(
-    machine: RBM, visible: Float[Array, "C V"], weights: Float[Array, " C"] | None = None
-) -> Sample:
+def sample_of(machine: RBM, visible: Rows, weights: Float[Array, " C"] | None = None) -> Sample:
     """The units with the field that they make; weights of one by default."""
     machine, visible = lax.stop_gradient((machine, jnp.asarray(visible, machine.dtype)))
     if weights is None:
@@ -47,9 +51,9 @@ def sample_of(
 
 
 def likelihood_loss(
-    machine: RBM,
-    data: Float[Array, "B V"],
-    samples: Float[Array, "C V"],
+    machine: RBM | Machine[Float[Array, "... V"]],
+    data: Rows,
+    samples: Rows,
     weights: Float[Array, " C"] | None = None,
     *,
     offsets: Offsets | None = None,
@@ -65,15 +69,48 @@ def likelihood_loss(
     back; it does not depend on which value of a bit is called one, and learns better.
 
     Args:
-        machine: whose parameters learn.
+        machine: whose parameters learn. Of a machine on a graph, all of whose units are in the
+            data, F is E; where some are hidden, give for data chains in which the others are
+            clamped.
         data: datapoints.
         samples: of the negative phase.
         weights: of the samples, of mean one; all one by default.
         offsets: of centring; no gradient reaches them. None for the plain gradient.
+
+    Raises:
+        InputError: for shapes that do not meet, no rows, or offsets of another machine than an RBM.
     """
+    size = machine.sizes[0] if isinstance(machine, RBM) else machine.num_units
+    for name, rows in (("data", data), ("samples", samples)):
+        if len(rows.shape) != 2 or not rows.shape[0]:
+            raise InputError(f"{name} of the shape {rows.shape}: give rows [n, {size}]")
+        check_width(name, rows.shape, size)
+    if weights is not None and weights.shape != samples.shape[:1]:
+        raise InputError(
+            f"weights of the shape {weights.shape} for {samples.shape[0]} samples: give one of each"
+        )
+    if not isinstance(machine, RBM):
+        if offsets is not None:
+            raise InputError("offsets center an RBM: leave them out for a machine on a graph")
+        return _energy_gap(machine, data, samples, weights)
+    if offsets is not None:
+        check_width("offsets.visible", offsets.visible.shape, size)
+        check_width("offsets.hidden", offsets.hidden.shape, machine.sizes[1])
     positive, negative = sample_of(machine, data), sample_of(machine, samples, weights)
     loss = surrogate(machine, positive, negative, offsets)
     return free_energy_gap(machine, positive, negative) + loss - lax.stop_gradient(loss)
+
+
+def _energy_gap(
+    machine: Machine[Float[Array, "... V"]],
+    data: Rows,
+    samples: Rows,
+    weights: Float[Array, " C"] | None,
+) -> Float[Array, ""]:
+    """mean E(data) - mean E(samples), nats."""
+    data, samples = lax.stop_gradient((jnp.asarray(data), jnp.asarray(samples)))
+    share = 1.0 if weights is None else lax.stop_gradient(weights)
+    return jnp.mean(machine.energy(data)) - jnp.mean(share * machine.energy(samples))
 
 
 def surrogate(

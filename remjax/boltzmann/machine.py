@@ -7,13 +7,15 @@ one). Whatever moves or measures machines in this room is written against these 
 
 import abc
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+import numpy as np
+from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.boltzmann.families import Family
+from remjax.data.checks import is_concrete
 from remjax.errors import InputError
 
 U = TypeVar("U")
@@ -35,6 +37,11 @@ class Machine(abc.ABC, Generic[U]):
     @abc.abstractmethod
     def sizes(self) -> Sequence[int]:
         """The number of units of each block."""
+
+    @property
+    @abc.abstractmethod
+    def widths(self) -> PyTree[int]:
+        """The last axis of every leaf of a state, in the form of a state."""
 
     @abc.abstractmethod
     def field(self, block: int, units: U) -> Float[Array, "... N"]:
@@ -72,7 +79,13 @@ class Machine(abc.ABC, Generic[U]):
         return self.biases[0].dtype
 
     def energy(self, units: U) -> Float[Array, "..."]:
-        """E(z) in nats, one number for each chain. Gradients reach the parameters and the units."""
+        """E(z) in nats, one number for each chain. Gradients reach the parameters and the units.
+
+        Raises:
+            InputError: for units that are none of this machine.
+        """
+        check_chains(self, units, "units")
+        units = jax.tree.map(lambda leaf: jnp.asarray(leaf, self.dtype), units)
         last = len(self.families) - 1
         return -(self.rest(last, units) + self.given_field(last, units, self.field(last, units)))
 
@@ -124,3 +137,44 @@ def check_width(what: str, shape: tuple[int, ...], size: int) -> None:
         raise InputError(
             f"{what} of the shape {shape} for the {size} of the machine: give [..., {size}]"
         )
+
+
+def check_chains(machine: Machine[U], units: U, what: str = "chains") -> None:
+    """Hold units against the form that a machine has them in.
+
+    Raises:
+        InputError: naming the shapes that came and those that were wanted.
+    """
+    widths, form = jax.tree.flatten(machine.widths)
+    leaves, found = jax.tree.flatten(units)
+    shapes = [np.shape(leaf) for leaf in leaves]
+    if form == found and [shape[-1:] for shape in shapes] == [(width,) for width in widths]:
+        try:
+            np.broadcast_shapes(*(shape[:-1] for shape in shapes))
+        except ValueError:
+            pass
+        else:
+            return
+    wanted = ", ".join(f"[..., {width}]" for width in widths)
+    raise InputError(
+        f"{what} of the shapes {shapes}: give those of the machine, {wanted}, as init makes them"
+    )
+
+
+def check_count(name: str, value: Any, least: int = 1) -> Any:
+    """A number of things, once it is known to be one. A traced one is not looked at.
+
+    Raises:
+        InputError: for less than `least`, or no whole number.
+    """
+    if is_concrete(value) and value < least:
+        raise InputError(f"{name} is {value}: give {least} or more")
+    if is_concrete(value) and value != int(value):
+        raise InputError(f"{name} is {value}: give a whole number")
+    return value
+
+
+def as_parameter(value: Any) -> Array:
+    """A list, or an array of any numbers, as one of real numbers."""
+    array = jnp.asarray(value)
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)

@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from remjax.boltzmann.machine import Machine
+from remjax.boltzmann.machine import Machine, check_chains
 
 U = TypeVar("U")
 
@@ -27,7 +27,11 @@ def mean_field(machine: Machine[U], start: U, num_sweeps: Int[Array, ""] | int) 
 
     Returns:
         The means. Gradients flow through the sweeps where their number is no traced one.
+
+    Raises:
+        InputError: for a start that is not of the machine's form.
     """
+    check_chains(machine, start, "start")
 
     def sweep(_: Int[Array, ""], means: U) -> U:
         for block, family in enumerate(machine.families):
@@ -63,7 +67,11 @@ def find_modes(
         num_sweeps: of each iteration.
         least: chains that a mode has; those of fewer are left out (the authors: more than 5).
         decimals: that the means are rounded to.
+
+    Raises:
+        InputError: for chains that are not of the machine's form.
     """
+    check_chains(machine, chains)
     means = _fixed_points(machine, chains, num_sweeps)
     blocks = [np.asarray(machine.values(b, means)) for b in range(len(machine.families))]
     rows = np.concatenate([block.reshape(-1, block.shape[-1]) for block in blocks], axis=1)

@@ -18,11 +18,11 @@ from remjax import sharding
 from remjax.boltzmann import strands
 from remjax.boltzmann.gibbs import gibbs_steps
 from remjax.boltzmann.likelihood import Sample, sample_of
+from remjax.boltzmann.machine import check_count
 from remjax.boltzmann.paths import bias_base, linear_inverse_temperatures
 from remjax.boltzmann.population import population_annealing
 from remjax.boltzmann.rbm import RBM, Units
 from remjax.boltzmann.tempering import Ladder, ladder_of, ladder_step
-from remjax.errors import InputError
 from remjax.particles.weights import normalize_log_weights
 from remjax.types import Batch, Metrics
 
@@ -83,7 +83,7 @@ def cd(steps: int = 1) -> NegativePhase:
     Args:
         steps: Gibbs sweeps between updates, k.
     """
-    return ContrastiveDivergence(_positive("steps", steps))
+    return ContrastiveDivergence(check_count("steps", steps))
 
 
 def pcd(num_chains: int = 100, steps: int = 1) -> NegativePhase:
@@ -93,7 +93,7 @@ def pcd(num_chains: int = 100, steps: int = 1) -> NegativePhase:
         num_chains: chains of the negative phase.
         steps: Gibbs sweeps between updates, k.
     """
-    return Persistent(_positive("num_chains", num_chains), _positive("steps", steps))
+    return Persistent(check_count("num_chains", num_chains), check_count("steps", steps))
 
 
 def tempered_pcd(
@@ -110,10 +110,10 @@ def tempered_pcd(
         steps: Gibbs sweeps between updates, k.
         num_temperatures: chains of each ladder, two or more.
     """
-    if num_temperatures < 2:
-        raise InputError(f"num_temperatures is {num_temperatures}: give 2 or more")
     return Tempered(
-        _positive("num_chains", num_chains), _positive("steps", steps), num_temperatures
+        check_count("num_chains", num_chains),
+        check_count("steps", steps),
+        check_count("num_temperatures", num_temperatures, 2),
     )
 
 
@@ -128,9 +128,10 @@ def population(num_chains: int = 1000, steps: int = 1, num_temperatures: int = 4
         num_temperatures: inverse temperatures of the annealing, linear from the machine without
             couplings; 40 in the code of Vahdat et al.
     """
-    _positive("num_temperatures", num_temperatures)
     return Population(
-        _positive("num_chains", num_chains), _positive("steps", steps), num_temperatures
+        check_count("num_chains", num_chains),
+        check_count("steps", steps),
+        check_count("num_temperatures", num_temperatures),
     )
 
 
@@ -296,9 +297,3 @@ class Population(_OfChains):
 
 def _sweeps(count: int) -> str:
     return "1 sweep" if count == 1 else f"{count} sweeps"
-
-
-def _positive(name: str, value: int) -> int:
-    if value < 1:
-        raise InputError(f"{name} is {value}: give 1 or more")
-    return value

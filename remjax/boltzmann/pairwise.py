@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from remjax.boltzmann.families import Bits, Family
-from remjax.boltzmann.machine import Machine, check_width
+from remjax.boltzmann.machine import Machine, as_parameter, check_count, check_width
 from remjax.boltzmann.pytrees import frozen_pytree
+from remjax.boltzmann.rbm import RBM
 from remjax.errors import InputError
 
 
@@ -58,11 +59,14 @@ def make_graph(num_units: int, edges: Iterable[tuple[int, int]]) -> Graph:
         InputError: for no units, an edge from a unit to itself, one that comes twice, or a unit
             that is none.
     """
-    if num_units < 1:
-        raise InputError(f"num_units is {num_units}: give 1 or more")
+    check_count("num_units", num_units)
+    pairs = [tuple(edge) for edge in edges]
+    for edge in pairs:
+        if len(edge) != 2:
+            raise InputError(f"the edge {edge} cannot be: give pairs of units")
     found: set[tuple[int, int]] = set()
     neighbours: list[set[int]] = [set() for _ in range(num_units)]
-    for first, second in edges:
+    for first, second in pairs:
         if not (0 <= first < num_units and 0 <= second < num_units) or first == second:
             raise InputError(
                 f"the edge ({first}, {second}) cannot be: it joins two of the units 0 to "
@@ -125,6 +129,13 @@ class PairwiseMachine(Machine[Float[Array, "... N"]]):
                 f"couplings of the shape {np.shape(self.couplings)} and a bias of the shape "
                 f"{np.shape(self.bias)} for {edges} edges and {units} units: give one for each"
             )
+        for name in ("couplings", "bias"):
+            object.__setattr__(self, name, as_parameter(getattr(self, name)))
+
+    @property
+    def widths(self) -> int:
+        """N."""
+        return self.graph.num_units
 
     @property
     def matrix(self) -> Float[Array, "N N"]:
@@ -178,14 +189,18 @@ class PairwiseMachine(Machine[Float[Array, "... N"]]):
         return units.at[..., np.asarray(self.graph.colors[block])].set(values)
 
 
-def as_pairwise(
-    weights: Float[Array, "V H"], visible_bias: Float[Array, " V"], hidden_bias: Float[Array, " H"]
-) -> PairwiseMachine:
-    """An RBM of bits as a machine on its bipartite graph: units 0 to V - 1 are the visible ones."""
-    num_visible, num_hidden = weights.shape
+def as_pairwise(rbm: RBM) -> PairwiseMachine:
+    """An RBM of bits as a machine on its bipartite graph: units 0 to V - 1 are the visible ones.
+
+    Raises:
+        InputError: for units that are no bits.
+    """
+    if not all(isinstance(family, Bits) for family in rbm.families):
+        raise InputError("machines on graphs are of bits, and this one has real units: leave it")
+    num_visible, num_hidden = rbm.sizes
     edges = [(i, num_visible + j) for i in range(num_visible) for j in range(num_hidden)]
     graph = make_graph(num_visible + num_hidden, edges)
     first, second = graph.places.T
     return PairwiseMachine(
-        weights[first, second - num_visible], jnp.concatenate([visible_bias, hidden_bias]), graph
+        rbm.weights[first, second - num_visible], jnp.concatenate(rbm.biases), graph
     )

@@ -11,7 +11,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from remjax.boltzmann.families import Bits
-from remjax.boltzmann.machine import Machine
+from remjax.boltzmann.machine import Machine, check_count
 from remjax.errors import InputError
 from remjax.particles.weights import effective_sample_size, log_mean_exp, resample_multinomial
 
@@ -136,6 +136,7 @@ def exact_samples(key: Key[Array, ""], machine: Machine[U], num_samples: int) ->
     Raises:
         InputError: for more than 16 units that are enumerated, or real ones among them.
     """
+    check_count("num_samples", num_samples)
     largest, places = _enumerated(machine)
     if len(places) > 16:
         raise InputError(

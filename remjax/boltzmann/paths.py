@@ -195,6 +195,19 @@ def mean_field_base(machine: Machine[U], num_sweeps: int = 100) -> Path[U]:
     return Path(machine, lax.stop_gradient(tuple(fields)))
 
 
+def check_path(path: Any) -> None:
+    """Hold what should be a path against what one is.
+
+    Raises:
+        InputError: for a machine alone, or anything else.
+    """
+    if not isinstance(path, Path):
+        raise InputError(
+            f"a path leads from a base to a machine, and {type(path).__name__} is none: give "
+            "uniform_base(machine), bias_base(machine), data_mean_base or mean_field_base"
+        )
+
+
 def linear_inverse_temperatures(count: int) -> Float[np.ndarray, " T"]:
     """0, 1 / count, ..., 1.
 
@@ -223,7 +236,8 @@ def check_inverse_temperatures(values: Shaped[Any, " T"]) -> Float[Array, " T"]:
     numbers = np.asarray(values, np.float64)
     if numbers.ndim != 1 or len(numbers) < 2 or not np.isfinite(numbers).all():
         raise InputError(
-            f"inverse temperatures of the shape {numbers.shape}: give two or more finite numbers"
+            f"inverse temperatures of the shape {numbers.shape}: give two or more finite numbers, "
+            "as linear_inverse_temperatures(1000) does"
         )
     if numbers.min() < 0 or numbers.max() > 1:
         wrong = numbers.min() if numbers.min() < 0 else numbers.max()

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
 
+from remjax.boltzmann.machine import check_count
 from remjax.boltzmann.partition import LogPartition, Sum
-from remjax.boltzmann.paths import Path, check_inverse_temperatures
+from remjax.boltzmann.paths import Path, check_inverse_temperatures, check_path
 from remjax.data.checks import is_concrete
 from remjax.errors import InputError
 from remjax.particles.weights import (
@@ -62,13 +63,13 @@ def population_annealing(
         InputError: for inverse temperatures that do not rise from 0 to 1, chains that the
             populations do not divide, or a share outside [0, 1].
     """
+    check_path(path)
     if num_populations < 1 or num_chains < 1 or num_chains % num_populations:
         raise InputError(
             f"num_populations is {num_populations}: give a number that divides the "
             f"{num_chains} chains"
         )
-    if num_sweeps < 1:
-        raise InputError(f"num_sweeps is {num_sweeps}: give 1 or more")
+    check_count("num_sweeps", num_sweeps)
     if is_concrete(resample_below) and not 0 <= resample_below <= 1:
         raise InputError(f"resample_below is {resample_below}: give a share between 0 and 1")
     schedule = check_inverse_temperatures(inverse_temperatures)

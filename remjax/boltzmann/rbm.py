@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float, Key, Shaped
 
 from remjax.boltzmann.families import Bits, Family, Reals
-from remjax.boltzmann.machine import Machine, check_width
+from remjax.boltzmann.machine import Machine, as_parameter, check_count, check_width
 from remjax.boltzmann.pytrees import frozen_pytree
-from remjax.data.checks import is_concrete
+from remjax.data.checks import check_rows, is_concrete
 from remjax.errors import InputError
 
 VISIBLE, HIDDEN = 0, 1
@@ -61,6 +61,8 @@ class RBM(Machine[Units]):
                 f"weights of the shape {np.shape(self.weights)} with biases of the shapes "
                 f"{sides[0]} and {sides[1]}: give weights [V, H], and biases [V] and [H]"
             )
+        for name in ("weights", "visible_bias", "hidden_bias"):
+            object.__setattr__(self, name, as_parameter(getattr(self, name)))
         for family, size in zip(self.families, self.sizes, strict=True):
             if isinstance(family, Reals):
                 check_width("log_precision", np.shape(family.log_precision), size)
@@ -79,6 +81,11 @@ class RBM(Machine[Units]):
     def biases(self) -> Sequence[Float[Array, " _"]]:
         """a, b."""
         return self.visible_bias, self.hidden_bias
+
+    @property
+    def widths(self) -> Units:
+        """V, H."""
+        return Units(*self.sizes)  # pyright: ignore[reportArgumentType]
 
     def field(self, block: int, units: Units) -> Float[Array, "... N"]:
         """The natural parameters of one side given the other."""
@@ -140,7 +147,12 @@ class RBM(Machine[Units]):
             log_z: what `log_partition`, or an estimate of it, gives. An estimate of annealed
                 importance sampling is too small on average, and a likelihood by it too large:
                 report one by the reverse chains beside it (`boltzmann.bracket`).
+
+        Raises:
+            InputError: for values that visible units cannot have: a grey value has no probability.
         """
+        if is_concrete(v) and np.ndim(v) and np.shape(v)[-1:] == self.sizes[:1]:
+            check_rows(np.asarray(v).reshape(-1, self.sizes[0]), self.visible.support)
         return -self.free_energy(v) - log_z
 
     def rest(self, block: int, units: Units) -> Float[Array, "..."]:
@@ -186,12 +198,11 @@ def init_rbm(
         scale: of the weights.
 
     Raises:
-        InputError: for a number of units below one, or means that visible units cannot have.
+        InputError: for a number of units that is none, or means that visible units cannot have.
     """
     visible = Bits() if visible is None else visible
     mean = checked_mean(visible, np.asarray(data_mean, np.float32))
-    if num_hidden < 1:
-        raise InputError(f"num_hidden is {num_hidden}: give 1 or more")
+    check_count("num_hidden", num_hidden)
     weights = scale * jax.random.normal(key, (mean.shape[0], num_hidden))
     blank = RBM(weights, jnp.zeros(mean.shape[0]), jnp.zeros(num_hidden), visible)
     return dataclasses.replace(blank, visible_bias=visible.field_of(jnp.asarray(mean)))
@@ -226,7 +237,22 @@ def gaussian_units(data_std: Shaped[Any, " V"]) -> Reals:
     Args:
         data_std: [V], the standard deviations of the columns; a constant column has that of the
             others' mean, 1 if all are constant.
+
+    Raises:
+        InputError: for other than one number for each column, or a deviation that cannot be.
     """
+    if np.ndim(data_std) != 1:
+        raise InputError(
+            f"data_std has the shape {np.shape(data_std)}: give [V], one for each column"
+        )
+    if is_concrete(data_std):
+        numbers = np.asarray(data_std, np.float64)
+        wrong = np.flatnonzero(~((numbers >= 0) & np.isfinite(numbers)))
+        if wrong.size:
+            raise InputError(
+                f"data_std holds {numbers[wrong[0]]:g} in column {wrong[0]}: give finite standard "
+                "deviations of 0 or more"
+            )
     std = jnp.asarray(data_std, jnp.float32)
     typical = jnp.where(jnp.any(std > 0), jnp.sum(std) / jnp.maximum(jnp.sum(std > 0), 1), 1.0)
     return Reals(-2.0 * jnp.log(jnp.where(std > 0, std, typical)))

@@ -9,7 +9,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Key
 
-from remjax.boltzmann.paths import Path
+from remjax.boltzmann.paths import Path, check_path
 from remjax.errors import InputError
 from remjax.particles.weights import effective_sample_size, resample_systematic
 
@@ -50,6 +50,7 @@ def choose_inverse_temperatures(
     Raises:
         InputError: for another efficiency, a count below one, or fewer than two pilots.
     """
+    check_path(path)
     if not 0.0 < efficiency < 1.0:
         raise InputError(f"efficiency is {efficiency}: give a number between 0 and 1")
     if num_pilots < 2:

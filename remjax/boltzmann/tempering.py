@@ -12,8 +12,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key, PyTree, Shaped
 
-from remjax.boltzmann.machine import Machine
-from remjax.boltzmann.paths import Path, check_inverse_temperatures
+from remjax.boltzmann.machine import Machine, check_chains, check_count
+from remjax.boltzmann.paths import Path, check_inverse_temperatures, check_path
 from remjax.errors import InputError
 
 U = TypeVar("U")
@@ -57,12 +57,8 @@ def init_ladder(
     Raises:
         InputError: for fewer than two temperatures, or no chains.
     """
-    for name, value, least in (
-        ("num_temperatures", num_temperatures, 2),
-        ("num_chains", num_chains, 1),
-    ):
-        if value < least:
-            raise InputError(f"{name} is {value}: give {least} or more")
+    check_count("num_temperatures", num_temperatures, 2)
+    check_count("num_chains", num_chains)
     shape = (num_temperatures, num_chains)
     zero = jnp.zeros(())
     return Ladder(machine.random(key, shape), jnp.zeros(shape), jnp.zeros(num_chains), zero)
@@ -97,6 +93,8 @@ def ladder_step(
         InputError: for inverse temperatures that do not rise from 0 to 1, or another number of
             them than of the chains of a group.
     """
+    check_path(path)
+    check_chains(path.machine, state.units)
     if np.shape(inverse_temperatures) != state.heading.shape[:1]:
         raise InputError(
             f"inverse temperatures of the shape {np.shape(inverse_temperatures)} for ladders of "

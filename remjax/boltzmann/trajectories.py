@@ -13,6 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from remjax.boltzmann.families import Bits, Family
+from remjax.boltzmann.machine import check_count
 from remjax.boltzmann.rbm import RBM
 from remjax.errors import InputError
 
@@ -37,8 +38,7 @@ def trajectory(
     Raises:
         InputError: for fewer steps than one.
     """
-    if steps < 1:
-        raise InputError(f"steps is {steps}: give 1 or more")
+    check_count("steps", steps)
     machine, start = lax.stop_gradient((machine, start))
 
     def step(

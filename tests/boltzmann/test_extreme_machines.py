@@ -8,6 +8,7 @@ import scipy.special
 
 from remjax.boltzmann import (
     RBM,
+    PairwiseMachine,
     Reals,
     Units,
     exact_samples,
@@ -16,10 +17,12 @@ from remjax.boltzmann import (
     init,
     init_rbm,
     log_partition,
+    make_graph,
 )
 from remjax.boltzmann.families import Bits
 from tests.boltzmann import machines
 from tests.boltzmann.machines import OF_BITS
+from tests.boltzmann.refusals import no_checks_of_shapes
 
 
 @machines.every(OF_BITS)
@@ -179,3 +182,21 @@ def test_real_units_of_the_scale_of_the_data(key):
     np.testing.assert_allclose(machine.visible_mean(jnp.zeros(2)), mean, rtol=1e-5)
     assert isinstance(machine.visible, Reals)
     assert RBM(*map(jnp.zeros, ((3, 2), 3, 2))).visible == Bits()
+
+
+def test_numbers_of_any_type_make_a_machine():
+    """Lists, integers and float64, of which others keep weights: the same machine, no warning."""
+    lists = [[1, -2], [0, 3], [2, 1]], [0, 1, -1], [1, 0]
+    expected = RBM(*(jnp.asarray(part, jnp.float32) for part in lists))
+    v, h = np.ones((4, 3)), np.ones((4, 2), bool)
+    with no_checks_of_shapes():
+        for cast in (list, np.asarray, np.float64):
+            machine = RBM(*map(cast, lists))
+            assert machine.dtype == jnp.float32
+            for found, right in zip(
+                jax.tree.leaves(machine), jax.tree.leaves(expected), strict=True
+            ):
+                np.testing.assert_array_equal(found, right)
+            np.testing.assert_array_equal(machine.energy(Units(v, h)), np.full(4, -6.0))
+        graph = PairwiseMachine([1], [0.5, -1], make_graph(2, [(0, 1)]))
+        np.testing.assert_allclose(graph.energy(np.ones(2)), -0.5)

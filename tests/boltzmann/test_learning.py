@@ -73,6 +73,17 @@ def test_gradient_of_the_loss_reaches_real_units():
         machines.assert_mean(rows.reshape(len(samples), -1), np.ravel(truth))
 
 
+def test_gradient_of_the_loss_of_a_machine_on_a_graph():
+    """All units are in the data: -log p of them is E + log Z."""
+    machine = machines.OF_BITS["triangles"]
+    states = jnp.asarray(machines.all_states(7), jnp.float32)
+    data = states[jnp.asarray([3, 9, 64, 127])]
+    p = jnp.asarray(128 * machines.distribution(machine), jnp.float32)
+    found = jax.grad(likelihood_loss)(machine, data, states, p)
+    exact = jax.grad(lambda one: jnp.mean(one.energy(data)) + log_partition(one))(machine)
+    assert_close(found, exact, 1e-4, 1e-5)
+
+
 def test_no_gradient_reaches_data_samples_or_weights():
     samples, weights = exact_samples(MACHINE)
     gradients = jax.grad(likelihood_loss, (1, 2, 3))(MACHINE, DATA, samples, weights)
@@ -184,6 +195,17 @@ def test_pseudo_log_likelihood_against_enumeration():
         counts = np.bincount(nearest, minlength=5)
         assert np.abs(counts - 800).max() < machines.SIGMAS * np.sqrt(4_000 * 0.2 * 0.8)
         machines.assert_mean(np.asarray(found)[:, None], each.mean())
+
+
+def test_pseudo_log_likelihood_of_rows_draws_a_unit_for_each():
+    p = machines.distribution(MACHINE).reshape(-1, 32).sum(axis=0)
+    rows = jnp.broadcast_to(jnp.asarray(STATES[22], jnp.float32), (2, 50, 5))
+    found = pseudo_log_likelihood(jax.random.key(0), MACHINE, rows)
+    each = 5 * np.log(p[22] / (p[22] + p[[22 ^ (1 << i) for i in range(5)]]))
+    assert found.shape == (2, 50)
+    nearest = np.abs(np.ravel(found)[:, None] - each).argmin(axis=1)
+    np.testing.assert_allclose(np.ravel(found), each[nearest], rtol=1e-4, atol=1e-4)
+    assert set(nearest) == set(range(5))
 
 
 def test_pseudo_log_likelihood_of_large_weights_has_finite_gradients():

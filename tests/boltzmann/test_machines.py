@@ -39,6 +39,15 @@ def test_energy_and_log_z(machine):
     assert (record.stderr, record.ess) == (0, np.inf)
 
 
+def test_log_z_of_more_states_than_are_summed_at_once():
+    """2^13 hidden states in two blocks, against NumPy's sum over the 2^14 visible ones."""
+    machine = machines.rbm(14, 13, scale=0.5)
+    w, a, b = (np.asarray(p, np.float64) for p in (machine.weights, *machine.biases))
+    v = machines.all_states(14)
+    terms = v @ a + np.logaddexp(0.0, b + v @ w).sum(axis=1)
+    np.testing.assert_allclose(log_partition(machine), scipy.special.logsumexp(terms), rtol=1e-6)
+
+
 @EVERY
 def test_fields_are_the_log_odds_of_each_unit(machine):
     """The field of a unit is E with it zero less E with it one, whatever the unit itself is."""
@@ -103,7 +112,7 @@ def test_free_energies_and_conditionals_of_an_rbm():
 
 def test_an_rbm_is_a_machine_on_a_bipartite_graph_and_its_own_transpose():
     machine = machines.rbm()
-    pairwise = as_pairwise(machine.weights, machine.visible_bias, machine.hidden_bias)
+    pairwise = as_pairwise(machine)
     assert sorted(pairwise.sizes) == [4, 5]
     states = machines.all_states(9)
     expected = machine.energy(machines.unflat(machine, states))

@@ -20,6 +20,7 @@ from tests.boltzmann.refusals import assert_refused, every
 KEY = jax.random.key(0)
 MACHINE = machines.rbm()
 REAL = machines.gaussian_rbm()
+GRID = machines.OF_BITS["grid"]
 PATH = uniform_base(MACHINE)
 FEW = linear_inverse_temperatures(3)
 STATE = boltzmann.init(KEY, MACHINE, 4)
@@ -48,6 +49,34 @@ def annealed(**options):
 
 WRONG = {
     # log Z.
+    "a machine for a path": (
+        lambda: boltzmann.ais(KEY, MACHINE, FEW),
+        "a path leads from a base to a machine, and RBM is none: give uniform_base(machine), ",
+    ),
+    "a machine for a path of pilots": (
+        lambda: boltzmann.choose_inverse_temperatures(KEY, MACHINE),
+        "and RBM is none",
+    ),
+    "a machine for a path of populations": (
+        lambda: boltzmann.population_annealing(KEY, MACHINE, FEW),
+        "and RBM is none",
+    ),
+    "a machine for a path of a ladder": (
+        lambda: boltzmann.ladder_step(KEY, MACHINE, init_ladder(KEY, MACHINE, 3, 2), FEW),
+        "and RBM is none",
+    ),
+    "a number of temperatures": (
+        lambda: forward(100),
+        "give two or more finite numbers, as linear_inverse_temperatures(1000) does",
+    ),
+    "rows where long chains begin": (
+        lambda: boltzmann.measure_bracket(KEY, PATH, FEW, jnp.zeros((3, 5))),
+        "starts of the shapes [(3, 5)]: give those of the machine",
+    ),
+    "no exact draws": (
+        lambda: boltzmann.exact_samples(KEY, MACHINE, 0),
+        "num_samples is 0: give 1 or more",
+    ),
     "too many states": (
         lambda: boltzmann.exact(wide_rbm(30, 26)),
         "exact log Z enumerates 2^26 states and 2^25 is the most: use ais or population_annealing",
@@ -82,7 +111,7 @@ WRONG = {
     ),
     "samples of another machine": (
         lambda: boltzmann.reverse_ais(KEY, PATH, FEW, Units(*zeros((3, 4), (3, 4)))),
-        "samples of the shapes [(3, 4), (3, 4)]: give those of the machine, [C, 5], [C, 4]",
+        "samples of the shapes [(3, 4), (3, 4)]: give those of the machine, [..., 5], [..., 4]",
     ),
     "no samples": (
         lambda: boltzmann.reverse_ais(KEY, PATH, FEW, Units(*zeros((0, 5), (0, 4)))),
@@ -123,6 +152,42 @@ WRONG = {
     ),
     "a ladder that falls": (lambda: ladder_of([1.0, 0.5, 0.0]), "rise from 0, the base, to 1"),
     # Learning.
+    "one datapoint": (
+        lambda: boltzmann.likelihood_loss(MACHINE, jnp.zeros(5), jnp.zeros((2, 5))),
+        "data of the shape (5,): give rows [n, 5]",
+    ),
+    "no samples to learn from": (
+        lambda: boltzmann.likelihood_loss(MACHINE, jnp.zeros((2, 5)), jnp.zeros((0, 5))),
+        "samples of the shape (0, 5): give rows [n, 5]",
+    ),
+    "samples of another width": (
+        lambda: boltzmann.likelihood_loss(MACHINE, jnp.zeros((2, 5)), jnp.zeros((2, 4))),
+        "samples of the shape (2, 4) for the 5 of the machine",
+    ),
+    "weights of other samples": (
+        lambda: boltzmann.likelihood_loss(MACHINE, *zeros((2, 5), (4, 5), 3)),
+        "weights of the shape (3,) for 4 samples: give one of each",
+    ),
+    "offsets of other units": (
+        lambda: boltzmann.likelihood_loss(
+            MACHINE, *zeros((2, 5), (2, 5)), offsets=boltzmann.Offsets(*zeros(5, 3))
+        ),
+        "offsets.hidden of the shape (3,) for the 4 of the machine",
+    ),
+    "offsets of a graph": (
+        lambda: boltzmann.likelihood_loss(
+            GRID, *zeros((2, 9), (2, 9)), offsets=boltzmann.Offsets(*zeros(9, 0))
+        ),
+        "offsets center an RBM: leave them out for a machine on a graph",
+    ),
+    "an estimator of a graph": (
+        lambda: boltzmann.make_estimator(lambda key: GRID, boltzmann.pcd()),
+        "an estimator trains RBMs, and init makes a PairwiseMachine: descend likelihood_loss, with",
+    ),
+    "a penalty below zero": (
+        lambda: boltzmann.l2(-1.0),
+        "the strength of a penalty is -1.0: give 0 or more",
+    ),
     "no steps": (lambda: boltzmann.cd(0), "steps is 0: give 1 or more"),
     "no persistent chains": (lambda: boltzmann.pcd(0), "num_chains is 0: give 1 or more"),
     "no persistent steps": (lambda: boltzmann.pcd(1, 0), "steps is 0: give 1 or more"),

@@ -82,7 +82,51 @@ WRONG = {
         "log_precision of the shape (3,) for the 2",
     ),
     "spins of reals": (lambda: boltzmann.to_spins(REAL), "this machine has real units: leave it"),
+    "standard deviations below zero": (
+        lambda: boltzmann.gaussian_units([1.0, -1.0]),
+        "data_std holds -1 in column 1: give finite standard deviations of 0 or more",
+    ),
+    "one standard deviation": (
+        lambda: boltzmann.gaussian_units(1.0),
+        "data_std has the shape (): give [V], one for each column",
+    ),
+    "an edge of three": (
+        lambda: make_graph(3, [(0, 1, 2)]),
+        "the edge (0, 1, 2) cannot be: give pairs of units",
+    ),
+    "a graph of reals": (
+        lambda: boltzmann.as_pairwise(REAL),
+        "machines on graphs are of bits, and this one has real units: leave it",
+    ),
     # Shapes.
+    "hidden units of an energy": (
+        lambda: MACHINE.energy(Units(*zeros((3, 5), (3, 3)))),
+        "units of the shapes [(3, 5), (3, 3)]: give those of the machine, [..., 5], [..., 4], as",
+    ),
+    "chains of different numbers": (
+        lambda: MACHINE.energy(Units(*zeros((3, 5), (2, 4)))),
+        "units of the shapes [(3, 5), (2, 4)]: give those of the machine",
+    ),
+    "a likelihood of grey values": (
+        lambda: MACHINE.log_prob(0.5 + 0 * ROWS, 0.0),
+        "row 0 holds 0.5 .* whole numbers: binarise them",
+    ),
+    "rows for chains": (
+        lambda: sweep(state=jnp.asarray(ROWS)),
+        "chains of the shapes [(6, 5)]: give those of the machine, [..., 5], [..., 4], as init",
+    ),
+    "rows for chains that have modes": (
+        lambda: boltzmann.find_modes(MACHINE, jnp.asarray(ROWS)),
+        "chains of the shapes [(6, 5)]: give those of the machine",
+    ),
+    "rows for means": (
+        lambda: boltzmann.mean_field(MACHINE, jnp.asarray(ROWS), 3),
+        "start of the shapes [(6, 5)]: give those of the machine",
+    ),
+    "half a sweep": (
+        lambda: boltzmann.gibbs_steps(KEY, MACHINE, STATE, 2.5),
+        "num_steps is 2.5: give a whole number",
+    ),
     "visible units": (
         lambda: MACHINE.free_energy(jnp.zeros((2, 7))),
         "visible units of the shape (2, 7) for the 5 of the machine: give [..., 5]",
@@ -93,7 +137,7 @@ WRONG = {
     ),
     "units of a graph": (
         lambda: GRID.energy(jnp.zeros((2, 8))),
-        "units of the shape (2, 8) for the 9 of the machine",
+        "units of the shapes [(2, 8)]: give those of the machine, [..., 9]",
     ),
     # Chains.
     "no chains": (lambda: boltzmann.init(KEY, MACHINE, 0), "num_chains is 0: give 1 or more"),
@@ -126,7 +170,7 @@ WRONG = {
     ),
     "a clamp of another form": (
         lambda: sweep(clamped=jnp.zeros(9, bool)),
-        "clamped has the form .* give the same",
+        "clamped has the form .* give the same, as Units(mask, False)",
     ),
     "a clamp of another shape": (
         lambda: sweep(clamped=Units(jnp.zeros(4, bool), jnp.zeros(4, bool))),
@@ -138,7 +182,7 @@ WRONG = {
     ),
     "chains of another machine": (
         lambda: sweep(state=Units(*zeros((4, 5), (4, 3)))),
-        "hidden units of the shape (4, 3) for the 4 of the machine",
+        "chains of the shapes [(4, 5), (4, 3)]: give those of the machine, [..., 5], [..., 4]",
     ),
     "no sweeps": (
         lambda: boltzmann.gibbs_steps(KEY, MACHINE, STATE, 0),

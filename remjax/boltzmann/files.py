@@ -1,0 +1,69 @@
+"""A machine as one file, which NumPy reads without this library."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from remjax.boltzmann.families import Bits, Family, Reals
+from remjax.boltzmann.machine import as_parameter
+from remjax.boltzmann.rbm import RBM
+from remjax.errors import InputError
+
+_BIASES = ("visible_bias", "hidden_bias")
+# A side of real units has its precisions beside the others; of bits there is nothing to say.
+_PRECISIONS = ("visible_log_precision", "hidden_log_precision")
+
+
+def save_machine(path: str | os.PathLike[str], rbm: RBM) -> None:
+    """Write `weights`, `visible_bias` and `hidden_bias` to an .npz file, in place of an older one.
+
+    Of real units also `visible_log_precision` or `hidden_log_precision`.
+
+    Args:
+        path: of the file; its ending is .npz.
+        rbm: one machine.
+
+    Raises:
+        InputError: for another ending.
+    """
+    path = _npz(path)
+    parts = {name: np.asarray(getattr(rbm, name)) for name in ("weights", *_BIASES)}
+    for name, family in zip(_PRECISIONS, rbm.families, strict=True):
+        if isinstance(family, Reals):
+            parts[name] = np.asarray(family.log_precision)
+    partial = path.with_name(f"{path.name}.partial.npz")
+    np.savez(partial, **parts)
+    partial.replace(path)
+
+
+def load_machine(path: str | os.PathLike[str]) -> RBM:
+    """The machine of a file of `save_machine`, or of arrays that others saved by these names.
+
+    Raises:
+        InputError: for a file that is missing or holds no machine.
+    """
+    path = _npz(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            parts = dict(file)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: name a file of save_machine") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: name a file of save_machine") from error
+    missing = [name for name in ("weights", *_BIASES) if name not in parts]
+    if missing:
+        raise InputError(f"{path} holds no {missing[0]}: name a file of save_machine")
+
+    def family(name: str) -> Family:
+        return Reals(as_parameter(parts[name])) if name in parts else Bits()
+
+    visible, hidden = map(family, _PRECISIONS)
+    return RBM(*(as_parameter(parts[name]) for name in ("weights", *_BIASES)), visible, hidden)
+
+
+def _npz(path: str | os.PathLike[str]) -> Path:
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise InputError(f"{path} does not end in .npz: name it {path}.npz")
+    return path
