@@ -46,3 +46,17 @@ def test_sequences() -> None:
     # The fit may be above the truth: it is the training set that both are scored on.
     assert start < true
     assert true - 0.3 < fitted
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    """As `folder/test_file.py::test_name`, below tests/."""
+    tests = Path(__file__).parent
+    page = (PAGES / "undirected_tests.md").read_text()
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", page)
+    assert len(named) == page.count("::") > 100
+    missing = [
+        f"{file}::{name}"
+        for file, name in named
+        if not (tests / file).is_file() or f"\ndef {name}(" not in (tests / file).read_text()
+    ]
+    assert not missing

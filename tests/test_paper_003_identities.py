@@ -161,3 +161,26 @@ def test_gradients_are_the_same_where_the_weights_are_constant(k):
     np.testing.assert_allclose(jax.grad(eq_14)(zero), jax.grad(eq_21)(zero), atol=1e-6)
     l_k = jax.grad(lambda t: log_mean_exp(f + slopes @ t))(zero)
     np.testing.assert_allclose(l_k, jax.grad(eq_21)(zero), atol=1e-6)
+
+
+@KS
+def test_at_fixed_samples_the_gradient_of_q_is_minus_that_of_wake_sleep(k):
+    """BP-4: log w = log p - log q at fixed z, of which only -log q depends on the parameters of q.
+
+    Eqs. 14 and 21 then have -sum w grad log q, which reweighted wake-sleep has with a plus.
+    """
+    z, _, log_w = tuples(k)
+    some = len(log_w) // 2
+    f, chosen = jnp.asarray(log_w[some], jnp.float32), jnp.asarray(z[some])
+    w = normalize_log_weights(f)
+
+    def log_q(logits):
+        return jax.nn.log_softmax(logits)[chosen]
+
+    logits = jnp.asarray(RNG.normal(size=int(np.max(z)) + 1), jnp.float32)
+    fixed = f + log_q(logits)  # log p(x, z)
+    eq_14 = jax.grad(lambda q: jax.nn.logsumexp(fixed - log_q(q)))(logits)
+    eq_21 = jax.grad(lambda q: w @ (fixed - log_q(q)))(logits)
+    wake = jax.grad(lambda q: w @ log_q(q))(logits)
+    np.testing.assert_allclose(eq_14, -wake, atol=1e-6)
+    np.testing.assert_allclose(eq_21, -wake, atol=1e-6)
