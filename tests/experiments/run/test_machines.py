@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 
 from experiments import evaluate, methods, train
 from experiments.run.images import evaluation_images
+from remjax.boltzmann import load_machine
 from tests.experiments.run.runs import json_of, metrics_of, state_of, stop_at_every_call
 
 _ROOT = Path(__file__).parents[3]
@@ -66,6 +68,12 @@ def test_result_is_exact_where_log_z_can_be_enumerated(fitted):
     for name in names:
         with Image.open(path / "pictures" / f"{name}.png") as image:
             assert min(image.size) > 100
+    for saved, kept in zip(
+        jax.tree.leaves(load_machine(path / "machine.npz")),
+        jax.tree.leaves(state.params.theta),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(saved, kept)
 
 
 def test_epochs_follow_log_z_and_the_chains(fitted):
