@@ -7,6 +7,7 @@ method, as --help=vr, or of a kind of model, as --help=rbm.
 import dataclasses
 import textwrap
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from absl import flags
 
@@ -128,13 +129,10 @@ def explain(doc: str, name: str | None) -> str:
         own = of_kind(name)
         parts = [
             _wrapped(f"Methods of --model={name}: {', '.join(kind.family.methods)}", ""),
-            _wrapped(
-                "Defaults of its own: "
-                + (
-                    ", ".join(f"--{flag}={value}" for flag, value in kind.defaults.items())
-                    or "none"
-                ),
-                "",
+            _wrapped(f"Defaults of its own: {_given(kind.defaults) or 'none'}", ""),
+            *(
+                _wrapped(f"With --dataset={dataset}: {_given(others)}", "")
+                for dataset, others in kind.of_data.items()
             ),
         ]
         return "\n\n".join([*parts, *([_group("Flags of its own", own)] if own else [])])
@@ -195,6 +193,10 @@ def _flag(name: str) -> str:
     else:
         head = f"  --{name}" + ("" if flag.default is None else f"={flag.default}")
     return f"{head}\n{_wrapped(flag.help, '      ')}"
+
+
+def _given(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"--{flag}={value}" for flag, value in values.items())
 
 
 def _wrapped(text: str, indent: str, further: str | None = None) -> str:

@@ -155,6 +155,7 @@ class Kind(NamedTuple):
         scoring: how well it is fitted.
         defaults: its own defaults of any setting, `method` among them; a preset and the flags take
             precedence.
+        of_data: data set -> what of them is another where it is fitted to that one.
         epoch_metrics: (problem, state) -> numbers for every epoch, beside the means of the
             estimator's metrics; the state as `Scoring` has it.
         particles: settings -> the flag and the number of what the axis `particles` of a mesh
@@ -171,6 +172,7 @@ class Kind(NamedTuple):
     draw: Callable[[Problem, TrainState, RunDirectory], None]
     scoring: Scoring
     defaults: Mapping[str, Any] = {}
+    of_data: Mapping[str, Mapping[str, Any]] = {}
     epoch_metrics: Callable[[Problem, TrainState], dict[str, float]] = _no_metrics
     particles: Callable[[Settings], tuple[str, int] | None] = _none
     replicas_at_a_time: Callable[[Problem], int | None] = _none

@@ -96,6 +96,15 @@ KINDS: Mapping[str, Kind] = {
             "epochs": 100,
             "eval_size": 0,
         },
+        # Few and small: 500 hidden units at a small rate would have learned nothing of them.
+        of_data={
+            "digits": {
+                "learning_rate": 0.3,
+                "latent_size": "64",
+                "epochs": 150,
+                "batch_size": 100,
+            }
+        },
         epoch_metrics=tracked,
         particles=_chains,
         work=_work,

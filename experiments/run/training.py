@@ -75,9 +75,11 @@ def settings_from_flags() -> Settings:
     model = given.get("model") or earlier.get("model") or FLAGS.model
     # A setting that is newer than the earlier run has the default of all models.
     goes_on = earlier and earlier.get("model", model) == model
-    defaults = kind_of(model).defaults
-    if not defaults:
-        defaults = _DATASET_DEFAULTS.get(given.get("dataset", FLAGS.dataset), {})
+    dataset = given.get("dataset", FLAGS.dataset)
+    kind = kind_of(model)
+    defaults = {**kind.defaults, **kind.of_data.get(dataset, {})}
+    if not kind.defaults:
+        defaults = _DATASET_DEFAULTS.get(dataset, {})
     base = earlier if goes_on else defaults
     method = given.get("method") or base.get("method") or FLAGS.method
     method = form_of(method, FLAGS.preset)

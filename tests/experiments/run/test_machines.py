@@ -233,3 +233,20 @@ def test_methods_of_machines_are_in_the_table(run_binary):
     assert (done.code, done.stderr) == (0, "")
     for name in ("cd", "pcd", "tempered_pcd", "population"):
         assert f"| {name} " in done.stdout
+
+
+def test_the_digits_have_defaults_of_their_own(run_binary, tmp_path):
+    """Few and small, so fewer units and larger steps; a flag that is given takes precedence."""
+    flags = ("--model=rbm", "--dataset=digits", "--train_size=200", "--epochs=1")
+    short = ("--log_z_temperatures=20", "--log_z_chains=10", "--log_z_burn_in=5")
+    path = tmp_path / "run"
+    done = run_binary(train, *flags, *short, "--track_temperatures=0", f"--run_dir={path}")
+    assert (done.code, done.stderr) == (0, "")
+    config = json_of(path / "config.json")
+    found = [config[name] for name in ("latent_size", "learning_rate", "batch_size", "epochs")]
+    assert found == ["64", 0.3, 100, 1]
+    explained = " ".join(run_binary(train, "--help=rbm").stdout.split())
+    assert "Defaults of its own: --method=pcd" in explained
+    assert "With --dataset=digits: --learning_rate=0.3 --latent_size=64" in explained.replace(
+        ",", ""
+    )
