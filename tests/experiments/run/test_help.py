@@ -37,7 +37,11 @@ def test_the_common_ones_come_first_and_a_method_has_its_own():
     assert "--alpha" not in text
     assert max(map(len, text.splitlines())) <= 100
     assert "--alpha: order of the Renyi bound" in help.explain("", "vr")
-    assert "--l1=0.0" in help.explain("", "rbm")
+    of_machines = " ".join(help.explain("", "rbm").split())
+    assert "--l1=0.0" in of_machines
+    assert (
+        "With --dataset=digits: --learning_rate=0.3, --latent_size=64, --epochs=150" in of_machines
+    )
     assert "--alpha" in help.explain("", "alpha")
     with pytest.raises(InputError, match=r"^--help=vrr explains nothing: give the name of"):
         help.explain("", "vrr")

@@ -245,8 +245,3 @@ def test_the_digits_have_defaults_of_their_own(run_binary, tmp_path):
     config = json_of(path / "config.json")
     found = [config[name] for name in ("latent_size", "learning_rate", "batch_size", "epochs")]
     assert found == ["64", 0.3, 100, 1]
-    explained = " ".join(run_binary(train, "--help=rbm").stdout.split())
-    assert "Defaults of its own: --method=pcd" in explained
-    assert "With --dataset=digits: --learning_rate=0.3 --latent_size=64" in explained.replace(
-        ",", ""
-    )
