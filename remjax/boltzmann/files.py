@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def save_machine(path: str | os.PathLike[str], rbm: RBM) -> None:
         if isinstance(family, Reals):
             parts[name] = np.asarray(family.log_precision)
     partial = path.with_name(f"{path.name}.partial.npz")
-    np.savez(partial, **parts)
+    np.savez(partial, allow_pickle=False, **parts)
     partial.replace(path)
 
 
@@ -49,7 +50,7 @@ def load_machine(path: str | os.PathLike[str]) -> RBM:
             parts = dict(file)
     except FileNotFoundError:
         raise InputError(f"{path} is missing: name a file of save_machine") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise InputError(f"{path} cannot be read: name a file of save_machine") from error
     missing = [name for name in ("weights", *_BIASES) if name not in parts]
     if missing:
@@ -59,7 +60,8 @@ def load_machine(path: str | os.PathLike[str]) -> RBM:
         return Reals(as_parameter(parts[name])) if name in parts else Bits()
 
     visible, hidden = map(family, _PRECISIONS)
-    return RBM(*(as_parameter(parts[name]) for name in ("weights", *_BIASES)), visible, hidden)
+    weights, of_visible, of_hidden = (as_parameter(parts[name]) for name in ("weights", *_BIASES))
+    return RBM(weights, of_visible, of_hidden, visible, hidden)
 
 
 def _npz(path: str | os.PathLike[str]) -> Path:
