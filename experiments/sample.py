@@ -14,6 +14,9 @@ def define_flags() -> None:
     """The run, how many rows, and where they go."""
     using.define_flags()
     flags.DEFINE_integer("num_samples", 100, "rows that are drawn")
+    flags.DEFINE_string(
+        "condition", None, "values of what the run is conditioned on, in its order, as setosa,3.5"
+    )
     flags.DEFINE_bool("noise", True, "draw the rows; otherwise their means given their latents")
     flags.adopt_module_key_flags(using)  # otherwise --help would leave them out
 

@@ -113,6 +113,7 @@ class Support(NamedTuple):
         mend: what to do about others, as the end of a sentence: "divide bytes by 255".
         whole: whether they are whole numbers.
         missing: whether NaN stands for a value that was not observed, and is allowed.
+        condition: how many numbers at the end of a datapoint are a condition: any finite ones.
     """
 
     low: float = -math.inf
@@ -120,6 +121,22 @@ class Support(NamedTuple):
     mend: str = "leave them out"
     whole: bool = False
     missing: bool = False
+    condition: int = 0
+
+
+class Conditional(NamedTuple):
+    """A model given a condition c, such as a label: p_theta(x, z | c).
+
+    A datapoint of such a model is the vector [X + C] of x with c behind it, so that whatever takes
+    datapoints takes these.
+
+    Attributes:
+        size: C.
+        given: c [C] -> the model of x [X] alone, with the same theta.
+    """
+
+    size: int
+    given: Callable[[Shaped[Array, " C"]], "Model"]
 
 
 class Model(NamedTuple):
@@ -136,6 +153,8 @@ class Model(NamedTuple):
         support: the values that x may have; any finite ones by default.
         decoded: (theta, x) -> the likelihood by way of the decoder's output, where there is one;
             the curvature of the posterior needs it (`particles.curvature`).
+        conditional: where a datapoint is x with a condition behind it; None for x alone. What knows
+            no datapoint, `sample` and `mean`, is that of the model given a condition (`at`).
     """
 
     init: Callable[[Key[Array, ""]], PyTree]
@@ -146,6 +165,23 @@ class Model(NamedTuple):
     mean: Callable[[PyTree, Latent], Datapoint] | None = None
     support: Support = Support()
     decoded: Callable[[PyTree, Datapoint], Decoded] | None = None
+    conditional: Conditional | None = None
+
+    def at(self, x: Datapoint) -> "Model":
+        """The model given the condition of ONE datapoint; without conditions the model itself."""
+        if self.conditional is None:
+            return self
+        return self.conditional.given(x[-self.conditional.size :])
+
+    def dream(self, theta: PyTree, key: Key[Array, ""], x: Array) -> tuple[Latent, Array]:
+        """(z, x'), one ancestral sample at the condition of ONE datapoint, which stands behind x'.
+
+        Without conditions that of `sample`, whatever the datapoint.
+        """
+        z, drawn = self.at(x).sample(theta, key)
+        if self.conditional is None:
+            return z, drawn
+        return z, jnp.concatenate([drawn, x[-self.conditional.size :]])
 
     def joint(self, theta: PyTree, x: Datapoint) -> Joint:
         """The model with theta and one datapoint filled in. Carries the gradients of theta.

@@ -25,6 +25,7 @@ class DataFacts(NamedTuple):
         binary: whether all are bits.
         real_valued: whether they are measurements.
         columns: how they were made of a table.
+        condition: the same of a condition, which counts in nothing else here.
     """
 
     name: str
@@ -34,6 +35,7 @@ class DataFacts(NamedTuple):
     binary: bool
     real_valued: bool
     columns: Columns | None
+    condition: Columns | None = None
 
     @property
     def mean(self) -> np.ndarray:
@@ -51,15 +53,24 @@ class DataFacts(NamedTuple):
         return len(self.mean)
 
     @property
+    def condition_size(self) -> int:
+        """Of the condition that stands behind a row."""
+        return 0 if self.condition is None else len(self.condition.model_names)
+
+    @property
     def form(self) -> jax.ShapeDtypeStruct:
         """The form of the training rows."""
-        return jax.ShapeDtypeStruct((self.num_train, self.size), jnp.float32)
+        return jax.ShapeDtypeStruct((self.num_train, self.size + self.condition_size), jnp.float32)
 
     def to_json(self) -> dict[str, Any]:
         """As data.json holds them; float32 passes through its decimals unchanged."""
         values = self.values._asdict() | {"mean": self.mean.tolist(), "scale": self.scale.tolist()}
-        columns = self.columns and self.columns._asdict()
-        return self._asdict() | {"values": values, "columns": columns}
+        parts = {"columns": self.columns, "condition": self.condition}
+        return (
+            self._asdict()
+            | {"values": values}
+            | {name: part and part._asdict() for name, part in parts.items()}
+        )
 
 
 def facts_of(dataset: Dataset) -> DataFacts:
@@ -67,11 +78,12 @@ def facts_of(dataset: Dataset) -> DataFacts:
     return DataFacts(
         name=dataset.name,
         num_train=len(dataset.train),
-        values=value_facts(dataset.train),
+        values=value_facts(dataset.without_condition(dataset.train)),
         image_shape=dataset.image_shape,
         binary=dataset.binary,
         real_valued=dataset.real_valued,
         columns=dataset.columns,
+        condition=dataset.condition,
     )
 
 
@@ -82,8 +94,9 @@ def facts_from_json(values: Mapping[str, Any]) -> DataFacts:
         InputError: for another content.
     """
     try:
-        chosen = {name: values[name] for name in DataFacts._fields}
+        chosen = {name: values[name] for name in DataFacts._fields if name != "condition"}
         columns, numbers = chosen["columns"], ValueFacts(**chosen["values"])
+        condition = values.get("condition")  # runs from before there were any have none
         return DataFacts(**chosen)._replace(
             values=numbers._replace(
                 mean=np.asarray(numbers.mean, np.float32),
@@ -91,6 +104,7 @@ def facts_from_json(values: Mapping[str, Any]) -> DataFacts:
             ),
             image_shape=tuple(chosen["image_shape"]),
             columns=columns and _columns(columns),
+            condition=condition and _columns(condition),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(

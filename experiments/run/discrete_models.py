@@ -37,7 +37,7 @@ from remjax.models import (
 from remjax.training.steps import init_train_state
 from remjax.types import Estimator
 
-_ABSENT = {"num_categories", "bfloat16", "eval_proposal", "eval_activity"}
+_ABSENT = {"num_categories", "condition", "bfloat16", "eval_proposal", "eval_activity"}
 
 
 def _build(

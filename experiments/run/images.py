@@ -40,7 +40,7 @@ def images_of(settings: Settings) -> Dataset:
     dataset = dataset._replace(train=train)
     if settings.binarization == "fixed" and not (dataset.binary or dataset.real_valued):
         # Once for all: what is trained on is what is evaluated.
-        bits = {"train": fixed_bits(train), "test": fixed_bits(dataset.test)}
+        bits = {part: _bits_of(dataset, getattr(dataset, part)) for part in ("train", "test")}
         dataset = dataset._replace(binary=True, **bits)
     return dataset
 
@@ -55,6 +55,7 @@ def _found(settings: Settings) -> Dataset:
     return _read(
         str(Path(settings.dataset).expanduser()),
         columns=settings.column_names,
+        condition=settings.condition_names,
         image_size=settings.size_of_images,
         preparation=preparation,
         missing=settings.missing == "marginalize",
@@ -82,18 +83,24 @@ def as_evaluated(dataset: Dataset, images: np.ndarray, index: np.ndarray) -> np.
     """Some of the images of a data set: bits of grey ones, others as they are."""
     if dataset.binary or dataset.real_valued:
         return images[index]
-    return fixed_bits(images, index)
+    return _bits_of(dataset, images[index], index)
+
+
+def _bits_of(dataset: Dataset, images: np.ndarray, index: np.ndarray | None = None) -> np.ndarray:
+    """Bits of images, of which these are the places; a condition behind them stays as it is."""
+    grey = dataset.without_condition(images)
+    return np.concatenate([fixed_bits(grey, index), images[:, grey.shape[1] :]], axis=1)
 
 
 def fixed_bits(images: np.ndarray, index: np.ndarray | None = None) -> np.ndarray:
-    """Bits of some of the images, by default of all; an image has the same ones in every run."""
+    """Bits of images, by default the first; one of the same place has the same in every run."""
     index = np.arange(len(images)) if index is None else index
-    bits = np.empty((len(index), images.shape[1]), images.dtype)
+    bits = np.empty_like(images)
     # The random numbers of all images at once would take several times their memory.
     for start in range(0, len(index), _BLOCK):
-        some = index[start : start + _BLOCK]
-        drawn = fixed(jax.random.key(_KEY_BITS), 0, 0, jnp.asarray(some), jnp.asarray(images[some]))
-        bits[start : start + _BLOCK] = drawn
+        some = slice(start, start + _BLOCK)
+        places, grey = jnp.asarray(index[some]), jnp.asarray(images[some])
+        bits[some] = fixed(jax.random.key(_KEY_BITS), 0, 0, places, grey)
     return bits
 
 

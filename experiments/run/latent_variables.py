@@ -18,6 +18,7 @@ from experiments.run.networks import Networks, build_networks, inputs_of
 from experiments.run.run_pictures import draw_run
 from experiments.run.scoring import SCORING, LatentVariables, make_evaluate
 from experiments.run.settings import Settings
+from remjax.data import Columns
 from remjax.errors import InputError
 from remjax.methods.baselines import no_baseline, tanh_baseline
 from remjax.models.networks import in_bfloat16
@@ -54,7 +55,7 @@ def _build(
     estimator = networks.addition(made, facts.num_train)
     evaluate = make_evaluate(model, recognition, settings, mesh)
     parts = LatentVariables(model, recognition, evaluate, chosen)
-    _refuse_what_does_not_fit(estimator, parts, settings, facts.size)
+    _refuse_what_does_not_fit(estimator, parts, settings, facts.form.shape[1])
     return estimator, parts
 
 
@@ -154,7 +155,18 @@ def replicas_at_a_time(problem: Problem) -> int:
 def about(problem: Problem) -> str:
     """The likelihood, and the units of its nats."""
     units = ", of standardized columns: nats are theirs" if problem.settings.standardize else ""
-    return f"{problem.parts.likelihood}{units}"
+    return f"{problem.parts.likelihood}{units}{_given(problem.facts.condition)}"
+
+
+def _given(condition: Columns | None) -> str:
+    """What the rows are conditioned on, as it is printed."""
+    if condition is None:
+        return ""
+    named = [
+        f"{name} ({f'{len(values)} categories' if values else 'standardized'})"
+        for name, values in zip(condition.names, condition.categories, strict=True)
+    ]
+    return f"; given {', '.join(named)}"
 
 
 def work(settings: Settings) -> Work:

@@ -31,6 +31,11 @@ class NetworkSettings(MethodOptions):
         "what to do about missing values: refuse, or marginalize to leave them out of the "
         "likelihood",
     )
+    condition: str | None = setting(
+        None,
+        "columns of a file, or of the array `condition` of an .npz, that the others are "
+        "conditioned on, as species,age",
+    )
     num_particles: int = setting(50, "K, particles per image and per distribution drawn from")
     latent_size: str = setting(
         "20", "dimension of the latent; with several layers one for each, z_1 first, as 100,50"
@@ -69,6 +74,11 @@ class NetworkSettings(MethodOptions):
     eval_activity: str = setting(
         "averaged", f"how the activity of latents is measured: {', '.join(ACTIVITIES)}"
     )
+
+    @property
+    def condition_names(self) -> tuple[str, ...]:
+        """The columns that the others are conditioned on."""
+        return () if self.condition is None else tuple(self.condition.split(","))
 
     @property
     def latent_sizes(self) -> tuple[int, ...]:

@@ -32,15 +32,17 @@ class Shape(NamedTuple):
         hidden_sizes: widths of the tanh layers below each stochastic layer.
         num_categories: of each latent, where they are categories.
         initialization: of the linear layers.
+        condition_size: numbers of a condition behind each row.
     """
 
     latent_sizes: Sequence[int]
     hidden_sizes: Sequence[Sequence[int]]
     num_categories: int
     initialization: Initialization
+    condition_size: int = 0
 
     def of_layers(self) -> dict[str, Any]:
-        """As the models of several layers take them."""
+        """As the models of several layers take them, and their recognition networks."""
         return {
             "latent_sizes": self.latent_sizes,
             "hidden_sizes": self.hidden_sizes,
@@ -85,11 +87,11 @@ def _gaussian(likelihood: Likelihood, inputs: Inputs, shape: Shape) -> tuple[Mod
             "hidden_sizes": shape.hidden_sizes[0],
             "initialization": shape.initialization,
         }
-        return gaussian_model(likelihood, **one), gaussian_recognition(**inputs.arguments(), **one)
+        model = gaussian_model(likelihood, condition_size=shape.condition_size, **one)
+        return model, gaussian_recognition(**inputs.arguments(), **one)
     sizes = shape.of_layers()
-    return deep_gaussian_model(likelihood, **sizes), deep_gaussian_recognition(
-        **inputs.arguments(), **sizes
-    )
+    model = deep_gaussian_model(likelihood, condition_size=shape.condition_size, **sizes)
+    return model, deep_gaussian_recognition(**inputs.arguments(), **sizes)
 
 
 def _full_gaussian(
@@ -116,15 +118,14 @@ def _sigmoid_belief(
 ) -> tuple[Model, Recognition]:
     """Layers of bits, linear in one another where `hidden_sizes` are empty."""
     sizes = shape.of_layers()
-    return sigmoid_belief_network(likelihood, **sizes), sigmoid_belief_recognition(
-        **inputs.arguments(), **sizes
-    )
+    model = sigmoid_belief_network(likelihood, condition_size=shape.condition_size, **sizes)
+    return model, sigmoid_belief_recognition(**inputs.arguments(), **sizes)
 
 
 def _categorical(likelihood: Likelihood, inputs: Inputs, shape: Shape) -> tuple[Model, Recognition]:
     """Layers of categories, linear in one another where `hidden_sizes` are empty."""
     sizes = shape.of_layers() | {"num_categories": shape.num_categories}
-    model = deep_categorical_model(likelihood, **sizes)
+    model = deep_categorical_model(likelihood, condition_size=shape.condition_size, **sizes)
     return model, deep_categorical_recognition(**inputs.arguments(), **sizes)
 
 
@@ -134,12 +135,14 @@ def _uncertain_gaussian(
     """One Gaussian layer, and a Gaussian over each weight of both networks.
 
     Raises:
-        InputError: for several layers, or other layers than those of glorot.
+        InputError: for several layers, other layers than those of glorot, or a condition.
     """
     if len(shape.latent_sizes) > 1:
         raise InputError(
             "--model=uncertain_gaussian has one stochastic layer: give one --latent_size"
         )
+    if shape.condition_size:
+        raise InputError("--condition does nothing for --model=uncertain_gaussian: leave it out")
     if shape.initialization is not glorot:
         raise InputError(
             "--model=uncertain_gaussian has layers of its own: leave out --initialization and "
@@ -160,10 +163,16 @@ uncertain_gaussian = Networks(
 
 
 def inputs_of(facts: DataFacts, *, centred: bool) -> Inputs:
-    """What networks of x see of it: less the mean training image, or as it is; tables in units."""
+    """What networks of x see of it: less the mean training image, or as it is; tables in units.
+
+    A condition, which stands behind x, has units of its own already.
+    """
     in_units = facts.columns is not None and facts.real_valued
+    mean = facts.mean if centred else np.zeros_like(facts.mean)
+    size = facts.condition_size
     return Inputs(
-        facts.mean if centred else np.zeros_like(facts.mean), facts.scale if in_units else None
+        np.append(mean, np.zeros(size, mean.dtype)),
+        np.append(facts.scale, np.ones(size, mean.dtype)) if in_units else None,
     )
 
 
@@ -187,7 +196,7 @@ def build_networks(
     encoder sees the raw image, as in the release of REM. With `missing`, entries that are missing
     are left out of the likelihood.
     """
-    shape = Shape(latent_sizes, hidden_sizes, num_categories, initialization)
+    shape = Shape(latent_sizes, hidden_sizes, num_categories, initialization, facts.condition_size)
     chosen = likelihood_of(choose(likelihood, facts).name, facts, mean_output=mean_output)
     return networks.build(
         marginalized(chosen) if missing else chosen, inputs_of(facts, centred=centred_input), shape

@@ -115,6 +115,11 @@ class Settings(
         )
         self._check_optimizer()
         self._check_seeds()
+        if self.condition is not None and not self.is_file:
+            raise InputError(
+                f"--condition does nothing for --dataset={self.dataset}, which is no file: leave "
+                "it out"
+            )
         # One image has no standard error, and its latents no activity.
         if self.eval_size is not None and (self.eval_size < 0 or self.eval_size == 1):
             raise InputError(f"--eval_size={self.eval_size} cannot be: give 0 (all), 2 or more")

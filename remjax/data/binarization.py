@@ -79,6 +79,24 @@ def per_minibatch(
     return _bits(jax.random.fold_in(key, step), x)
 
 
+def leaving_the_end(binarization: Binarization, size: int) -> Binarization:
+    """The binarisation of all but the last numbers of each row, a condition; those stay."""
+    if size == 0:
+        return binarization
+
+    def of_the_others(
+        key: Key[Array, ""],
+        epoch: Counter,
+        step: Counter,
+        index: Int[Array, " B"],
+        x: Shaped[Array, "B *X"],
+    ) -> Shaped[Array, "B *X"]:
+        bits = binarization(key, epoch, step, index, x[..., :-size])
+        return jnp.concatenate([bits, x[..., -size:]], axis=-1)
+
+    return of_the_others
+
+
 def _bits_of_each(
     key: Key[Array, ""], index: Int[Array, " B"], x: Shaped[Array, "B *X"]
 ) -> Shaped[Array, "B *X"]:

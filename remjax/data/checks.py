@@ -34,6 +34,9 @@ def check_rows(x: Shaped[np.ndarray, "..."], support: Support) -> None:
         raise InputError(f"data are the one number {x}: give rows [N, X]")
     if x.size == 0:
         return
+    if support.condition:
+        _check_condition(x, support)
+        x, support = x[:, : -support.condition], support._replace(condition=0)
     size = max(1, _BLOCK // (x.size // len(x)))
     blocks = [slice(start, start + size) for start in range(0, len(x), size)]
     doubtful = [block for block in blocks if not _all_allowed(x[block], support)]
@@ -50,6 +53,19 @@ def check_rows(x: Shaped[np.ndarray, "..."], support: Support) -> None:
         )
     if support.whole and (found := _offenders(x, blocks, lambda values: values % 1 > 0)):
         raise InputError(f"{found} and values must be whole numbers: {support.mend}")
+
+
+def _check_condition(x: Shaped[np.ndarray, "..."], support: Support) -> None:
+    """The last numbers of each row are finite, and there are others before them."""
+    if x.ndim != 2 or x.shape[1] <= support.condition:
+        raise InputError(
+            f"data of shape {x.shape}: give rows [N, X + {support.condition}], the condition of "
+            "each behind it"
+        )
+    try:
+        check_rows(x[:, -support.condition :], Support())
+    except InputError as error:
+        raise InputError(f"the condition: {error}") from error
 
 
 def is_concrete(x: object) -> bool:

@@ -29,6 +29,10 @@ class Dataset(NamedTuple):
             likelihood should be another.
         source: one line for a report: which files, which split.
         columns: how the rows were made of a table, and the way back; None for a set of images.
+        condition: how the last columns of the rows, which a model of the others is conditioned on,
+            were made; None for none. It counts in X, and in nothing else that is said here.
+        test_labels: what each row of the test is, as the set says; None where it does not. Nothing
+            is fitted to it: it colours pictures.
     """
 
     name: str
@@ -40,6 +44,17 @@ class Dataset(NamedTuple):
     real_valued: bool
     source: str
     columns: Columns | None = None
+    condition: Columns | None = None
+    test_labels: NDArray[np.int_] | None = None
+
+    @property
+    def condition_size(self) -> int:
+        """The columns at the end of each row that are a condition."""
+        return 0 if self.condition is None else len(self.condition.model_names)
+
+    def without_condition(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Rows of the data set without those columns."""
+        return rows[:, : rows.shape[1] - self.condition_size]
 
 
 def check_images(x: ArrayLike, name: str) -> NDArray[np.float32]:

@@ -4,8 +4,9 @@ Arrow reads .csv and .parquet: one kept library for both, quick, strict about ra
 without a pickle anywhere. Pillow reads images.
 """
 
+import contextlib
 import os
-import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from remjax.errors import InputError
 
 SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
 _IMAGES = (".png", ".jpg", ".jpeg")
+_ARRAY, _ARCHIVE = b"\x93NUMPY", b"PK"
 
 
 class FileTables(NamedTuple):
@@ -25,10 +27,14 @@ class FileTables(NamedTuple):
     Attributes:
         train: the rows.
         test: those of the test, where the file says which they are.
+        train_condition: what stands beside the rows to condition on, in an archive of arrays.
+        test_condition: the same for those of the test.
     """
 
     train: Table
     test: Table | None = None
+    train_condition: Table | None = None
+    test_condition: Table | None = None
 
 
 def read_tables(
@@ -36,10 +42,12 @@ def read_tables(
 ) -> FileTables:
     """The rows of a file, by its ending, as they stand in it.
 
-    .npy: an array [N, X] or [N, H, W]. .npz: the arrays `train` and `test`, or `x`, or the only
-    one. .csv: a header (names of columns; none where the first line is all numbers), commas and
-    decimal points; an empty cell or NA is missing. .parquet: columns of numbers, bools or text. A
-    folder: all PNG and JPEG images in it, in the order of their names, grey, as bytes.
+    .npy: an array [N, X] or [N, H, W], which stays on the disk until it is used. .npz: the arrays
+    `train` and `test`, or `x`, or the only one; beside them `condition` [N] or [N, V] of numbers or
+    text, or `train_condition` and `test_condition`. .csv: a header (names of columns; none where
+    the first line is all numbers), commas and decimal points; an empty cell or NA is missing.
+    .parquet: columns of numbers, bools or text. A folder: all PNG and JPEG images in it, in the
+    order of their names, grey, as bytes.
 
     Args:
         path: the file or folder.
@@ -71,56 +79,103 @@ def read_tables(
 
 
 def _npy(path: Path) -> FileTables:
-    with path.open("rb") as file:
-        return FileTables(_array_table(_load(file), "the array"))
+    if _magic(path) == _ARCHIVE:
+        raise InputError("is an archive of arrays: let its name end in .npz")
+    with _reading():
+        return FileTables(_array_table(np.load(path, mmap_mode="r"), "the array"))
 
 
 def _npz(path: Path) -> FileTables:
+    if _magic(path) != _ARCHIVE:
+        raise InputError("is no .npz archive: name a file of one array .npy")
+    with _reading(), path.open("rb") as file, np.load(file) as archive:
+        return _arrays(archive)
+
+
+def _magic(path: Path) -> bytes:
+    """The first bytes of a file of NumPy's."""
     with path.open("rb") as file:
-        archive = _load(file)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise InputError("is no .npz archive: name a file of one array .npy")
-        with archive:
-            names = archive.files
-            try:
-                if {"train", "test"} <= set(names):
-                    train, test = (_array_table(archive[n], n) for n in ("train", "test"))
-                    if train.values.shape[1] != test.values.shape[1]:
-                        raise InputError("train and test have different numbers of columns")
-                    return FileTables(train, test)
-                name = "x" if "x" in names else names[0] if len(names) == 1 else None
-                if name is None:
-                    raise InputError(
-                        f"holds {', '.join(names) or 'no arrays'}: name the array x, or two of them"
-                        " train and test"
-                    )
-                return FileTables(_array_table(archive[name], name))
-            except (ValueError, EOFError, zipfile.BadZipFile) as error:
-                raise _unless_input_error(error) from error
+        first = file.read(6)
+    for known in (_ARRAY, _ARCHIVE):
+        if first.startswith(known):
+            return known
+    raise InputError("is no file of NumPy's, whatever its name says: save it again")
 
 
-def _load(file: Any) -> Any:
-    if not file.read(6).startswith((b"\x93NUMPY", b"PK")):
-        raise InputError("is no file of NumPy's, whatever its name says: save it again")
-    file.seek(0)
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """What NumPy makes of a broken file is one line; a file that cannot be read stays that."""
     try:
-        return np.load(file, allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile, MemoryError) as error:
+        yield
+    except (OSError, InputError):
+        raise
+    except Exception as error:
+        # NumPy promises no type of exception for a broken file: ValueError, EOFError, SyntaxError,
+        # tokenize.TokenError, zlib.error, BadZipFile, MemoryError and others have been seen.
         raise _unless_input_error(error) from error
+
+
+def _arrays(archive: Any) -> FileTables:
+    conditions = ("condition", "train_condition", "test_condition")
+    names = [name for name in archive.files if name not in conditions]
+    if {"train", "test"} <= set(names):
+        train, test = (_array_table(archive[name], name) for name in ("train", "test"))
+        if train.values.shape[1] != test.values.shape[1]:
+            raise InputError("train and test have different numbers of columns")
+        of_parts = (
+            _condition_table(archive, f"{name}_condition", table)
+            for name, table in (("train", train), ("test", test))
+        )
+        return FileTables(train, test, *of_parts)
+    name = "x" if "x" in names else names[0] if len(names) == 1 else None
+    if name is None:
+        raise InputError(
+            f"holds {', '.join(names) or 'no arrays'}: name the array x, or two of them train and "
+            "test"
+        )
+    rows = _array_table(archive[name], name)
+    return FileTables(rows, None, _condition_table(archive, "condition", rows))
+
+
+def _condition_table(archive: Any, name: str, rows: Table) -> Table | None:
+    """The columns of an array that stands beside the rows: its name, or name_0, name_1, ..."""
+    if name not in archive.files:
+        return None
+    values = archive[name]
+    if values.dtype.kind not in "biufU" or values.ndim not in (1, 2):
+        raise InputError(
+            f"{name} is of shape {values.shape} and type {values.dtype}: save numbers or text, [N] "
+            "or [N, V]"
+        )
+    if len(values) != len(rows.values):
+        raise InputError(f"{name} has {len(values)} rows beside {len(rows.values)}: give as many")
+    columns = values[:, None] if values.ndim == 1 else values
+    # A file of two parts calls its columns alike in both.
+    names = (
+        ("condition",)
+        if values.ndim == 1
+        else tuple(f"condition_{number}" for number in range(columns.shape[1]))
+    )
+    if values.dtype.kind != "U":
+        return Table(names, columns)
+    coded = [np.unique(column, return_inverse=True) for column in columns.T]
+    return Table(
+        names,
+        np.stack([places for _, places in coded], axis=1).astype(np.float64),
+        {own: tuple(levels.tolist()) for own, (levels, _) in zip(names, coded, strict=True)},
+    )
 
 
 def _unless_input_error(error: Exception) -> InputError:
     if isinstance(error, InputError):
         return error
-    if "allow_pickle" in str(error):
+    if "allow_pickle" in str(error) or "Python objects" in str(error):
         return InputError("holds Python objects, which are never loaded: save an array of numbers")
     return InputError(f"damaged, or of another format ({_reason(error)}): save it again")
 
 
 def _array_table(values: Any, name: str) -> Table:
     """An array of rank 2, or of rank 3 as images; bytes of images stay bytes."""
-    if not isinstance(values, np.ndarray):
-        raise InputError("is an archive of arrays: let its name end in .npz")
     if values.dtype.kind not in "biuf":
         raise InputError(f"{name} is of type {values.dtype}: save an array of numbers")
     if values.ndim not in (2, 3):

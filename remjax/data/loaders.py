@@ -67,11 +67,14 @@ def digits(places: Places, seed: int) -> Dataset:
     from sklearn.datasets import load_digits  # two seconds to import, and only this set needs it
 
     del places
-    grey, _ = load_digits(return_X_y=True)
+    grey, labels = load_digits(return_X_y=True)
     images = to_unit_interval(np.asarray(grey, np.uint8), 16)
     train, test = seeded_split(images, 1_500, 297, seed)
+    _, test_labels = seeded_split(np.asarray(labels), 1_500, 297, seed)
     source = f"digits of scikit-learn, 1,500 train and 297 test, split by seed {seed}"
-    return Dataset("digits", train, train[:0], test, (8, 8), False, False, source)
+    return Dataset(
+        "digits", train, train[:0], test, (8, 8), False, False, source, test_labels=test_labels
+    )
 
 
 def _read_idx(num_images: int, md5: str, path: Path) -> NDArray[np.uint8]:

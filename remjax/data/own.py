@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from remjax.data.checks import check_rows
 from remjax.data.dataset import Dataset, seeded_split
 from remjax.data.files import FileTables, read_tables
-from remjax.data.tables import Columns, Table, as_they_are
+from remjax.data.tables import Columns, Table, as_they_are, conditioning
+from remjax.data.values import mean_and_scale, row_blocks
 from remjax.errors import InputError
 from remjax.types import Support
 
@@ -27,6 +29,8 @@ def from_arrays(
     test: Shaped[np.ndarray, "_ *X"] | None = None,
     *,
     names: Sequence[str] | None = None,
+    condition: Shaped[np.ndarray, "_ *C"] | None = None,
+    test_condition: Shaped[np.ndarray, "_ *C"] | None = None,
     preparation: Preparation = as_they_are,
     missing: bool = False,
     test_fraction: float = 0.1,
@@ -38,6 +42,9 @@ def from_arrays(
         train: rows [N, X], or images [N, H, W] (bytes are divided by 255).
         test: rows like them; by default a part of train, chosen by `split_seed`.
         names: of the columns.
+        condition: numbers [N] or [N, V] that a model of the rows is conditioned on
+            (`tables.conditioning`); they stand behind the rows of the data set.
+        test_condition: those of the rows of test.
         preparation: how columns enter the model: `tables.as_they_are`, `tables.standardized` or
             `tables.categorical`.
         missing: whether NaN stands for a missing value; otherwise it is refused.
@@ -51,9 +58,17 @@ def from_arrays(
         InputError: naming the rows, for values that are missing or not finite; for shapes that are
             none, or too few rows.
     """
-    tables = [_as_table(rows, names) for rows in (train, test) if rows is not None]
+    tables = FileTables(
+        _as_table(train, names),
+        None if test is None else _as_table(test, names),
+        None if condition is None else _as_condition(condition),
+        None if test_condition is None else _as_condition(test_condition),
+    )
+    for rows, beside in ((tables.train, tables.train_condition), (tables.test, tables[3])):
+        if beside is not None and (rows is None or len(rows.values) != len(beside.values)):
+            raise InputError("the condition has other rows than the data: give one for each row")
     return from_tables(
-        FileTables(*tables),
+        tables,
         "arrays",
         preparation=preparation,
         missing=missing,
@@ -66,6 +81,7 @@ def from_file(
     path: str | os.PathLike[str],
     *,
     columns: Sequence[str] | None = None,
+    condition: Sequence[str] = (),
     image_size: tuple[int, int] | None = None,
     preparation: Preparation = as_they_are,
     missing: bool = False,
@@ -76,7 +92,9 @@ def from_file(
 
     Args:
         path: as `files.read_tables` takes it.
-        columns: those that are fitted; by default all.
+        columns: those that are fitted; by default all but those of the condition.
+        condition: columns that a model of the others is conditioned on (`tables.conditioning`); of
+            an archive those that its array `condition` makes.
         image_size: (height, width) to which the images of a folder are resized.
         preparation: as in `from_arrays`, as are the others.
         missing: whether missing values are allowed.
@@ -87,10 +105,8 @@ def from_file(
         InputError: as `from_arrays`, and for a file that cannot be read.
     """
     tables = read_tables(path, image_size=image_size)
-    if columns is not None:
-        test = None if tables.test is None else tables.test.select(columns)
-        tables = FileTables(tables.train.select(columns), test)
     try:
+        tables = _chosen(tables, columns, condition)
         return from_tables(
             tables,
             Path(path).name,
@@ -113,31 +129,73 @@ def from_tables(
     split_seed: int,
 ) -> Dataset:
     """A data set of tables; arguments as in `from_arrays`."""
-    for table in tables:
+    for table in tables[:2]:
         if table is not None:
             _check(table, missing)
-    train, test, how = _split(tables, test_fraction, split_seed)
-    train, test = map(pixels_or_numbers, (train, test))
+    parts, how = _split(tables, test_fraction, split_seed)
+    beside = None
+    if tables.train_condition is not None:
+        _check_condition(tables)
+        beside = conditioning([part.condition for part in parts if part.condition is not None])
+    train, test = (pixels_or_numbers(part.rows) for part in parts)
     _check_columns(train)
     columns = preparation((train, test))
-    exact = [columns.to_model(table) for table in (train, test)]
-    _check_resolution(columns, exact[0])
-    rows = [_as_float32(columns, part) for part in exact]
-    low, high = (float(function(rows[0])) for function in (np.nanmin, np.nanmax))
-    binary = all(_are_bits(part) for part in rows)
-    shape = tables.train.image_shape or (1, rows[0].shape[1])
+    rows = [
+        _as_float32(columns, table, beside, part.condition)
+        for table, part in zip((train, test), parts, strict=True)
+    ]
+    width = len(columns.model_names)
+    low, high, bits = _span([part[:, :width] for part in rows])
+    shape = tables.train.image_shape or (1, width)
     return Dataset(
         name=name,
         train=rows[0],
         valid=rows[0][:0],
         test=rows[1],
         image_shape=shape,
-        binary=binary,
+        binary=bits,
         # Pixels are grey; the columns of a table are measurements, unless they are bits.
-        real_valued=not binary and (tables.train.image_shape is None or low < 0.0 or high > 1.0),
+        real_valued=not bits and (tables.train.image_shape is None or low < 0.0 or high > 1.0),
         source=f"{name}, {len(rows[0]):,} train and {len(rows[1]):,} test {how}",
         columns=columns,
+        condition=beside,
     )
+
+
+def _split_off(table: Table, names: Sequence[str]) -> tuple[Table, Table]:
+    """The other columns of a table, and those of these names.
+
+    Raises:
+        InputError: for a name that there is not, or where no other is left.
+    """
+    others = [name for name in table.names if name not in names]
+    if not others:
+        raise InputError("all columns are conditions: leave one to fit")
+    return table.select(others), table.select(names)
+
+
+def _chosen(tables: FileTables, columns: Sequence[str] | None, names: Sequence[str]) -> FileTables:
+    """The columns that are fitted, and those that they are conditioned on.
+
+    Raises:
+        InputError: for a column that there is not, or that is fitted as well.
+    """
+    train, test, condition, test_condition = tables
+    if not names:
+        condition = test_condition = None
+    elif condition is not None or test_condition is not None:
+        condition = condition and condition.select(names)
+        test_condition = test_condition and test_condition.select(names)
+    else:
+        both = sorted({*(columns or ())} & {*names})
+        if both:
+            raise InputError(f"column {both[0]!r} is fitted, and cannot be a condition as well")
+        train, condition = _split_off(train, names)
+        if test is not None:
+            test, test_condition = _split_off(test, names)
+    if columns is not None:
+        train, test = train.select(columns), test and test.select(columns)
+    return FileTables(train, test, condition, test_condition)
 
 
 def pixels_or_numbers(table: Table) -> Table:
@@ -145,6 +203,17 @@ def pixels_or_numbers(table: Table) -> Table:
     if table.image_shape is None or table.values.dtype != np.uint8:
         return table
     return table._replace(values=table.values / 255.0)
+
+
+def _as_condition(values: Shaped[np.ndarray, "..."]) -> Table:
+    values = np.asarray(values)
+    if values.ndim not in (1, 2) or values.dtype.kind not in "biuf":
+        raise InputError(
+            f"a condition of shape {values.shape} and type {values.dtype}: give numbers, [N] or "
+            "[N, V]"
+        )
+    columns = values.reshape(len(values), -1)
+    return Table(tuple(f"condition_{number}" for number in range(columns.shape[1])), columns)
 
 
 def _as_table(rows: Shaped[np.ndarray, "..."], names: Sequence[str] | None) -> Table:
@@ -168,55 +237,112 @@ def _check(table: Table, missing: bool) -> None:
             f"a table of {len(table.values)} rows and {table.values.shape[1]} columns: give two "
             "rows or more"
         )
-    rows = np.flatnonzero(np.isnan(table.values).any(axis=1))
-    if rows.size and not missing:
-        shown = ", ".join(map(str, rows[:5]))
-        more = f" and {rows.size - 5} more" if rows.size > 5 else ""
-        raise InputError(
-            f"values are missing in row{'s' * (rows.size > 1)} {shown}{more}: drop or impute them, "
-            "or leave missing values out of the likelihood"
+    if not missing:
+        _refuse_missing(
+            table, "values are missing", ", or leave missing values out of the likelihood"
         )
     check_rows(table.values, Support(missing=missing))
 
 
-def _split(tables: FileTables, test_fraction: float, seed: int) -> tuple[Table, Table, str]:
+def _check_condition(tables: FileTables) -> None:
+    """Of every row it is known."""
+    for table in tables[2:]:
+        if table is not None:
+            _refuse_missing(table, "the condition is missing", "")
+            check_rows(table.values, Support())
+
+
+def _refuse_missing(table: Table, what: str, otherwise: str) -> None:
+    found = [np.isnan(block).any(axis=1) for block in row_blocks(table.values)]
+    rows = np.flatnonzero(np.concatenate(found))
+    if rows.size:
+        shown = ", ".join(map(str, rows[:5]))
+        more = f" and {rows.size - 5} more" if rows.size > 5 else ""
+        raise InputError(
+            f"{what} in row{'s' * (rows.size > 1)} {shown}{more}: drop or impute them{otherwise}"
+        )
+
+
+class _Part(NamedTuple):
+    """Rows, and what they are conditioned on."""
+
+    rows: Table
+    condition: Table | None
+
+
+def _split(tables: FileTables, test_fraction: float, seed: int) -> tuple[tuple[_Part, _Part], str]:
     """Train, test, and how they were chosen."""
-    train, test = tables
+    train, test, condition, test_condition = tables
     if test is not None:
-        return train, test, "as given"
+        if (condition is None) != (test_condition is None):
+            raise InputError("train and test need a condition both: give the other one too")
+        return (_Part(train, condition), _Part(test, test_condition)), "as given"
     if not 0.0 < test_fraction < 1.0:
         raise InputError(f"the test fraction is {test_fraction}: give a number between 0 and 1")
     count = len(train.values)
     num_test = min(max(1, round(test_fraction * count)), count - 1)
-    parts = seeded_split(train.values, count - num_test, num_test, seed)
-    first, second = (train._replace(values=part) for part in parts)
-    return first, second, f"split by seed {seed}"
+    places = seeded_split(np.arange(count), count - num_test, num_test, seed)
+
+    def at(table: Table, place: NDArray) -> Table:
+        return table._replace(values=table.values[place])
+
+    first, second = (
+        _Part(at(train, place), condition and at(condition, place)) for place in places
+    )
+    return (first, second), f"split by seed {seed}"
 
 
 def _check_columns(train: Table) -> None:
     """Every column has a value to learn from."""
-    empty = np.isnan(train.values).all(axis=0)
+    empty = np.all([np.isnan(block).all(axis=0) for block in row_blocks(train.values)], axis=0)
     if empty.any():
         name = train.names[int(np.argmax(empty))]
         raise InputError(f"column {name!r} has no values to train on: leave it out")
 
 
-def _as_float32(columns: Columns, rows: NDArray[np.float64]) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):
-        small = np.ascontiguousarray(rows, np.float32)
-    lost = np.isinf(small)
+def _as_float32(
+    columns: Columns, table: Table, beside: Columns | None, condition: Table | None
+) -> NDArray[np.float32]:
+    """The rows as a model sees them, with the condition behind them, some at a time.
+
+    Raises:
+        InputError: for a value, or the differences of a column, that float32 has not.
+    """
+    width = len(columns.model_names)
+    size = 0 if beside is None else len(beside.model_names)
+    rows = np.empty((len(table.values), width + size), np.float32)
+    # Of the blocks as wide as the model's rows.
+    blocks = row_blocks(np.broadcast_to(np.float32(0), rows.shape))
+    start = 0
+    for block in blocks:
+        part = slice(start, start + len(block))
+        exact = columns.to_model(table._replace(values=table.values[part]))
+        _check_range(columns, exact, start)
+        rows[part, :width] = exact
+        if beside is not None and condition is not None:
+            rows[part, width:] = beside.to_model(condition._replace(values=condition.values[part]))
+        start = part.stop
+    if not columns.categories:
+        _check_resolution(columns, table)
+    return rows
+
+
+def _check_range(columns: Columns, rows: NDArray[np.float64], start: int) -> None:
+    lost = np.abs(rows) > np.finfo(np.float32).max
     if lost.any():
         row, column = np.argwhere(lost)[0]
         raise InputError(
-            f"row {row} holds {rows[row, column]:g} in column {columns.model_names[column]!r}, "
-            "which float32 has not: standardize the columns, or leave that one out"
+            f"row {start + row} holds {rows[row, column]:g} in column "
+            f"{columns.model_names[column]!r}, which float32 has not: standardize the columns, or "
+            "leave that one out"
         )
-    return small
 
 
-def _check_resolution(columns: Columns, rows: NDArray[np.float64]) -> None:
+def _check_resolution(columns: Columns, table: Table) -> None:
     """No column lies so far from zero that float32, of seven digits, blurs what varies in it."""
-    mean, scale = np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)
+    mean, scale = mean_and_scale(table.values)
+    mean = (mean - np.asarray(columns.offset)) / np.asarray(columns.scale)
+    scale = scale / np.asarray(columns.scale)
     lost = (scale > 0.0) & (scale < _RESOLUTION * np.abs(mean))
     if lost.any():
         place = int(np.argmax(lost))
@@ -225,6 +351,14 @@ def _check_resolution(columns: Columns, rows: NDArray[np.float64]) -> None:
             f"{mean[place]:.10g}, which float32 does not resolve: standardize the columns, or leave"
             " that one out"
         )
+
+
+def _span(parts: Sequence[NDArray[np.float32]]) -> tuple[float, float, bool]:
+    """The smallest and the largest value of the training rows, and whether all rows are bits."""
+    low = min(np.nanmin(block, initial=np.inf) for block in row_blocks(parts[0]))
+    high = max(np.nanmax(block, initial=-np.inf) for block in row_blocks(parts[0]))
+    bits = all(_are_bits(block) for part in parts for block in row_blocks(part))
+    return float(low), float(high), bits
 
 
 def _are_bits(rows: NDArray[np.float32]) -> bool:

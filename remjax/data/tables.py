@@ -7,7 +7,11 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 
+from remjax.data.values import mean_and_scale
 from remjax.errors import InputError
+
+# Different whole numbers that are taken for categories of a condition.
+_FEW = 20
 
 
 class Table(NamedTuple):
@@ -53,7 +57,8 @@ class Columns(NamedTuple):
         names: of the V columns of the table.
         offset: [V], in the units of each column; 0 for as it is.
         scale: [V]; 1 for as it is.
-        categories: of each column its values, text or numbers; () where columns are numbers.
+        categories: of each column its values, text or numbers; () for a column of numbers, and for
+            all where none is a category.
     """
 
     names: tuple[str, ...]
@@ -67,9 +72,9 @@ class Columns(NamedTuple):
         if not self.categories:
             return self.names
         return tuple(
-            f"{name}={_shown(value)}"
+            own
             for name, values in zip(self.names, self.categories, strict=True)
-            for value in values
+            for own in ([f"{name}={_shown(value)}" for value in values] or [name])
         )
 
     def to_model(self, table: Table) -> Float[np.ndarray, "N X"]:
@@ -82,21 +87,38 @@ class Columns(NamedTuple):
             InputError: for a column that is not there, text where there should be numbers, or a
                 category that the model has not seen.
         """
-        table = table.select(self.names)
+        if table.names != self.names:
+            table = table.select(self.names)
         if not self.categories:
-            return (numbers_of(table) - self.offset) / self.scale
+            return (numbers_of(table) - np.asarray(self.offset)) / np.asarray(self.scale)
         coded = zip(self.names, table.values.T, self.categories, strict=True)
-        hot = [_one_hot(name, _labels(table, name, column), own) for name, column, own in coded]
-        return np.concatenate(hot, axis=1)
+        return np.concatenate(
+            [
+                _one_hot(name, _labels(table, name, column), own)
+                if own
+                else self._numbers(table.select((name,)))
+                for name, column, own in coded
+            ],
+            axis=1,
+        )
+
+    def _numbers(self, table: Table) -> Float[np.ndarray, "N 1"]:
+        """One column of numbers."""
+        place = self.names.index(table.names[0])
+        return (numbers_of(table) - self.offset[place]) / self.scale[place]
 
     def to_table(self, x: Float[np.ndarray, "N X"]) -> Table:
         """The rows in the units of the table; of a category its most probable value."""
         if not self.categories:
             return Table(self.names, np.asarray(x, np.float64) * self.scale + self.offset)
-        ends = np.cumsum([len(values) for values in self.categories])[:-1]
+        ends = np.cumsum([max(1, len(values)) for values in self.categories])[:-1]
         columns, levels = [], {}
         parts = np.split(np.asarray(x, np.float64), ends, axis=1)
-        for name, part, values in zip(self.names, parts, self.categories, strict=True):
+        units = zip(self.names, parts, self.offset, self.scale, self.categories, strict=True)
+        for name, part, offset, scale, values in units:
+            if not values:
+                columns.append(part[:, 0] * scale + offset)
+                continue
             missing = np.isnan(part).any(axis=1)
             place = np.argmax(np.where(np.isnan(part), 0.0, part), axis=1)
             if isinstance(values[0], str):
@@ -130,10 +152,30 @@ def standardized(tables: Sequence[Table]) -> Columns:
     """
     as_they_are(tables)
     table = tables[0]
-    values = table.values.astype(np.float64)
-    mean, scale = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    mean, scale = mean_and_scale(table.values)
     scale = np.where(scale > 1e-12 * np.abs(mean), scale, 1.0)
     return Columns(table.names, tuple(mean.tolist()), tuple(scale.tolist()))
+
+
+def conditioning(tables: Sequence[Table]) -> Columns:
+    """What a model is conditioned on: categories as they are, numbers standardized.
+
+    A category is a column of text, or of at most twenty different whole numbers.
+
+    Args:
+        tables: the training rows, whose mean and standard deviation are taken, and others.
+    """
+    names, train = tables[0].names, tables[0]
+    offset, scale, categories = [], [], []
+    for place, name in enumerate(names):
+        column = np.concatenate([table.values[:, place] for table in tables])
+        few = name in train.levels or (len(np.unique(column)) <= _FEW and not np.any(column % 1))
+        numbers = Table((name,), train.values[:, [place]])
+        own = Columns((name,), (0.0,), (1.0,)) if few else standardized([numbers])
+        offset += own.offset
+        scale += own.scale
+        categories.append((train.levels.get(name) or _occurring(name, column)) if few else ())
+    return Columns(names, tuple(offset), tuple(scale), tuple(categories))
 
 
 def categorical(tables: Sequence[Table]) -> Columns:

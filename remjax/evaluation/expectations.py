@@ -63,6 +63,19 @@ def make_expectation(
         InputError: for num_particles below one, and from `expectation` for data without rows or
             with values that the model has no density for.
     """
+    return _make_expectation(
+        model, recognition, lambda params, _, z: of(params, z), num_particles, mesh
+    )
+
+
+def _make_expectation(
+    model: Model,
+    recognition: Recognition,
+    of: Callable[[Params, Datapoint, Latent], PyTree[Array]],
+    num_particles: int,
+    mesh: Mesh | None,
+) -> Callable[..., Expectation]:
+    """`make_expectation` of a function of the datapoint too."""
     check_counts(num_particles, None, None)
 
     def one(
@@ -70,14 +83,14 @@ def make_expectation(
     ) -> tuple[PyTree[Array], Float[Array, ""]]:
         joint = model.joint(params.theta, x)
         r = recognition.r(params.eta, x)
-        form = jax.eval_shape(lambda: of(params, r.sample(key)))
+        form = jax.eval_shape(lambda: of(params, x, r.sample(key)))
         _, unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, float), form))
         num_chunks, size = balanced_chunks(num_particles, CHUNK_SIZE)
 
         def absorb(sums: _Sums, chunk: Int[Array, ""]) -> tuple[_Sums, None]:
             index = chunk * size + jnp.arange(size)
             z, _, log_w = draw_chunk(key, joint, r, index, num_particles)
-            flat = jax.vmap(lambda one: ravel_pytree(of(params, one))[0])(z)
+            flat = jax.vmap(lambda one: ravel_pytree(of(params, x, one))[0])(z)
             return _with(sums, log_w, flat), None
 
         width = sum(leaf.size for leaf in jax.tree.leaves(form))
@@ -154,21 +167,23 @@ def make_imputation(
 
     Returns:
         impute(params, key, x [N, X], progress=None) -> [N, X] of the type of x; the observed
-        entries are as they were, bit for bit.
+        entries, and a condition, are as they were, bit for bit.
 
     Raises:
         InputError: for a model without a mean; from `impute`, as `make_expectation`.
     """
-    mean = model.mean
-    if mean is None:
+
+    def mean(params: Params, x: Datapoint, z: Latent) -> Array:
+        given = model.at(x)
+        if given.mean is None:
+            raise InputError("the model has no mean E[x | z], which imputation needs: give it one")
+        found = given.mean(params.theta, z)
+        # Nothing is missing of a condition, which stands behind x.
+        return jnp.concatenate([found, x[found.size :]]) if model.conditional else found
+
+    if model.conditional is None and model.mean is None:
         raise InputError("the model has no mean E[x | z], which imputation needs: give it one")
-    expectation = make_expectation(
-        model,
-        recognition,
-        lambda params, z: mean(params.theta, z),
-        num_particles=num_particles,
-        mesh=mesh,
-    )
+    expectation = _make_expectation(model, recognition, mean, num_particles, mesh)
 
     def impute(
         params: Params,

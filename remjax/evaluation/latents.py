@@ -80,7 +80,7 @@ def latent_use(
             divergence = jnp.mean(jax.vmap(r.log_prob)(z) - jax.vmap(joint.log_prior)(z))
         return divergence, _half_means(r, keys)
 
-    allowed = Support(missing=model.support.missing)
+    allowed = Support(missing=model.support.missing, condition=model.support.condition)
     divergences, halves = _over_data(measure, recognition, params, key, x, num_samples, allowed)
     return LatentUse(
         activity=jax.tree.map(_covariance, halves),

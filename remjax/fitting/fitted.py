@@ -15,11 +15,15 @@ from remjax.data.checks import check_rows
 from remjax.errors import InputError
 from remjax.evaluation.expectations import make_imputation
 from remjax.evaluation.importance_sampling import Evaluation, make_log_likelihood
+from remjax.fitting.export import write_export
 from remjax.fitting.networks import DefaultNetworks
 from remjax.fitting.saved import write_fit
 from remjax.types import Datapoint, Model, Params, Recognition
 
 Rows = Shaped[Array, "_ *X"] | Shaped[np.ndarray, "_ *X"]
+
+# What is known of a row, the numbers of a vector [C].
+Condition = Sequence[float | int] | Shaped[Array, "..."] | Shaped[np.ndarray, "..."]
 
 # Of one epoch, by name.
 Metrics = Mapping[str, float | int]
@@ -82,29 +86,51 @@ class Fitted:
         )
 
     def reconstruct(self, x: Rows, *, seed: int = 0) -> np.ndarray:
-        """E[x | z] at the code of each row, [N, *X]."""
-        mean = self._mean()
+        """E[x | z] at the code of each row, [N, *X]; of a conditional model without its condition.
 
-        def one(x: Datapoint, key: Array) -> Datapoint:
+        Args:
+            x: [N, *X].
+            seed: of the draws, where the mean of the code has no closed form.
+
+        Raises:
+            InputError: as `encode`, and for a model without a mean.
+        """
+        self._require_mean()
+
+        def one(x: Datapoint, key: Array) -> Array:
             z = self.recognition.r(self.params.eta, x).estimated_mean(key)
-            return mean(self.params.theta, z)
+            return _mean_of(self.model.at(x), self.params.theta, z)
 
         return self._as_given(self._over_rows(one, x, seed))
 
-    def sample(self, num_samples: int, *, seed: int = 0, noise: bool = True) -> np.ndarray:
+    def sample(
+        self,
+        num_samples: int,
+        *,
+        seed: int = 0,
+        noise: bool = True,
+        condition: Condition | None = None,
+    ) -> np.ndarray:
         """Rows drawn from the model, [num_samples, *X].
 
         Args:
             num_samples: how many.
             seed: of the draws.
             noise: whether x is drawn given its latent; otherwise it is the mean E[x | z].
+            condition: c [C] of all rows, for a model that has one.
+
+        Raises:
+            InputError: no positive number; a condition that is missing, or of another size.
         """
         if num_samples < 1:
             raise InputError(f"num_samples is {num_samples}: give a positive number")
+        model = self._given(condition)
+        if not noise:
+            self._require_mean()
 
         def one(key: Array) -> Datapoint:
-            z, x = self.model.sample(self.params.theta, key)
-            return x if noise else self._mean()(self.params.theta, z)
+            z, x = model.sample(self.params.theta, key)
+            return x if noise else _mean_of(model, self.params.theta, z)
 
         keys = jax.random.split(jax.random.key(seed), num_samples)
         drawn = jax.jit(lambda keys: jax.lax.map(one, keys, batch_size=min(_ROWS, num_samples)))
@@ -142,10 +168,44 @@ class Fitted:
             },
         )
 
-    def _mean(self) -> Callable[[PyTree, PyTree], Datapoint]:
-        if self.model.mean is None:
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Decoder and encoder as programs that load without this library (`write_export`).
+
+        Args:
+            path: a new folder.
+
+        Raises:
+            InputError: as `write_export`.
+        """
+        write_export(
+            path,
+            self.model,
+            self.recognition,
+            self.params,
+            math.prod(self.row_shape),
+            {"row_shape": self.row_shape},
+        )
+
+    def _given(self, condition: Condition | None) -> Model:
+        """The model of x alone, at a condition where it has one."""
+        size = 0 if self.model.conditional is None else self.model.conditional.size
+        if (condition is None) != (size == 0):
+            mend = f"give one of {size} numbers" if size else "leave it out"
+            raise InputError(f"the model has {'a' if size else 'no'} condition: {mend}")
+        if self.model.conditional is None:
+            return self.model
+        given = np.asarray(condition, np.float32)
+        if given.shape != (size,) or not np.isfinite(given).all():
+            raise InputError(
+                f"a condition of shape {given.shape}: give {size} finite numbers, [{size}]"
+            )
+        return self.model.conditional.given(jnp.asarray(given))
+
+    def _require_mean(self) -> None:
+        # Without conditions too: `at` looks at the end of x alone.
+        size = 0 if self.model.conditional is None else self.model.conditional.size
+        if self.model.at(jnp.zeros(size)).mean is None:
             raise InputError("the model has no mean E[x | z], which this needs: give it one")
-        return self.model.mean
 
     def _rows(self, x: Rows) -> np.ndarray:
         """[N, X] as the model takes them."""
@@ -154,7 +214,9 @@ class Fitted:
         return rows
 
     def _as_given(self, x: np.ndarray) -> np.ndarray:
-        """[N, *X] in the shape of the user's rows."""
+        """[N, *X] in the shape of the user's rows; without the condition these had, [N, X]."""
+        if self.model.conditional is not None:
+            return x
         return x.reshape(len(x), *self.row_shape)
 
     def _over_rows(
@@ -188,6 +250,11 @@ class Fit(Fitted):
     def more(self, epochs: int) -> "Fit":
         """The fit after more epochs, as if they had been asked for at once; this one stays."""
         return self.go_on(self, epochs)
+
+
+def _mean_of(model: Model, theta: PyTree, z: PyTree) -> Datapoint:
+    assert model.mean is not None  # as `_require_mean` has found
+    return model.mean(theta, z)
 
 
 def rows_of(x: Rows) -> np.ndarray:

@@ -16,7 +16,7 @@ from remjax.errors import InputError
 from remjax.methods.combine import Combine
 from remjax.methods.method import Method
 from remjax.methods.row import Particles, Row
-from remjax.types import Batch, Estimate, Params
+from remjax.types import Batch, Datapoint, Estimate, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Dreaming(Combine):
         key, key_dreams = jax.random.split(key)
         awake, state = self.awake.estimate(row, params, state, key, batch)
 
-        def log_r_of_dream(key: Key[Array, ""]) -> Float[Array, ""]:
-            z, x = lax.stop_gradient(row.model.sample(params.theta, key))
+        def log_r_of_dream(key: Key[Array, ""], seen: Datapoint) -> Float[Array, ""]:
+            z, x = lax.stop_gradient(row.model.dream(params.theta, key, seen))
             r = row.recognition.r(params.eta, x)
             if not r.is_normalized:
                 raise InputError(
@@ -62,7 +62,9 @@ class Dreaming(Combine):
             return jax.random.split(jax.random.fold_in(key_dreams, index), self.num_dreams)
 
         keys = jax.vmap(names)(batch.index).reshape(-1)
-        sleep = -jnp.mean(jax.vmap(log_r_of_dream)(keys))
+        # A dream depends on the datapoint by its condition alone, if there is one.
+        seen = jnp.repeat(batch.x, self.num_dreams, axis=0)
+        sleep = -jnp.mean(jax.vmap(log_r_of_dream)(keys, seen))
         if self.share == 1.0:
             return awake._replace(eta_loss=sleep), state
         eta_loss = (1.0 - self.share) * awake.eta_loss + self.share * sleep

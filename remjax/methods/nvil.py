@@ -197,7 +197,8 @@ class Centred(Combine):
         def first_signals() -> tuple[Datapoint, tuple[Signal, ...]]:
             key = jax.random.key(0)
             theta = model.init(key)
-            z, x = model.sample(theta, key)
+            size = 0 if model.conditional is None else model.conditional.size
+            z, x = model.dream(theta, key, jnp.zeros(size))
             r = recognition.r(recognition.init(key), x)
             # How many there are does not depend on the prior's density, which may have to be
             # normalised first.

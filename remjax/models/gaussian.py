@@ -22,14 +22,19 @@ def gaussian_model(
     latent_size: int,
     hidden_sizes: Sequence[int],
     initialization: Initialization = glorot,
+    condition_size: int = 0,
 ) -> Model:
     """p(z) = N(0, I), p_theta(x | z) = likelihood of an MLP of z (tanh layers).
+
+    With a condition c the MLP is one of z and c, and a datapoint is x with c behind it
+    (`latent_variable_model`); the recognition network is `gaussian_recognition` of such datapoints.
 
     Args:
         likelihood: of the data given the output of the network.
         latent_size: D.
         hidden_sizes: widths of the tanh layers, from z to x.
         initialization: of the linear layers.
+        condition_size: C, numbers at the end of a datapoint that are its condition.
     """
     standard_normal = DiagonalGaussian(jnp.zeros(latent_size), jnp.ones(latent_size))
     return latent_variable_model(
@@ -40,6 +45,7 @@ def gaussian_model(
             latent_size=latent_size,
             hidden_sizes=hidden_sizes,
             initialization=initialization,
+            condition_size=condition_size,
         ),
     )
 

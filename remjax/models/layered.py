@@ -25,6 +25,7 @@ def deep_gaussian_model(
     latent_sizes: Sequence[int],
     hidden_sizes: Sequence[Sequence[int]],
     initialization: Initialization = glorot,
+    condition_size: int = 0,
 ) -> Model:
     """N(0, I) on top, diagonal Gaussians below, the data at the end (Burda et al. 2015, Eq. 4).
 
@@ -36,11 +37,14 @@ def deep_gaussian_model(
         hidden_sizes: widths of the tanh layers between x and z_1, between z_1 and z_2, ..., as many
             as there are layers, each from the data upward: ((200, 200), (100, 100)).
         initialization: of the linear layers.
+        condition_size: as in `gaussian_model`.
 
     Raises:
         InputError: for layers without sizes, or not as many hidden as latent ones.
     """
-    return stacked_model(GAUSSIAN, likelihood, latent_sizes, hidden_sizes, initialization)
+    return stacked_model(
+        GAUSSIAN, likelihood, latent_sizes, hidden_sizes, initialization, condition_size
+    )
 
 
 def deep_gaussian_recognition(
@@ -74,6 +78,7 @@ def sigmoid_belief_network(
     latent_sizes: Sequence[int],
     hidden_sizes: Sequence[Sequence[int]] | None = None,
     initialization: Initialization = glorot,
+    condition_size: int = 0,
 ) -> Model:
     """Binary layers, each independent bits given the one above (Mnih & Gregor 2014).
 
@@ -85,11 +90,14 @@ def sigmoid_belief_network(
         hidden_sizes: widths of deterministic tanh layers, as in `deep_gaussian_model`; by default
             none, and the logits are linear in the layer above.
         initialization: of the linear layers.
+        condition_size: as in `gaussian_model`.
 
     Raises:
         InputError: for layers without sizes, or not as many hidden as latent ones.
     """
-    return stacked_model(BINARY, likelihood, latent_sizes, hidden_sizes, initialization)
+    return stacked_model(
+        BINARY, likelihood, latent_sizes, hidden_sizes, initialization, condition_size
+    )
 
 
 def sigmoid_belief_recognition(
@@ -116,6 +124,7 @@ def deep_categorical_model(
     num_categories: int,
     hidden_sizes: Sequence[Sequence[int]] | None = None,
     initialization: Initialization = glorot,
+    condition_size: int = 0,
 ) -> Model:
     """Layers of categories, each independent variables given the layer above.
 
@@ -127,12 +136,15 @@ def deep_categorical_model(
         num_categories: C, of every variable; a layer of D variables is a vector [D * C].
         hidden_sizes: as in `sigmoid_belief_network`.
         initialization: of the linear layers.
+        condition_size: as in `gaussian_model`.
 
     Raises:
         InputError: as `sigmoid_belief_network`, and for fewer than two categories.
     """
     layer = categorical(num_categories)
-    return stacked_model(layer, likelihood, latent_sizes, hidden_sizes, initialization)
+    return stacked_model(
+        layer, likelihood, latent_sizes, hidden_sizes, initialization, condition_size
+    )
 
 
 def deep_categorical_recognition(

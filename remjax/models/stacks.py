@@ -79,6 +79,7 @@ def stacked_model(
     latent_sizes: Sequence[int],
     hidden_sizes: Sequence[Sequence[int]] | None,
     initialization: Initialization,
+    condition_size: int,
 ) -> Model:
     """p(z_L) prod_l p(z_l | z_{l+1}), and the likelihood of an MLP of z_1.
 
@@ -88,6 +89,7 @@ def stacked_model(
         latent_sizes: as in `deep_gaussian_model`.
         hidden_sizes: likewise; None for layers that are linear in one another.
         initialization: of the linear layers.
+        condition_size: as in `gaussian_model`.
 
     Raises:
         InputError: for layers without sizes, or not as many hidden as latent ones.
@@ -113,6 +115,7 @@ def stacked_model(
             hidden_sizes=downward[0],
             initialization=initialization,
             nearest=lambda z: z[0],
+            condition_size=condition_size,
         ),
     )
 

@@ -77,7 +77,7 @@ def test_arrays(tmp_path):
     assert table.image_shape == (3, 4)
     np.testing.assert_array_equal(table.values, images.reshape(2, 12))
     np.savez(tmp_path / "b.npz", train=np.ones((3, 2)), test=np.zeros((2, 2)), more=1)
-    train, test = read_tables(tmp_path / "b.npz")
+    train, test, *_ = read_tables(tmp_path / "b.npz")
     assert (train.values.shape, test.values.shape) == ((3, 2), (2, 2))
     np.savez(tmp_path / "c.npz", x=np.ones((3, 2)), y=np.ones(3))
     assert read_tables(tmp_path / "c.npz").train.values.shape == (3, 2)
