@@ -3,8 +3,8 @@
     remjax train --dataset=mine.csv --run_dir=runs/first
 
 is `python -m experiments.train` of a clone; so are evaluate, encode, reconstruct, sample, impute,
-compare and methods. In a wheel the commands lie beside the library and not among the packages of
-the environment, where the name `experiments` may be a user's own.
+export, compare and methods. In a wheel the commands lie beside the library and not among the
+packages of the environment, where the name `experiments` may be a user's own.
 """
 
 import functools
@@ -19,6 +19,7 @@ COMMANDS = {
     "reconstruct": "rows as the model has them at their codes",
     "sample": "rows drawn from the model",
     "impute": "rows with what is missing filled in",
+    "export": "decoder and encoder as programs that load without this library",
     "compare": "several runs side by side",
     "methods": "the table of methods, and the knobs of each",
 }

@@ -1,8 +1,10 @@
 """Pictures of what a recognition network makes of data: where codes lie, and which are used."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from experiments.pictures.drawing import COLOURS, DPI, PathLike, drawing, tiled
+from experiments.pictures.drawing import COLOURS, DPI, MARKERS, PathLike, drawing, tiled
 
 
 def principal_components(codes: np.ndarray) -> tuple[np.ndarray, float]:
@@ -20,12 +22,19 @@ def principal_components(codes: np.ndarray) -> tuple[np.ndarray, float]:
     return left[:, :2] * sizes[:2], share
 
 
-def latent_space(path: PathLike, codes: np.ndarray, *, title: str | None = None) -> None:
+def latent_space(
+    path: PathLike,
+    codes: np.ndarray,
+    *,
+    labels: Sequence[str] | None = None,
+    title: str | None = None,
+) -> None:
     """A point for each datapoint, in the plane of two latents or of two principal components.
 
     Args:
       path: The file to write.
       codes: `[N, D]`, the mean of the recognition network for each.
+      labels: Of each, of at most 21 kinds: each has a colour and a marker.
       title: Stands above the panel.
     """
     points, share = principal_components(codes)
@@ -35,7 +44,19 @@ def latent_space(path: PathLike, codes: np.ndarray, *, title: str | None = None)
         names = (f"{names[0]} (both: {share:.0%} of the variance)", names[1])
     with drawing(path, 5.8, 5.4) as figure:
         axes = figure.subplots()
-        axes.scatter(*points.T, s=9, color=COLOURS[0], alpha=0.6, linewidths=0)
+        for place, label in enumerate(sorted(set(labels or [""]))):
+            of_label = points if labels is None else points[np.asarray(labels) == label]
+            axes.scatter(
+                *of_label.T,
+                s=9 if labels is None else 14,
+                color=COLOURS[place % len(COLOURS)],
+                marker=MARKERS[place // len(COLOURS)],
+                alpha=0.6 if labels is None else 0.8,
+                linewidths=0,
+                label=label,
+            )
+        if labels is not None:
+            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handletextpad=0.1)
         axes.set(xlabel=names[0], ylabel=names[1], aspect="equal", adjustable="datalim")
         if title:
             figure.suptitle(title, x=0.01, ha="left")

@@ -11,6 +11,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 from experiments.pictures.drawing import COLOURS, DPI, MARKERS, PathLike, drawing, tiled
 
 _FILTERS = 100
+# Above this k-hat the estimate of an image is not to be trusted.
+_TRUSTED = 0.7
 
 Metrics = Sequence[Mapping[str, Any]]
 
@@ -150,6 +152,47 @@ def ess_over_time(
         _begin_at_zero(axes)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="epoch", ylabel="effective sample size (particles)", title=title)
+
+
+def weight_diagnostics(
+    path: PathLike,
+    ess: np.ndarray,
+    pareto_k: np.ndarray,
+    *,
+    num_particles: int,
+    title: str | None = None,
+) -> None:
+    """How well the particles of an evaluation serve: over the images, ESS and k-hat.
+
+    Args:
+      path: The file to write.
+      ess: `[N]`, the effective sample size of each image.
+      pareto_k: `[N]`, k-hat of the weights of each; NaN where it is not known.
+      num_particles: K, the most that ESS can be.
+      title: Stands above the panels.
+    """
+    with drawing(path, 10, 3.8) as figure:
+        left, right = figure.subplots(1, 2)
+        most = max(2.0, float(num_particles))
+        left.hist(np.clip(ess, 1.0, most), bins=np.geomspace(1.0, most, 31), color=COLOURS[0])
+        left.set_xscale("log")
+        left.set(
+            xlabel=f"effective sample size (of {num_particles:,} particles)",
+            ylabel="images",
+            xlim=(1.0, most),
+        )
+        known = pareto_k[np.isfinite(pareto_k)]
+        if known.size:
+            low, high = min(0.0, float(known.min())), max(1.0, float(known.max()))
+            right.hist(known, bins=np.linspace(low, high, 31), color=COLOURS[0])
+        right.axvline(_TRUSTED, color="0.4", linestyle="--", linewidth=1)
+        share = float(np.mean(known > _TRUSTED)) if known.size else 0.0
+        right.set(xlabel=f"Pareto k-hat ({share:.0%} of the images above {_TRUSTED})")
+        for axes in (left, right):
+            axes.grid(visible=False, axis="x")
+            axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        if title:
+            figure.suptitle(title, x=0.01, ha="left")
 
 
 def _begin_at_zero(axes: Axes) -> None:

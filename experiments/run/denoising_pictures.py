@@ -7,7 +7,7 @@ import numpy as np
 from experiments.pictures.one_run import filter_grid, image_grid, learning_curves
 from experiments.run.denoising_scoring import Denoising, corrupted, sampler_of
 from experiments.run.images import evaluation_images
-from experiments.run.kind import Problem
+from experiments.run.kind import Figures, Problem
 from experiments.run.run_directory import RunDirectory
 from remjax.methods import make_chains
 from remjax.training.steps import TrainState
@@ -17,7 +17,7 @@ _SAMPLES, _RESTORED, _CHAINS = 100, 20, 10
 _STEPS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
-def draw_denoising(problem: Problem, state: TrainState, run: RunDirectory) -> None:
+def draw_denoising(problem: Problem, state: TrainState, run: RunDirectory, _: Figures) -> None:
     """Samples, chains over time, restored images, filters and learning curves."""
     settings, shape = problem.settings, problem.dataset.image_shape
     name = f"{settings.method} on {settings.dataset}"

@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments.pictures.one_run import filter_grid, image_grid, learning_curves, reconstructions
 from experiments.run.images import evaluation_images
-from experiments.run.kind import Problem
+from experiments.run.kind import Figures, Problem
 from experiments.run.run_directory import RunDirectory
 from remjax.boltzmann import RBM, Units, gibbs_steps
 from remjax.models import prior_machine
@@ -19,7 +19,7 @@ _SWEEPS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000)
 _LONG = 5000
 
 
-def draw_discrete(problem: Problem, state: TrainState, run: RunDirectory) -> None:
+def draw_discrete(problem: Problem, state: TrainState, run: RunDirectory, _: Figures) -> None:
     """Samples, chains of the prior, what each bit changes, reconstructions and learning curves."""
     settings, shape = problem.settings, problem.dataset.image_shape
     name = f"{settings.method}, {settings.posterior} posterior, on {settings.dataset}"

@@ -10,7 +10,7 @@ from experiments.output.tables import two_columns
 from experiments.run.fields import define
 from experiments.run.fitting import Stopped
 from experiments.run.initial_state import initial_state
-from experiments.run.kind import Flag, Further
+from experiments.run.kind import Flag, Further, kept
 from experiments.run.kinds import MODELS
 from experiments.run.problem import build
 from experiments.run.progress import progress_bar
@@ -67,7 +67,7 @@ def main() -> None:
             each = []
             for one in map(local, each_replica(state, problem.settings.num_replicas)):
                 added = further(problem, one, check) if further else {}
-                each.append(added | scoring.score(problem, one, check, progress_bar))
+                each.append(added | kept(scoring.score(problem, one, check, progress_bar)))
         except Stopped:
             print(f"stopped by {stop.signal_name}; nothing was added to the result")
             return

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import optax
 
 from experiments.run.data_facts import DataFacts
@@ -98,7 +99,7 @@ class Scoring(NamedTuple):
 
     Attributes:
         score: (problem, state, check, bars) -> the figures of result.json: numbers, of which the
-            replicas' means are taken, and other values.
+            replicas' means are taken, and other values; besides, arrays for pictures (`kept`).
         test_metrics: (problem, state) -> numbers, for the epochs that --eval_every names.
         announced: settings -> what is evaluated, as "test images with K = 5,000".
         remarks: figures -> what to know of them.
@@ -118,6 +119,11 @@ class Scoring(NamedTuple):
     columns_again: tuple[str, ...]
     further: Further = Further()
     headline: str = "test_log_likelihood"
+
+
+def kept(figures: Figures) -> Figures:
+    """Those that result.json holds: arrays, a number for each image, are for pictures alone."""
+    return {name: one for name, one in figures.items() if not isinstance(one, np.ndarray)}
 
 
 class Work(NamedTuple):
@@ -150,8 +156,8 @@ class Kind(NamedTuple):
         build: (settings, facts of the data, mesh) -> (estimator, what the other functions need
             besides). Raises `InputError` for what does not go together.
         line: the metrics of an epoch -> those that are printed, as "log_evidence -90.00 nats".
-        draw: (problem, state, directory) writes the pictures of a finished run; the state is that
-            of the first replica, as `Scoring` has it.
+        draw: (problem, state, directory, figures) writes the pictures of a finished run; the state
+            is that of the first replica, as `Scoring` has it, and the figures are its score.
         scoring: how well it is fitted.
         defaults: its own defaults of any setting, `method` among them; a preset and the flags take
             precedence.
@@ -169,7 +175,7 @@ class Kind(NamedTuple):
     settings: frozenset[str]
     build: Callable[[Settings, DataFacts, jax.sharding.Mesh | None], tuple[Estimator, Any]]
     line: Callable[[Mapping[str, float]], str]
-    draw: Callable[[Problem, TrainState, RunDirectory], None]
+    draw: Callable[[Problem, TrainState, RunDirectory, Figures], None]
     scoring: Scoring
     defaults: Mapping[str, Any] = {}
     of_data: Mapping[str, Mapping[str, Any]] = {}

@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments.pictures.one_run import filter_grid, image_grid, learning_curves
 from experiments.run.images import evaluation_images
-from experiments.run.kind import Problem
+from experiments.run.kind import Figures, Problem
 from experiments.run.run_directory import RunDirectory
 from remjax.boltzmann import RBM, gibbs_steps, init, save_machine
 from remjax.training.steps import TrainState
@@ -17,7 +17,7 @@ _SWEEPS = (0, 1, 3, 10, 30, 100, 300, 1000, 3000)
 _LONG = 5000
 
 
-def draw_machine(problem: Problem, state: TrainState, run: RunDirectory) -> None:
+def draw_machine(problem: Problem, state: TrainState, run: RunDirectory, _: Figures) -> None:
     """Filters, samples, chains over time and learning curves; beside them the machine itself."""
     machine: RBM = state.params.theta
     save_machine(run.path / "machine.npz", machine)

@@ -10,33 +10,40 @@ from experiments.pictures.one_run import (
     image_grid,
     learning_curves,
     reconstructions,
+    weight_diagnostics,
 )
-from experiments.run.images import evaluation_images
-from experiments.run.kind import Problem
+from experiments.run.images import evaluation_images, spaced_index
+from experiments.run.kind import Figures, Problem
 from experiments.run.run_directory import RunDirectory
+from remjax.data import Dataset
 from remjax.training.steps import TrainState
 from remjax.types import Params
 
 # Test images that are encoded; lines between two of them, and the steps of each.
 _CODES, _PATHS, _STEPS = 1000, 6, 9
+# Of more kinds the colours would tell nothing.
+_COLOURED = 20
 
 
 def sample_means(problem: Problem, params: Params, keys: jax.Array) -> np.ndarray:
     """For each key the mean image [., H, W] of a latent drawn from the model.
 
-    Its bits would add noise to the eye.
+    Its bits would add noise to the eye. Of a model with a condition, at those of test images.
     """
 
-    def mean_of_sample(key: jax.Array) -> jax.Array:
-        z, _ = problem.parts.model.sample(params.theta, key)
-        return problem.parts.model.mean(params.theta, z)
+    def mean_of_sample(key: jax.Array, x: jax.Array) -> jax.Array:
+        model = problem.parts.model.at(x)
+        z, _ = model.sample(params.theta, key)
+        return model.mean(params.theta, z)
 
-    images = jax.jit(jax.vmap(mean_of_sample))(keys)
+    test = problem.dataset.test
+    seen = jnp.asarray(test[np.arange(len(keys)) % len(test)])
+    images = jax.jit(jax.vmap(mean_of_sample))(keys, seen)
     return np.reshape(images, (-1, *problem.dataset.image_shape))
 
 
-def draw_run(problem: Problem, state: TrainState, run: RunDirectory) -> None:
-    """Samples, reconstructions, the codes, learning curves, and the effective sample size."""
+def draw_run(problem: Problem, state: TrainState, run: RunDirectory, figures: Figures) -> None:
+    """Samples, reconstructions, the codes, learning curves, and how well the particles serve."""
     height, width = problem.dataset.image_shape
     model, recognition = problem.parts.model, problem.parts.recognition
     settings, params = problem.settings, state.params
@@ -51,12 +58,12 @@ def draw_run(problem: Problem, state: TrainState, run: RunDirectory) -> None:
 
     def mean_of_posterior(x: jax.Array, key: jax.Array) -> jax.Array:
         r = recognition.r(params.eta, x).hard()
-        return model.mean(params.theta, r.estimated_mean(key))
+        return model.at(x).mean(params.theta, r.estimated_mean(key))
 
     means = jax.jit(jax.vmap(mean_of_posterior))(jnp.asarray(originals), keys[: len(originals)])
     reconstructions(
         run.picture("reconstructions.png"),
-        np.reshape(originals, (-1, height, width)),
+        np.reshape(problem.dataset.without_condition(originals), (-1, height, width)),
         np.reshape(means, (-1, height, width)),
         title=f"Test images, as evaluated, above their mean reconstructions: {name}",
     )
@@ -64,6 +71,13 @@ def draw_run(problem: Problem, state: TrainState, run: RunDirectory) -> None:
     metrics = run.metrics()
     learning_curves(run.picture("learning_curves.png"), metrics, title=name)
     ess_over_time(run.picture("ess.png"), metrics, num_particles=settings.num_particles, title=name)
+    weight_diagnostics(
+        run.picture("evaluation.png"),
+        figures["ess_each"],
+        figures["pareto_k_each"],
+        num_particles=settings.eval_num_particles,
+        title=f"Test images, by the weights of their particles: {name}",
+    )
 
 
 def _draw_latents(problem: Problem, params: Params, run: RunDirectory, name: str) -> None:
@@ -77,17 +91,26 @@ def _draw_latents(problem: Problem, params: Params, run: RunDirectory, name: str
 
     codes = jax.jit(jax.vmap(code))(originals, keys)
     flat = np.concatenate([np.asarray(layer) for layer in jax.tree.leaves(codes)], axis=1)
-    latent_space(run.picture("latent_space.png"), flat, title=f"Codes of test images: {name}")
+    latent_space(
+        run.picture("latent_space.png"),
+        flat,
+        labels=_labels(problem.dataset),
+        title=f"Codes of test images: {name}",
+    )
     activity_bars(run.picture("activity.png"), flat.var(axis=0), title=name)
     ends = min(_PATHS, len(originals) // 2)
     share = jnp.linspace(0.0, 1.0, _STEPS)
 
-    def between(first: jax.Array, last: jax.Array) -> jax.Array:
-        along = jax.vmap(lambda s: jax.tree.map(lambda a, b: (1 - s) * a + s * b, first, last))
-        return jax.vmap(lambda z: model.mean(params.theta, z))(along(share))
+    def between(first: tuple, last: tuple) -> jax.Array:
+        """From one code to the other, at the condition of the first image."""
+        along = jax.vmap(
+            lambda s: jax.tree.map(lambda a, b: (1 - s) * a + s * b, first[0], last[0])
+        )
+        given = model.at(first[1])
+        return jax.vmap(lambda z: given.mean(params.theta, z))(along(share))
 
     starts, stops = (
-        jax.tree.map(lambda layer, n=n: layer[n : 2 * ends : 2], codes) for n in (0, 1)
+        jax.tree.map(lambda layer, n=n: layer[n : 2 * ends : 2], (codes, originals)) for n in (0, 1)
     )
     rows = np.asarray(jax.jit(jax.vmap(between))(starts, stops))
     interpolations(
@@ -95,3 +118,21 @@ def _draw_latents(problem: Problem, params: Params, run: RunDirectory, name: str
         rows.reshape(ends, _STEPS, *problem.dataset.image_shape),
         title=f"Between the codes of two test images: {name}",
     )
+
+
+def _labels(dataset: Dataset) -> list[str] | None:
+    """Of the test images that are encoded: those of the set, or else of what they are given."""
+    index = spaced_index(len(dataset.test), _CODES)
+    if dataset.test_labels is not None:
+        return [str(label) for label in dataset.test_labels[index]]
+    if dataset.condition is None:
+        return None
+    table = dataset.condition.to_table(dataset.test[index, -dataset.condition_size :])
+    for place, (name, values) in enumerate(
+        zip(table.names, dataset.condition.categories, strict=True)
+    ):
+        if 1 < len(values) <= _COLOURED:
+            levels = table.levels.get(name)
+            column = table.values[:, place]
+            return [levels[int(one)] if levels else f"{one:g}" for one in column]
+    return None

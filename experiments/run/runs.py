@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from experiments.run.fitting import Stopped, fit
 from experiments.run.hosts import gather, on_first
-from experiments.run.kind import Problem
+from experiments.run.kind import Problem, kept
 from experiments.run.problem import build
 from experiments.run.progress import Bars, progress_bar
 from experiments.run.replicas import each_replica, local, over_replicas
@@ -59,8 +59,8 @@ def run_to_result(
     each = [scoring.score(problem, one, check, bars) for one in states]
     if run is None:
         return {}
-    problem.kind.draw(problem, states[0], run)
-    run.update_result(_result(problem, run, each))
+    problem.kind.draw(problem, states[0], run, each[0])
+    run.update_result(_result(problem, run, [kept(figures) for figures in each]))
     return run.result()
 
 

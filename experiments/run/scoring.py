@@ -78,6 +78,7 @@ def score(problem: Problem, state: TrainState, check: Check, bars: Bars) -> Figu
             evaluation = problem.parts.evaluate(params, key, images, progress)
         results |= _figures(part, evaluation)
         if part == "test":
+            results |= {"ess_each": evaluation.ess, "pareto_k_each": evaluation.pareto_k}
             results |= _latent_figures(problem, params, images)
     return results | {
         "ess": results["test_ess"],
