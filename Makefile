@@ -62,7 +62,8 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-# Laid out as in the repository, so that the pages' links lead where they do there.
+# Laid out as in the repository, so that the pages' links lead where they do there. The tutorials
+# mostly compile: programs are kept, and hardly optimized.
 SITE_SOURCES := build/site_sources
 docs: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
@@ -70,7 +71,9 @@ docs: $(INSTALLED)
 	cp -Rp docs CONTRIBUTING.md $(SITE_SOURCES)
 	cp -Rp benchmarks/results $(SITE_SOURCES)/benchmarks
 	cp -Rp experiments/notebooks $(SITE_SOURCES)/experiments
-	JAX_PLATFORMS=cpu $(BIN)/python -m sphinx -W --keep-going -q -b html -c docs $(SITE_SOURCES) build/site
+	JAX_PLATFORMS=cpu JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.cache/jax \
+		XLA_FLAGS='--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true' \
+		$(BIN)/python -m sphinx -W --keep-going -q -b html -c docs $(SITE_SOURCES) build/site
 
 clean:
 	rm -rf $(VENV) build .cache .pytest_cache .ruff_cache

@@ -12,6 +12,7 @@ _ROOMS = {
     "models": "Models and recognition networks",
     "training": "Training",
     "evaluation": "Evaluation",
+    "sequential": "Sequences",
     "boltzmann": "Boltzmann machines",
     "data": "Data",
     "distributions": "Distributions",

@@ -10,6 +10,7 @@ from PIL import Image
 
 from experiments.pictures import one_run
 from experiments.pictures.drawing import COLOURS
+from experiments.pictures.latents import latent_space
 from remjax.errors import InputError
 
 IMAGES = np.random.default_rng(0).random((7, 8, 6))
@@ -112,3 +113,24 @@ def test_other_curves_than_the_evidence(path):
 def test_place_that_cannot_be_written_is_one_line(tmp_path):
     with pytest.raises(InputError, match=r"cannot write .*picture.png: No such file or directory"):
         one_run.image_grid(tmp_path / "missing" / "picture.png", IMAGES)
+
+
+def test_the_weights_of_an_evaluation(path):
+    """Of ordinary images, and where no k-hat is known and one particle has all the weight."""
+    rng = np.random.default_rng(0)
+    one_run.weight_diagnostics(path, rng.uniform(1, 50, 40), rng.normal(size=40), num_particles=50)
+    assert _pixels(path).shape == (570, 1500)
+    one_run.weight_diagnostics(path, np.ones(2), np.full(2, np.nan), num_particles=1, title="one")
+    _pixels(path)
+
+
+def test_codes_have_the_colours_of_their_labels(path):
+    codes = np.random.default_rng(0).normal(size=(30, 3))
+    latent_space(path, codes, labels=["a", "b", "c"] * 10)
+    _pixels(path)
+    with Image.open(path) as image:
+        found = {colour for _, colour in image.convert("RGB").getcolors(1 << 24)}
+    # They are drawn with a little transparency: near to their own colours.
+    for colour in COLOURS[:3]:
+        own = np.array(list(bytes.fromhex(colour[1:])))
+        assert min(np.abs(own - one).max() for one in found) < 60

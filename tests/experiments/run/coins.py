@@ -95,7 +95,7 @@ def _test_metrics(problem, state):
     return {"test_log_likelihood": float(np.mean(_values(problem, state, "test")[1]))}
 
 
-def _draw(problem, state, run):
+def _draw(problem, state, run, _):
     coins = [jax.nn.sigmoid(state.params.theta), state.estimator_state]
     images = np.reshape(np.stack(coins), (2, *problem.dataset.image_shape))
     image_grid(run.picture("coins.png"), images, title="The coins, and the running mean")
