@@ -12,6 +12,9 @@ from experiments.output.files import replacing
 from remjax.data import Table
 from remjax.errors import InputError
 
+# Rows that are Python's numbers at a time.
+_ROWS = 10_000
+
 
 def require_writable(path: str | os.PathLike[str]) -> None:
     """Refuse, before anything is computed, a path that no table can be written to.
@@ -40,15 +43,17 @@ def write_table(path: str | os.PathLike[str], table: Table) -> None:
         _WRITERS[Path(path).suffix.lower()](temporary, table)
 
 
-def _cells(table: Table) -> Mapping[str, list[Any]]:
-    """The columns by name; None for what is missing."""
-    cells = {}
-    for name, column in zip(table.names, np.asarray(table.values, np.float64).T, strict=True):
+def _cells(table: Table, part: slice) -> list[list[Any]]:
+    """The columns of some rows; None for what is missing."""
+    cells = []
+    for name, column in zip(table.names, np.asarray(table.values[part], np.float64).T, strict=True):
         levels = table.levels.get(name)
-        cells[name] = [
-            None if np.isnan(value) else levels[int(value)] if levels else value
-            for value in column.tolist()
-        ]
+        cells.append(
+            [
+                None if np.isnan(value) else levels[int(value)] if levels else value
+                for value in column.tolist()
+            ]
+        )
     return cells
 
 
@@ -56,14 +61,25 @@ def _csv(path: Path, table: Table) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(table.names)
-        writer.writerows(zip(*_cells(table).values(), strict=True))
+        for start in range(0, len(table.values), _ROWS):
+            writer.writerows(zip(*_cells(table, slice(start, start + _ROWS)), strict=True))
 
 
 def _parquet(path: Path, table: Table) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    parquet.write_table(pa.table(dict(_cells(table))), path)
+    def column(name: str, values: np.ndarray) -> Any:
+        missing = np.isnan(values)
+        levels = table.levels.get(name)
+        if levels is None:
+            return pa.array(values, pa.float64(), mask=missing)
+        places = np.where(missing, 0, values).astype(np.int64)
+        return pa.array(np.array(levels, object)[places], pa.string(), mask=missing)
+
+    columns = zip(table.names, np.asarray(table.values).T, strict=True)
+    made = {name: column(name, values.astype(np.float64)) for name, values in columns}
+    parquet.write_table(pa.table(made), path)
 
 
 def _npz(path: Path, table: Table) -> None:

@@ -54,6 +54,11 @@ def run(main: Callable[[], None], explain: Callable[[str | None], str] | None = 
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
+        except BrokenPipeError:  # who reads the output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            _fail(f"{place}{error.strerror or error}; free some space, or choose another place")
         except (JaxRuntimeError, ValueError, MemoryError) as error:
             reason = str(error).partition("\n")[0]
             if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):

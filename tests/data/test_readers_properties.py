@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from PIL import Image
 from pyarrow import parquet
 
 from remjax.data import from_file
@@ -136,3 +137,22 @@ def test_a_file_of_noise(tmp_path, content, suffix):
     path = tmp_path / f"noise{suffix}"
     path.write_bytes(content)
     _one_line(path)
+
+
+def _image(format_):
+    buffer = io.BytesIO()
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(buffer, format_)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("format_", "suffix"), [("PNG", ".png"), ("JPEG", ".jpg")])
+@FEW
+@given(place=st.floats(0, 1), length=st.integers(0, 8), noise=st.binary(max_size=8))
+def test_a_folder_with_a_damaged_image(tmp_path, format_, suffix, place, length, noise):
+    content = _image(format_)
+    start = int(place * len(content))
+    (tmp_path / "notes.txt").write_bytes(noise)
+    (tmp_path / f"a{suffix}").write_bytes(content)
+    for damaged in (content[:start], content[:start] + noise + content[start + length :]):
+        (tmp_path / f"b{suffix}").write_bytes(damaged)
+        _one_line(tmp_path)

@@ -3,9 +3,12 @@
 import os
 import signal
 
+import numpy as np
 import pytest
 
-from experiments.run.stopping import stop_on_signal
+from experiments.output.table_files import write_table
+from experiments.run.stopping import cleaning_up_on_sigterm, stop_on_signal
+from remjax.data import Table
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
@@ -32,3 +35,23 @@ def test_second_ctrl_c_interrupts_at_once():
     with pytest.raises(KeyboardInterrupt):
         press_twice()
     assert signal.getsignal(signal.SIGINT) == before
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet", "a.npz", "a.npy"])
+def test_sigterm_while_a_table_is_written_leaves_nothing(tmp_path, monkeypatch, name):
+    """The command ends with the signal's code; what was there before stays as it was."""
+    path = tmp_path / name
+    path.write_text("before")
+    before = signal.getsignal(signal.SIGTERM)
+    synced = os.fsync
+
+    def interrupted(descriptor):
+        synced(descriptor)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(SystemExit) as ended, cleaning_up_on_sigterm():
+        write_table(path, Table(("a",), np.ones((3, 1))))
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [(name, "before")]
+    assert signal.getsignal(signal.SIGTERM) == before
