@@ -39,14 +39,7 @@ from remjax.boltzmann import (
     uniform_base,
 )
 from remjax.data import Dataset
-from remjax.data.binarization import (
-    Binarization,
-    fixed,
-    leaving_the_end,
-    per_epoch,
-    per_minibatch,
-    unchanged,
-)
+from remjax.data.binarization import Binarization, fixed, per_epoch, per_minibatch, unchanged
 from remjax.data.orders import Order, as_stored, shuffled
 from remjax.distributions import (
     Concrete,
@@ -216,4 +209,4 @@ def choose_binarization(dataset: Dataset, name: str) -> Binarization:
     """The named binarisation, or none for data that is binary or real-valued already."""
     if dataset.binary or dataset.real_valued:
         return unchanged
-    return leaving_the_end(look_up(BINARIZATIONS, "binarization", name), dataset.condition_size)
+    return look_up(BINARIZATIONS, "binarization", name)

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from tqdm.auto import tqdm
 
-from remjax.data.binarization import Binarization, unchanged
+from remjax.data.binarization import Binarization, leaving_the_end, unchanged
 from remjax.data.checks import check_rows
 from remjax.data.dataset import seeded_split
 from remjax.data.values import value_facts
@@ -93,8 +93,8 @@ def fit(
     train, valid = _held_out(rows, valid_fraction, patience, seed)
     if binarization is not unchanged:
         # As it will be seen at every evaluation: the bits of a row held out are drawn once.
-        index = jnp.arange(len(valid))
-        valid = np.asarray(binarization(jax.random.key(seed), 0, 0, index, jnp.asarray(valid)))
+        index, of_x = jnp.arange(len(valid)), leaving_the_end(binarization, model.support.condition)
+        valid = np.asarray(of_x(jax.random.key(seed), 0, 0, index, jnp.asarray(valid)))
     batch_size = batch_size or min(100, max(1, len(train) // 10))
     estimator = make_estimator(model, recognition, method, particles or Particles(10))
     optimizer = optimizer or adam(_RATE)

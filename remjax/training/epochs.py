@@ -15,7 +15,7 @@ from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Int, Shaped
 
-from remjax.data.binarization import Binarization, unchanged
+from remjax.data.binarization import Binarization, leaving_the_end, unchanged
 from remjax.data.checks import check_rows
 from remjax.data.orders import Order, shuffled
 from remjax.errors import InputError
@@ -90,7 +90,7 @@ def make_epoch(
         optimizer: optax, over `Params`.
         num_data: N.
         batch_size: B.
-        binarization: applied to each batch, inside the program.
+        binarization: applied to each batch, inside the program; a condition stays as it is.
         order: of the datapoints in an epoch (`data.orders`).
         mesh: as in `make_train_step`; every device holds all the data.
 
@@ -108,6 +108,7 @@ def make_epoch(
             f"batch_size is {batch_size}: give a number from 1 to the {num_data} training examples"
         )
     steps_per_epoch = num_data // batch_size
+    of_x = leaving_the_end(binarization, estimator.support.condition)
     train_step = uncompiled_train_step(estimator, optimizer, mesh)
 
     def run(state: TrainState, data: Rows, num_steps: Int[Array, ""]) -> TrainState:
@@ -128,7 +129,7 @@ def make_epoch(
             )
             state = state._replace(metric_sums=sums, metric_counts=counts)
             index = lax.dynamic_slice_in_dim(places, place * batch_size, batch_size)
-            x = binarization(key_bits, epoch, state.step, index, data[index])
+            x = of_x(key_bits, epoch, state.step, index, data[index])
             return train_step(state, Batch(x, index))[0], places
 
         start = (state, order_of(state.step // steps_per_epoch))

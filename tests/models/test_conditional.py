@@ -8,6 +8,7 @@ import pytest
 import remjax
 from remjax import methods, models
 from remjax.data import check_rows
+from remjax.data.binarization import leaving_the_end, per_minibatch
 from remjax.errors import InputError
 from remjax.models import Prior, dense_decoder, latent_variable_model
 
@@ -128,3 +129,15 @@ def test_refusals(fitted):
         fitted.encode(C)
     with pytest.raises(InputError, match="the model, with 3 numbers of a condition, takes vectors"):
         fitted.log_likelihood(X)
+
+
+def test_binarisation_leaves_the_condition_as_it_is():
+    """Age, say, is no probability of a bit."""
+    grey = np.full((40, 2), 0.5, np.float32)
+    rows = np.concatenate([grey, np.linspace(-2.0, 3.0, 40, dtype=np.float32)[:, None]], axis=1)
+    bits = leaving_the_end(per_minibatch, 1)(
+        jax.random.key(0), 0, 0, jnp.arange(40), jnp.asarray(rows)
+    )
+    np.testing.assert_array_equal(bits[:, 2], rows[:, 2])
+    assert set(np.unique(bits[:, :2])) == {0.0, 1.0}
+    assert leaving_the_end(per_minibatch, 0) is per_minibatch
