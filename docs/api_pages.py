@@ -106,4 +106,11 @@ def as_text(app, what, name, obj, options, lines) -> None:
     for place in range(0, len(parts), 2):
         parts[place] = re.sub(r"([*|\\])", r"\\\1", parts[place])
         parts[place] = re.sub(r"_(?=[\s.,;:)]|$)", r"\\_", parts[place])
+        # "latent_size: D." is no list that begins with D.
+        parts[place] = re.sub(r"(?<=: )([A-Z])\.(?=\s|$)", r"\\\1.", parts[place])
     lines[:] = "".join(parts).split("\n")
+
+
+def skip_fields(app, what, name, obj, skip, options) -> bool | None:
+    """The fields of a named tuple are described with it, and need no entry of their own."""
+    return True if type(obj).__name__ == "_tuplegetter" else None

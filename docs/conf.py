@@ -64,6 +64,7 @@ def setup(app):
     """The renderer of formulas, docstrings that are no reStructuredText, and the API's pages."""
     app.add_html_math_renderer("mathml", (_mathml, None), (_mathml, None))
     app.connect("autodoc-process-docstring", api_pages.as_text, priority=400)
+    app.connect("autodoc-skip-member", api_pages.skip_fields)
     app.connect("builder-inited", _make_pages)
 
 
