@@ -93,6 +93,7 @@ class Kind(NamedTuple):
 
     Attributes:
         name: as the rows have it.
+        states: every state of the latents.
         eta: its parameters.
         make: eta -> q, its memory (chains, assigned bits).
         log_q: eta -> log q(z) of every state of the latents, normalised.
@@ -100,6 +101,7 @@ class Kind(NamedTuple):
     """
 
     name: str
+    states: Float[Array, "C D"]
     eta: PyTree
     make: Callable[[PyTree], Distribution]
     log_q: Callable[[PyTree], Float[Array, " C"]]
@@ -142,6 +144,7 @@ def _all_bits(logits: Float[Array, " D"]) -> tuple[Array, Array, Array]:
 
 BITS = Kind(
     "independent",
+    STATES,
     generic((SIZE,), 1),
     lambda eta: _Independent(eta, _STRAIGHT),
     lambda eta: jax.vmap(Bernoulli(eta).log_prob)(STATES),
@@ -149,13 +152,16 @@ BITS = Kind(
 )
 MACHINE = Kind(
     "machine",
+    STATES,
     _rbm(SIDE_SIZE, SIDE_SIZE, 2),
     lambda eta: _Machine(eta, _STRAIGHT),
     lambda eta: _log_machine(eta).ravel(),
     _sweeps,
 )
+SMALL_MACHINE = MACHINE._replace(name="machine, 1 + 1", states=every(2), eta=_rbm(1, 1, 8))
 SIDE = Kind(
     "side of a machine",
+    STATES,
     _rbm(SIZE, 1, 5),
     lambda eta: _Side(eta, _STRAIGHT),
     lambda eta: jax.nn.logsumexp(_log_machine(eta), axis=1),

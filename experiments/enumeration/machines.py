@@ -15,40 +15,47 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
 from experiments.enumeration.cases import run
+from experiments.enumeration.machine_claims import (
+    Loss,
+    X,
+    bound,
+    log_matched,
+    lower_bound,
+    matched,
+    model_of,
+    tuples_of,
+    wake,
+)
 from experiments.enumeration.machine_posteriors import (
     BITS,
     MACHINE,
     SIDE,
-    SIDE_SIZE,
-    STATES,
+    SMALL_MACHINE,
     Kind,
     every,
     generic,
 )
-from remjax.boltzmann import RBM, Units, log_partition
+from experiments.enumeration.proposals import Assigning
+from remjax.boltzmann import RBM, log_partition
 from remjax.boltzmann.likelihood import sample_of
 from remjax.boltzmann.negative_phases import Negative, NegativePhase
 from remjax.methods import dreg, iwae, rws_dreg, stl, vae
 from remjax.methods.method import Method, make_estimator
+from remjax.methods.proposals import Proposal, from_r, from_s
 from remjax.methods.rao_blackwell import dvae
+from remjax.methods.rem import rem
 from remjax.methods.row import Particles
 from remjax.methods.score_functions import reinforce, rloo, vimco
 from remjax.methods.wake_sleep import rws
 from remjax.methods.warm_up import WarmUpState, warm_up
-from remjax.models import bernoulli_likelihood, boltzmann_model, prior_machine, with_boltzmann_prior
+from remjax.models import with_boltzmann_prior
 from remjax.types import Batch, Memory, Params, Recognition
 
-_X = jnp.array([1.0, 0.0, 1.0])
-_SIDES = every(SIDE_SIZE)
-_MODEL = boltzmann_model(
-    bernoulli_likelihood(np.array([0.4, 0.6, 0.3])),
-    visible_size=SIDE_SIZE,
-    hidden_size=SIDE_SIZE,
-    hidden_sizes=(4,),
-)
+# Tuples of particles at a time.
+_BATCH = 256
 # A warm-up of ten updates, before the sixth.
 _UPDATES, _DONE = 10, 5
 
@@ -67,47 +74,25 @@ class EveryState(NegativePhase):
     ) -> tuple[Negative, PyTree, dict[str, Array]]:
         """The same states again."""
         del key, batch
-        weights = len(_SIDES) * jax.nn.softmax(-machine.free_energy(_SIDES))
-        return Negative(sample_of(machine, _SIDES, weights), log_partition(machine)), state, {}
-
-
-def _log_w(params: Params, kind: Kind, power: float) -> Float[Array, " C"]:
-    """log p(x | z) + power (log p(z) - log q(z)) of every state, log Z by summation."""
-    machine = prior_machine(params.theta)
-    units = Units(STATES[:, :SIDE_SIZE], STATES[:, SIDE_SIZE:])
-    log_prior = -machine.energy(units) - log_partition(machine)
-    log_likelihood = jax.vmap(lambda z: _MODEL.log_likelihood(params.theta, _X, z))(STATES)
-    return log_likelihood + power * (log_prior - kind.log_q(params.eta))
-
-
-# (params, posterior, K, power of p(z) / q(z)) -> nats.
-Loss = Callable[[Params, Kind, int, float], Float[Array, ""]]
-
-
-def bound(params: Params, kind: Kind, count: int, power: float) -> Float[Array, ""]:
-    """Minus the expectation of log 1/K sum_k w_k over every tuple; for K = 1 the lower bound."""
-    tuples = np.array(list(itertools.product(range(len(STATES)), repeat=count)))
-    probability = jnp.exp(jnp.sum(kind.log_q(params.eta)[tuples], axis=1))
-    log_w = _log_w(params, kind, power)[tuples]
-    return -probability @ (jax.nn.logsumexp(log_w, axis=1) - jnp.log(count))
-
-
-def lower_bound(params: Params, kind: Kind, _count: int, power: float) -> Float[Array, ""]:
-    """Minus the evidence lower bound, whatever K is."""
-    return bound(params, kind, 1, power)
-
-
-def wake(params: Params, kind: Kind, count: int, power: float) -> Float[Array, ""]:
-    """-E sum_k w_k log q(z_k): neither the particles nor their weights move."""
-    tuples = np.array(list(itertools.product(range(len(STATES)), repeat=count)))
-    fixed, log_q = lax.stop_gradient(params), kind.log_q(params.eta)
-    probability = jnp.exp(jnp.sum(kind.log_q(fixed.eta)[tuples], axis=1))
-    weights = jax.nn.softmax(_log_w(fixed, kind, power)[tuples], axis=1)
-    return -probability @ jnp.sum(weights * log_q[tuples], axis=1)
+        side = every(machine.sizes[0])
+        weights = len(side) * jax.nn.softmax(-machine.free_energy(side))
+        return Negative(sample_of(machine, side, weights), log_partition(machine)), state, {}
 
 
 class MachineCase(NamedTuple):
-    """A method with a posterior, what it claims, and whether it holds exactly."""
+    """A method with a posterior, what it claims, and whether it holds exactly.
+
+    Attributes:
+        method: its name.
+        value: the method.
+        num_particles: K.
+        kind: the posterior.
+        theta: the loss whose gradient theta's is said to be.
+        eta: that of eta.
+        exact: whether they are; else they are near.
+        assigning: states [K, D] -> the method itself with these as the particles of s; None where
+            it has no s.
+    """
 
     method: str
     value: Method
@@ -116,23 +101,25 @@ class MachineCase(NamedTuple):
     theta: Loss
     eta: Loss
     exact: tuple[bool, bool]
+    assigning: Callable[[Float[Array, "K D"]], Method] | None = None
 
 
-_NAMES = {bound: "L_K", lower_bound: "the evidence lower bound", wake: "KL(p, q), weights over K"}
+_NAMES = {
+    bound: "L_K",
+    lower_bound: "the evidence lower bound",
+    wake: "KL(p, q), weights over K",
+    matched: "EM and KL(p, q), weights over K of s",
+}
 
 
 def cases() -> list[MachineCase]:
-    """Methods with bits, then those with a gradient along the draw."""
+    """Methods with bits, those with a gradient along the draw, then those with an s."""
     of_bits = [
         ("reinforce", reinforce, lower_bound, lower_bound),
         ("rloo", rloo, lower_bound, lower_bound),
         ("vimco", vimco(), bound, bound),
         ("rws", rws(), bound, wake),
         ("vimco warming up", warm_up(vimco(), _UPDATES), bound, bound),
-    ]
-    found = [
-        MachineCase(name, method, 2, BITS, theta, eta, (True, True))
-        for name, method, theta, eta in of_bits
     ]
     along = [
         ("stl", stl, 1, lower_bound, lower_bound),
@@ -144,18 +131,33 @@ def cases() -> list[MachineCase]:
         ("rws_dreg", rws_dreg, 2, bound, wake),
     ]
     # theta's is that of bits, which straight-through draws are: no bias at all.
-    found += [
-        MachineCase(name, method, count, BITS, theta, eta, (True, False))
-        for name, method, count, theta, eta in along
-    ]
-    for kind in (MACHINE, SIDE):
-        found += [
+    return [
+        *(
+            MachineCase(name, method, 2, BITS, theta, eta, (True, True))
+            for name, method, theta, eta in of_bits
+        ),
+        *(
             MachineCase(name, method, count, kind, theta, eta, (True, False))
+            for kind in (BITS, MACHINE, SIDE)
             for name, method, count, theta, eta in along
-            if count == 1
-        ]
-    found.append(MachineCase("rws", rws(), 2, MACHINE, bound, wake, (True, True)))
-    return found
+            # Of a side there are too many pairs of draws.
+            if count == 1 or kind is not SIDE
+        ),
+        MachineCase("rws", rws(), 2, MACHINE, bound, wake, (True, True)),
+        _with_s("rem_v1", from_r, bound),
+        _with_s("rem_v2", None, matched),
+    ]
+
+
+def _with_s(name: str, proposal: Proposal | None, theta: Loss) -> MachineCase:
+    """REM whose eta learns from s, and theta too where it has no proposal of its own."""
+
+    def assigning(states: Float[Array, "K D"]) -> Method:
+        of_s = Assigning(from_s(), states)
+        return rem(of_s if proposal is None else proposal, of_s)
+
+    value = rem(from_s() if proposal is None else proposal, from_s())
+    return MachineCase(name, value, 2, SMALL_MACHINE, theta, matched, (True, True), assigning)
 
 
 def rows(case: MachineCase) -> list[dict[str, Any]]:
@@ -167,7 +169,8 @@ def rows(case: MachineCase) -> list[dict[str, Any]]:
     """
     params = Params(
         jax.tree.map(
-            lambda leaf: leaf + generic(leaf.shape, leaf.size), _MODEL.init(jax.random.key(0))
+            lambda leaf: leaf + generic(leaf.shape, leaf.size),
+            model_of(case.kind).init(jax.random.key(0)),
         ),
         case.kind.eta,
     )
@@ -197,29 +200,49 @@ def rows(case: MachineCase) -> list[dict[str, Any]]:
 
 def _expected(case: MachineCase, params: Params) -> Params:
     """The sum over all tuples of particles of their probability times the gradient."""
-    memory = Memory(lambda key: (), lambda params, key, x, r, memory: memory)
     kind = case.kind
+    chains, bits, one = kind.draws(params.eta)
+    of_q = np.array(list(itertools.product(range(len(bits)), repeat=case.num_particles)))
+    probability = jnp.prod(one[of_q], axis=1)
+    if case.assigning is None:
+        each = lax.map(
+            lambda number: _gradient(case, case.value, params, (chains[number], bits[number])),
+            jnp.asarray(of_q),
+            batch_size=_BATCH,
+        )
+        return jax.tree.map(lambda leaf: jnp.tensordot(probability, leaf, 1), each)
+    assigning, of_s = case.assigning, tuples_of(kind, case.num_particles)
+    numbers = jnp.round(bits @ 2.0 ** np.arange(bits.shape[1])[::-1]).astype(int)
+    log_s = jnp.sum(log_matched(params, kind, numbers[of_q])[:, of_s], axis=2)
+    first, second = np.indices(log_s.shape).reshape(2, -1)
+    each = lax.map(
+        lambda pair: _gradient(case, assigning(pair[2]), params, pair[:2]),
+        (chains[of_q][first], bits[of_q][first], kind.states[of_s][second]),
+        batch_size=_BATCH,
+    )
+    joint = (probability[:, None] * jnp.exp(log_s)).ravel()
+    return jax.tree.map(lambda leaf: jnp.tensordot(joint, leaf, 1), each)
+
+
+def _gradient(
+    case: MachineCase, method: Method, params: Params, given: tuple[Array, Array]
+) -> Params:
+    """That of both losses, on the K chains and bits that are given."""
+    kind = case.kind
+    memory = Memory(lambda key: (), lambda params, key, x, r, memory: memory)
     recognition = Recognition(lambda key: kind.eta, lambda eta, x: kind.make(eta), memory)
-    inner = make_estimator(_MODEL, recognition, case.value, Particles(case.num_particles))
+    inner = make_estimator(model_of(kind), recognition, method, Particles(case.num_particles))
     estimator = with_boltzmann_prior(inner, EveryState())
     state = estimator.init(jax.random.key(0))[1]
     if isinstance(state.inner, WarmUpState):
         state = state._replace(inner=state.inner._replace(updates=jnp.asarray(_DONE, jnp.int32)))
-    chains, bits, one = kind.draws(params.eta)
-    chosen = jnp.asarray(list(itertools.product(range(len(bits)), repeat=case.num_particles)))
-    probability = jnp.prod(one[chosen], axis=1)
 
-    def gradient(numbers: Int[Array, " K"]) -> Params:
-        def loss(params: Params) -> Float[Array, ""]:
-            given = (chains[numbers][None], bits[numbers][None])
-            batch = Batch(_X[None], jnp.zeros(1, int), given)
-            estimate, _ = estimator.estimate(params, state, jax.random.key(0), batch)
-            return estimate.theta_loss + estimate.eta_loss
+    def loss(params: Params) -> Float[Array, ""]:
+        batch = Batch(X[None], jnp.zeros(1, int), jax.tree.map(lambda leaf: leaf[None], given))
+        estimate, _ = estimator.estimate(params, state, jax.random.key(0), batch)
+        return estimate.theta_loss + estimate.eta_loss
 
-        return jax.grad(loss)(params)
-
-    each = lax.map(gradient, chosen, batch_size=256)
-    return jax.tree.map(lambda leaf: jnp.tensordot(probability, leaf, 1), each)
+    return jax.grad(loss)(params)
 
 
 def _flat(tree: PyTree) -> Float[np.ndarray, " P"]:

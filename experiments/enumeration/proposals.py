@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, PyTree
 
 from experiments.enumeration.cases import CATEGORIES, ONE_LAYER, TWO_LAYERS, Case, Claim, Draws
 from experiments.enumeration.claims import BOUND
 from experiments.enumeration.tiny_networks import (
     Assigned,
-    Configurations,
     Latents,
     TinyNetwork,
     X,
@@ -59,7 +58,7 @@ def cases() -> list[Case]:
 class _AssigningDraws(ParticlesOf):
     """The E-steps of a datapoint, of which all but those of r are given their particles."""
 
-    def __init__(self, draws: ParticlesOf, assigned: Configurations) -> None:
+    def __init__(self, draws: ParticlesOf, assigned: PyTree[Array]) -> None:
         self._draws, self._assigned = draws, assigned
 
     def __getattr__(self, name: str) -> Any:
@@ -80,10 +79,10 @@ class _AssigningDraws(ParticlesOf):
         return self._draws.draw(key, Assigned(proposal, self._assigned), num_particles, **options)
 
 
-class _Assigning:
+class Assigning:
     """A proposal whose particles are assigned; the densities are its own."""
 
-    def __init__(self, proposal: Proposal, assigned: Configurations) -> None:
+    def __init__(self, proposal: Proposal, assigned: PyTree[Array]) -> None:
         self.powers = getattr(proposal, "powers", ())
         self._proposal, self._assigned = proposal, assigned
 
@@ -105,7 +104,7 @@ def _case(
         of_r, of_s = _pairs(net, num_particles)
 
         def on_pair(of_r: Array, of_s: Array) -> Params:
-            assigned = _Assigning(hyperproposal, net.at(of_s))
+            assigned = Assigning(hyperproposal, net.at(of_s))
             shared = proposal == hyperproposal
             method = rem(assigned if shared else proposal, assigned)
             recognition = net.assigning(net.at(of_r))
