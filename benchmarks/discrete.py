@@ -62,7 +62,11 @@ def recognitions(mean: np.ndarray) -> dict[str, Recognition]:
     }
     directed = {
         f"directed, {groups} group" + "s" * (groups > 1): grouped_recognition(
-            mean, latent_size=2 * FLAGS.bits, num_groups=groups, **common
+            mean,
+            latent_size=2 * FLAGS.bits,
+            num_groups=groups,
+            num_smoothed=max(groups // 2, 1),
+            **common,
         )
         for groups in (1, 4)
     }

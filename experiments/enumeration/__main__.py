@@ -102,7 +102,7 @@ def main() -> None:
             found = [row for case in machines.cases() for row in machines.rows(case)]
         else:
             found = [row for case in chosen for row in rows(case)]
-        numbers = ("deviation", "relative")
+        numbers = ("deviation", "relative", "noise")
         shown = [
             {name: f"{value:.1e}" if name in numbers else value for name, value in row.items()}
             for row in found

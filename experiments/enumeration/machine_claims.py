@@ -1,5 +1,6 @@
 """What methods claim of their gradients with a Boltzmann machine as prior: sums over all states."""
 
+import dataclasses
 import functools
 import itertools
 from collections.abc import Callable
@@ -8,13 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key, PyTree
 
-from experiments.enumeration.machine_posteriors import Kind
-from remjax.boltzmann import log_partition
+from experiments.enumeration.machine_posteriors import Kind, every
+from remjax.boltzmann import RBM, log_partition
+from remjax.boltzmann.likelihood import sample_of
+from remjax.boltzmann.negative_phases import Negative, NegativePhase
 from remjax.boltzmann.normalized import split
 from remjax.models import bernoulli_likelihood, boltzmann_model, prior_machine
-from remjax.types import Model, Params
+from remjax.types import Batch, Model, Params
 
 X = jnp.array([1.0, 0.0, 1.0])
 
@@ -45,6 +48,25 @@ def log_weights(params: Params, kind: Kind, power: float) -> Float[Array, " C"]:
 def tuples_of(kind: Kind, count: int) -> np.ndarray:
     """The numbers of the states of every tuple of K particles [T, K]."""
     return np.array(list(itertools.product(range(len(kind.states)), repeat=count)))
+
+
+@dataclasses.dataclass(frozen=True)
+class EveryState(NegativePhase):
+    """Every visible state, weighted by its probability: a prior's log Z without noise."""
+
+    def init(self, key: Key[Array, ""], machine: RBM) -> PyTree:
+        """Nothing."""
+        del key, machine
+        return ()
+
+    def advance(
+        self, key: Key[Array, ""], machine: RBM, state: PyTree, batch: Batch
+    ) -> tuple[Negative, PyTree, dict[str, Array]]:
+        """The same states again."""
+        del key, batch
+        side = every(machine.sizes[0])
+        weights = len(side) * jax.nn.softmax(-machine.free_energy(side))
+        return Negative(sample_of(machine, side, weights), log_partition(machine)), state, {}
 
 
 # (params, posterior, K, power of p(z) / q(z)) -> nats.

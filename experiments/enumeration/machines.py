@@ -6,7 +6,6 @@ over), and an undirected posterior leaves out how its chains move. Their rows sa
 relative to the norm of what they claim.
 """
 
-import dataclasses
 import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,10 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from experiments.enumeration.cases import run
 from experiments.enumeration.machine_claims import (
+    EveryState,
     Loss,
     X,
     bound,
@@ -31,17 +31,15 @@ from experiments.enumeration.machine_claims import (
 )
 from experiments.enumeration.machine_posteriors import (
     BITS,
+    FOUR_GROUPS,
     MACHINE,
     SIDE,
     SMALL_MACHINE,
+    TWO_GROUPS,
     Kind,
-    every,
     generic,
 )
 from experiments.enumeration.proposals import Assigning
-from remjax.boltzmann import RBM, log_partition
-from remjax.boltzmann.likelihood import sample_of
-from remjax.boltzmann.negative_phases import Negative, NegativePhase
 from remjax.methods import dreg, iwae, rws_dreg, stl, vae
 from remjax.methods.method import Method, make_estimator
 from remjax.methods.proposals import Proposal, from_r, from_s
@@ -58,25 +56,6 @@ from remjax.types import Batch, Memory, Params, Recognition
 _BATCH = 256
 # A warm-up of ten updates, before the sixth.
 _UPDATES, _DONE = 10, 5
-
-
-@dataclasses.dataclass(frozen=True)
-class EveryState(NegativePhase):
-    """Every visible state, weighted by its probability: a prior's log Z without noise."""
-
-    def init(self, key: Key[Array, ""], machine: RBM) -> PyTree:
-        """Nothing."""
-        del key, machine
-        return ()
-
-    def advance(
-        self, key: Key[Array, ""], machine: RBM, state: PyTree, batch: Batch
-    ) -> tuple[Negative, PyTree, dict[str, Array]]:
-        """The same states again."""
-        del key, batch
-        side = every(machine.sizes[0])
-        weights = len(side) * jax.nn.softmax(-machine.free_energy(side))
-        return Negative(sample_of(machine, side, weights), log_partition(machine)), state, {}
 
 
 class MachineCase(NamedTuple):
@@ -138,10 +117,10 @@ def cases() -> list[MachineCase]:
         ),
         *(
             MachineCase(name, method, count, kind, theta, eta, (True, False))
-            for kind in (BITS, MACHINE, SIDE)
+            for kind in (BITS, TWO_GROUPS, FOUR_GROUPS, MACHINE, SIDE)
             for name, method, count, theta, eta in along
             # Of a side there are too many pairs of draws.
-            if count == 1 or kind is not SIDE
+            if count == 1 or kind is BITS or kind is MACHINE
         ),
         MachineCase("rws", rws(), 2, MACHINE, bound, wake, (True, True)),
         _with_s("rem_v1", from_r, bound),
@@ -164,8 +143,9 @@ def rows(case: MachineCase) -> list[dict[str, Any]]:
     """Of the gradient of theta and that of eta: the claim, and how far it is.
 
     Returns:
-        `deviation`, the largest difference, and `relative`, the norm of the difference over that of
-        the gradient that is claimed.
+        `deviation`, the largest difference, and relative to the norm of the gradient that is
+        claimed `relative`, the norm of the difference, and `noise`, the standard deviation of one
+        gradient.
     """
     params = Params(
         jax.tree.map(
@@ -174,7 +154,7 @@ def rows(case: MachineCase) -> list[dict[str, Any]]:
         ),
         case.kind.eta,
     )
-    found = run(lambda params: _expected(case, params), params)
+    found, squares = run(lambda params: _expected(case, params), params)
     made = []
     for part, loss, exact in zip(("theta", "eta"), (case.theta, case.eta), case.exact, strict=True):
         power = _DONE / _UPDATES if "warming up" in case.method else 1.0
@@ -183,7 +163,9 @@ def rows(case: MachineCase) -> list[dict[str, Any]]:
             return loss(params, case.kind, case.num_particles, power)
 
         claimed = _flat(getattr(run(jax.grad(of), params), part))
-        difference = _flat(getattr(found, part)) - claimed
+        expected = _flat(getattr(found, part))
+        difference, norm = expected - claimed, np.linalg.norm(claimed)
+        variance = np.sum(_flat(getattr(squares, part)) - np.square(expected))
         made.append(
             {
                 "method": case.method,
@@ -192,14 +174,18 @@ def rows(case: MachineCase) -> list[dict[str, Any]]:
                 "gradient": part,
                 "claim": ("" if exact else "near ") + _NAMES[loss],
                 "deviation": float(np.abs(difference).max()),
-                "relative": float(np.linalg.norm(difference) / np.linalg.norm(claimed)),
+                "relative": float(np.linalg.norm(difference) / norm),
+                "noise": float(np.sqrt(variance) / norm),
             }
         )
     return made
 
 
-def _expected(case: MachineCase, params: Params) -> Params:
-    """The sum over all tuples of particles of their probability times the gradient."""
+def _expected(case: MachineCase, params: Params) -> tuple[Params, Params]:
+    """The sums over all tuples of particles of their probability times the gradient, and squares.
+
+    The squares are those of each component.
+    """
     kind = case.kind
     chains, bits, one = kind.draws(params.eta)
     of_q = np.array(list(itertools.product(range(len(bits)), repeat=case.num_particles)))
@@ -210,7 +196,7 @@ def _expected(case: MachineCase, params: Params) -> Params:
             jnp.asarray(of_q),
             batch_size=_BATCH,
         )
-        return jax.tree.map(lambda leaf: jnp.tensordot(probability, leaf, 1), each)
+        return _moments(probability, each)
     assigning, of_s = case.assigning, tuples_of(kind, case.num_particles)
     numbers = jnp.round(bits @ 2.0 ** np.arange(bits.shape[1])[::-1]).astype(int)
     log_s = jnp.sum(log_matched(params, kind, numbers[of_q])[:, of_s], axis=2)
@@ -220,8 +206,14 @@ def _expected(case: MachineCase, params: Params) -> Params:
         (chains[of_q][first], bits[of_q][first], kind.states[of_s][second]),
         batch_size=_BATCH,
     )
-    joint = (probability[:, None] * jnp.exp(log_s)).ravel()
-    return jax.tree.map(lambda leaf: jnp.tensordot(joint, leaf, 1), each)
+    return _moments((probability[:, None] * jnp.exp(log_s)).ravel(), each)
+
+
+def _moments(probability: Float[Array, " T"], each: Params) -> tuple[Params, Params]:
+    def expected(values: Params) -> Params:
+        return jax.tree.map(lambda leaf: jnp.tensordot(probability, leaf, 1), values)
+
+    return expected(each), expected(jax.tree.map(jnp.square, each))
 
 
 def _gradient(

@@ -54,9 +54,12 @@ class Posterior(NamedTuple):
 def _directed(
     settings: Asked, inputs: Mapping[str, Any], initialization: Initialization
 ) -> Recognition:
+    size = sum(settings.latent_sizes) // settings.posterior_groups
     return grouped_recognition(
         **inputs,
         latent_size=sum(settings.latent_sizes),
+        # Those that lie within the second side of the prior, whose units are not coupled.
+        num_smoothed=max(settings.latent_sizes[-1] // max(size, 1), 1),
         num_groups=settings.posterior_groups,
         hidden_sizes=settings.hidden_sizes[0],
         relaxation=settings.bits_as,

@@ -20,7 +20,7 @@ from remjax.boltzmann.bits import uniforms
 from remjax.boltzmann.normalized import expected_gain, split
 from remjax.boltzmann.pytrees import frozen_pytree
 from remjax.boltzmann.rbm import RBM, Units
-from remjax.distributions.base import Distribution, Drawn
+from remjax.distributions.base import Distribution, Drawn, Smoothed
 from remjax.distributions.bernoulli import Bernoulli
 from remjax.distributions.relaxations import Relaxation
 from remjax.errors import InputError
@@ -150,14 +150,15 @@ class UndirectedPosterior(Distribution):
         """
         return self.latents(self._relaxed(key))
 
-    def smoothed(self, key: Key[Array, ""] | Noise) -> Float[Array, " D"]:
+    def smoothed(self, key: Key[Array, ""] | Noise) -> Smoothed:
         """The draw of `rsample`, its first block, the last that was drawn, at its mean.
 
         Raises:
             InputError: as `rsample`.
         """
         h = self._relaxed(key)[1]
-        return jnp.concatenate([_in_two_rows(self.machine.visible_mean, h), h])
+        z = jnp.concatenate([_in_two_rows(self.machine.visible_mean, h), h])
+        return Smoothed(z, lax.stop_gradient(self).log_prob(z))
 
     def matched(self, mean: Float[Array, " E"], covariance: Float[Array, "E E"]) -> Bernoulli:
         """Independent bits with these means, as `Bernoulli.matched`."""
@@ -228,9 +229,10 @@ class MarginalPosterior(UndirectedPosterior):
     def expected_log_prob(self, mean: Float[Array, " V"], covariance: Float[Array, "V V"]) -> None:
         """None: the free energy is not linear in the bits."""
 
-    def smoothed(self, key: Key[Array, ""] | Noise) -> Float[Array, " V"]:
+    def smoothed(self, key: Key[Array, ""] | Noise) -> Smoothed:
         """The draw itself: log q is not linear in it."""
-        return self.rsample(key)
+        v = self.rsample(key)
+        return Smoothed(v, lax.stop_gradient(self).log_prob(v))
 
     def matched(self, mean: Float[Array, " E"], covariance: Float[Array, "E E"]) -> Bernoulli:
         """Independent bits with these means, as `Bernoulli.matched`."""

@@ -29,6 +29,19 @@ class Drawn(NamedTuple):
     log_q: Float[Array, ""]
 
 
+class Smoothed(NamedTuple):
+    """A draw of which a part is at its mean.
+
+    Attributes:
+        z: the latent, with the gradient of the parameters.
+        log_q: the log density of the draw in nats, averaged over that part or more of it. The
+            parameters stand still inside log q, and its gradient is that of the path.
+    """
+
+    z: PyTree[Array]
+    log_q: Float[Array, ""]
+
+
 class Distribution(abc.ABC):
     """A distribution of ONE latent z (vmap gives many). Subclasses are pytrees of their parameters.
 
@@ -80,13 +93,14 @@ class Distribution(abc.ABC):
         """E[z] where it has a closed form; else an unbiased estimate, which alone uses the key."""
         return self.sample(key) if self.mean is None else self.mean
 
-    def smoothed(self, key: Key[Array, ""]) -> PyTree[Array]:
+    def smoothed(self, key: Key[Array, ""]) -> Smoothed:
         """The draw that `rsample` gives for this noise, what came last at its mean given the rest.
 
         A function that is linear in that part has the same expectation, and less variance. By
         default the draw itself.
         """
-        return self.rsample(key)
+        z = self.rsample(key)
+        return Smoothed(z, lax.stop_gradient(self).log_prob(z))
 
     def particle(self, key: Key[Array, ""], index: Int[Array, ""]) -> Drawn:
         """Particle number `index` of the stream that `key` names.

@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key, PyTree
 
-from remjax.distributions.base import Distribution
+from remjax.distributions.base import Distribution, Smoothed
 
 L = TypeVar("L")
 
@@ -155,9 +155,11 @@ class Groups(Layers):
 
     Attributes:
         sizes: of the groups z_1, ..., z_L, whose sum is D; one group alone needs none. Static.
+        num_smoothed: the last groups, which `smoothed` has at their means. Static.
     """
 
     sizes: tuple[int, ...] = ()
+    num_smoothed: int = 1
 
     def latent(self, layers: Sequence[Array]) -> Float[Array, " D"]:
         """The groups joined to one vector."""
@@ -171,9 +173,30 @@ class Groups(Layers):
         """KL(self || other) in nats where there is one group; None for several."""
         return None if self.conditionals else self.first.kl_divergence(other)
 
+    def smoothed(self, key: Key[Array, ""]) -> Smoothed:
+        """The draw of `rsample`, the last `num_smoothed` groups at their means given those before.
+
+        Of bits, the mean of a function linear in each of the last group's, as the energy of a
+        Boltzmann machine is; with more groups than one, of a function without products of bits of
+        different ones: those of the second side of a restricted machine. log_q is the sum of the
+        means of log q(z_l | z_1, ..., z_{l-1}), the groups before as drawn.
+        """
+        conditioned, drawn = self._drawn(key, lambda layer, key: layer.rsample(key))
+        means = [
+            layer.smoothed(jax.random.fold_in(key, place)).z
+            for place, layer in enumerate(conditioned)
+        ]
+        fixed = lax.stop_gradient(self).layer_distributions(self.latent(self.in_order(drawn)))
+        log_q = [of.log_prob(mean) for of, mean in zip(fixed, self.in_order(means), strict=True)]
+        kept = max(len(drawn) - self.num_smoothed, 0)
+        z = self.latent(self.in_order([*drawn[:kept], *means[kept:]]))
+        return Smoothed(z, jnp.sum(jnp.stack(log_q)))
+
 
 jax.tree_util.register_dataclass(
-    Groups, data_fields=["first", "conditionals"], meta_fields=["top_down", "sizes"]
+    Groups,
+    data_fields=["first", "conditionals"],
+    meta_fields=["top_down", "sizes", "num_smoothed"],
 )
 
 

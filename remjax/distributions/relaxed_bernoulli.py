@@ -3,9 +3,10 @@
 import dataclasses
 
 import jax
+from jax import lax
 from jaxtyping import Array, Float, Key
 
-from remjax.distributions.base import Distribution
+from remjax.distributions.base import Distribution, Smoothed
 from remjax.distributions.bernoulli import Bernoulli
 from remjax.distributions.relaxations import Relaxation
 
@@ -38,10 +39,11 @@ class RelaxedBernoulli(Distribution):
         """
         return self.relaxation.relax(self.hard().uniforms(key), self.logits)
 
-    def smoothed(self, key: Key[Array, ""]) -> Float[Array, " D"]:
+    def smoothed(self, key: Key[Array, ""]) -> Smoothed:
         """The means of the bits: every one is the last to be drawn, for none depends on others."""
         del key
-        return self.hard().mean
+        mean = self.hard().mean
+        return Smoothed(mean, lax.stop_gradient(self).log_prob(mean))
 
     def log_prob(self, z: Float[Array, " D"]) -> Float[Array, ""]:
         """sum_d z_d logits_d - log(1 + exp(logits_d)), nats, as of bits; linear in z."""

@@ -6,8 +6,6 @@ drawn last at its mean, given the others, the KL term has the same expectation a
 
 import dataclasses
 
-from jax import lax
-
 from remjax.distributions.base import Distribution
 from remjax.methods.method import Method
 from remjax.methods.proposals import from_r
@@ -31,12 +29,11 @@ class SmoothedBound(Objective):
 
     def __call__(self, _posterior: Posterior, joint: Joint, r: Distribution) -> Summand:
         """The summand of one particle."""
-        fixed = lax.stop_gradient(r)
 
         def summand(particle: Particle) -> Scalar:
             likelihood = joint.log_likelihood(particle.z_along(r))
             smoothed = r.smoothed(particle.noise)
-            divergence = fixed.log_prob(smoothed) - joint.log_prior(smoothed)
+            divergence = smoothed.log_q - joint.log_prior(smoothed.z)
             return (likelihood - joint.kl_weight * divergence) / particle.num_particles
 
         return summand
@@ -51,5 +48,7 @@ dvae = Method(SmoothedBound(), from_r, SmoothedBound(), from_r)
 
 Both networks ascend the evidence lower bound by the path through z, with the KL term at the mean of
 the block that was drawn last (Rao-Blackwellised, which the paper does not mention) and the decoder
-at the draw. For an r without such a mean it is the path derivative of `vae`.
+at the draw. Of bits in groups log r is taken at the mean of every group given those before, and
+log p at the means of the last (`distributions.Groups`). For an r without such a mean it is the path
+derivative of `vae`.
 """

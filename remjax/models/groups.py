@@ -30,6 +30,7 @@ def grouped_recognition(
     hidden_sizes: Sequence[int] = (200, 200),
     relaxation: Relaxation | None = None,
     shared_context: bool = True,
+    num_smoothed: int = 1,
     data_scale: PerColumn | None = None,
     initialization: Initialization = glorot,
     normalization: Normalization | None = None,
@@ -49,6 +50,9 @@ def grouped_recognition(
         relaxation: of the bits, such as `distributions.PiecewiseLinear()`, so that methods with a
             gradient through z serve; groups then depend on relaxed ones. None for bits.
         shared_context: whether the groups share the tanh layers.
+        num_smoothed: the last groups that `methods.dvae` takes at their means in log p(z), from 1
+            to L. More than 1 only where the prior couples no two of them: L / 2 for a prior with
+            sides of equal size (Vahdat et al. 2019 in their code).
         data_scale: as in `gaussian_recognition`.
         initialization: of the linear layers.
         normalization: of the tanh layers, such as `batch_normalization()`; None for none.
@@ -62,6 +66,8 @@ def grouped_recognition(
             `gaussian_recognition`.
     """
     _check(latent_size, num_groups, hidden_sizes)
+    if not 1 <= num_smoothed <= num_groups:
+        raise InputError(f"num_smoothed is {num_smoothed}: give 1 to num_groups={num_groups}")
     centre, data_size = centred(data_mean, data_scale)
     shared, own = (hidden_sizes, ()) if shared_context else ((), hidden_sizes)
     size, context_size = latent_size // num_groups, (data_size, *shared)[-1]
@@ -85,7 +91,8 @@ def grouped_recognition(
             Partial(function, params, context)
             for (_, function), params in zip(groups, eta["groups"], strict=True)
         )
-        return Groups(first(()), tuple(others), sizes=(size,) * num_groups)
+        sizes = (size,) * num_groups
+        return Groups(first(()), tuple(others), sizes=sizes, num_smoothed=num_smoothed)
 
     return Recognition(init=init, distribution=distribution)
 

@@ -128,6 +128,8 @@ def test_batch_normalisation_of_the_tanh_layers(key):
     [
         ({"num_groups": 3}, "^num_groups is 3: give a number that divides latent_size=4$"),
         ({"num_groups": 0}, "^num_groups is 0: give a number that divides latent_size=4$"),
+        ({"num_smoothed": 2}, "^num_smoothed is 2: give 1 to num_groups=1$"),
+        ({"num_smoothed": 0}, "^num_smoothed is 0: give 1 to num_groups=1$"),
         ({"hidden_sizes": (5, 0)}, r"^hidden_sizes is \(5, 0\): give positive widths$"),
         ({"hidden_sizes": (5,), "latent_size": 0}, "divides latent_size=0$"),
     ],

@@ -37,3 +37,26 @@ def test_a_claim_that_does_not_hold_is_seen():
     case = next(case for case in machines.cases() if case.method == "vimco")
     wrong = case._replace(theta=machines.lower_bound, eta=machines.lower_bound)
     assert all(row["deviation"] > 1e-3 for row in machines.rows(wrong))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "4 groups",
+        *(
+            pytest.param(name, marks=pytest.mark.exhaustive)
+            for name in ("independent", "2 groups", "machine")
+        ),
+    ],
+)
+def test_means_in_the_kl_term_leave_the_expectation_and_take_noise_away(kind):
+    """`dvae` beside `stl`, which has the draws there, straight-through bits."""
+    means, draws = (
+        machines.rows(case)
+        for name in ("dvae", "stl")
+        for case in machines.cases()
+        if (case.method, case.kind.name) == (name, kind)
+    )
+    for ours, plain in zip(means, draws, strict=True):
+        assert ours["relative"] == pytest.approx(plain["relative"], abs=1e-5)
+        assert ours["noise"] < 0.98 * plain["noise"]
