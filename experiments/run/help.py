@@ -57,6 +57,7 @@ _HOW = (
     "split",
     "train_size",
     "warm_up",
+    "weight_decay",
 )
 _EVALUATION = (
     "eval_activity",

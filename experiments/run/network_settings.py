@@ -1,6 +1,7 @@
 """The settings of models with a recognition network: its networks, particles and evaluation."""
 
 import dataclasses
+import math
 
 from experiments.run.choices import ACTIVITIES, EVALUATION_PROPOSALS, INITIALIZATIONS, look_up
 from experiments.run.fields import require_positive, setting
@@ -54,6 +55,9 @@ class NetworkSettings(MethodOptions):
     )
     warm_up: int = setting(
         0, "updates over which the weight of the KL term rises from 0 to 1; 0 for none"
+    )
+    weight_decay: float = setting(
+        0.0, "strength of half the sum of squared weights of the networks in the loss"
     )
     initialization: str = setting(
         "glorot", f"initial weights of the layers: {', '.join(INITIALIZATIONS)}"
@@ -112,6 +116,8 @@ class NetworkSettings(MethodOptions):
         for flag in ("hidden_layers", "baseline_size", "warm_up"):
             if (getattr(self, flag) or 0) < 0:
                 raise InputError(f"--{flag}={getattr(self, flag)} cannot be: give 0 or more")
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(f"--weight_decay={self.weight_decay} cannot be: give 0 or more")
         if self.warm_up:
             require_positive(self, "warm_up")
         _ = self.hidden_sizes  # refuses sizes that cannot be

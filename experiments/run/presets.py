@@ -149,6 +149,7 @@ _DVAE: Mapping[str, Any] = {
     "epochs": 2000,
     "batch_size": 100,
     "warm_up": 300_000,
+    "weight_decay": 1e-4,
     "prior_phase": "population",
     "prior_chains": 1000,
     "prior_sweeps": 1,

@@ -38,6 +38,7 @@ def build(settings: Settings) -> Problem:
         optimizer=look_up(OPTIMIZERS, "optimizer", settings.optimizer)(
             schedule(settings.learning_rate, steps_per_epoch, settings.epochs),
             max_gradient_norm=settings.max_gradient_norm or math.inf,
+            weight_decay=settings.weight_decay,
             **_of_adam(settings),
         ),
         steps_per_epoch=steps_per_epoch,

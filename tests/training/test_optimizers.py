@@ -137,3 +137,20 @@ def test_clipping_of_one_part_leaves_the_other():
 def test_rates_and_norms_must_be_positive(options, words):
     with pytest.raises(InputError, match=words):
         each_part(optax.identity(), **({"learning_rate": 1.0} | options))
+
+
+def test_weight_decay_is_that_of_half_the_squares_in_the_loss():
+    """Of kernels and scales, beside the gradient; biases and couplings of machines are free."""
+    theta = {"kernel": 2.0, "bias": 3.0, "scale": -1.0, "weights": 5.0}
+    params = jax.tree.map(jnp.asarray, Params(theta=theta, eta={"kernel": 4.0}))
+    gradient = jax.tree.map(jnp.ones_like, params)
+    optimizer = each_part(optax.identity(), 1.0, weight_decay=0.1)
+    moves, _ = optimizer.update(gradient, optimizer.init(params), params)
+    assert {name: round(float(-move), 5) for name, move in moves.theta.items()} == {
+        "kernel": 1.2, "bias": 1.0, "scale": 0.9, "weights": 1.0
+    }  # fmt: skip
+    np.testing.assert_allclose(moves.eta["kernel"], -1.4, rtol=1e-6)
+    with pytest.raises(
+        InputError, match=r"^weight_decay is -1\.0: give zero or a positive number$"
+    ):
+        adam(1e-3, weight_decay=-1.0)

@@ -98,6 +98,7 @@ CASES = [
     (["--split=iwae_release"], "--split=iwae_release knows mnist, omniglot and binarized_mnist"),
     (["--init_from={place}/empty"], "{place}/empty holds no run: name a folder that"),
     (["--max_gradient_norm=0"], f"--max_gradient_norm=0.0 cannot be: {POSITIVE}"),
+    (["--weight_decay=-1"], "--weight_decay=-1.0 cannot be: give 0 or more"),
     (["--eval_size=1"], "--eval_size=1 cannot be: give 0 (all), 2 or more"),
     (["--seed=-1"], "--seed=-1 cannot be: give a number from 0 to 2^32 - 1"),
     (["--keep=9"], "--keep=9 is more than --num_particles=4: lower it, or leave it out"),
