@@ -14,8 +14,8 @@ from jaxtyping import Array, Float, Key, PyTree
 from experiments.enumeration.machine_posteriors import Kind, every
 from remjax.boltzmann import RBM, log_partition
 from remjax.boltzmann.likelihood import sample_of
-from remjax.boltzmann.negative_phases import Negative, NegativePhase
 from remjax.boltzmann.normalized import split
+from remjax.boltzmann.phases import Negative, NegativePhase
 from remjax.models import bernoulli_likelihood, boltzmann_model, prior_machine
 from remjax.types import Batch, Model, Params
 

@@ -11,7 +11,7 @@ from experiments.run.families import Family, Knob, knobs_of, public
 from experiments.run.presets import rem_v1_leaky
 from remjax import methods
 from remjax.boltzmann import negative_phases
-from remjax.boltzmann.negative_phases import NegativePhase
+from remjax.boltzmann.phases import NegativePhase
 from remjax.errors import InputError
 from remjax.methods.denoising_methods import DenoisingMethod
 from remjax.methods.method import Method, make_estimator

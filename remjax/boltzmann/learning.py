@@ -21,7 +21,7 @@ from remjax.boltzmann.likelihood import (
     surrogate,
 )
 from remjax.boltzmann.machine import check_width
-from remjax.boltzmann.negative_phases import NegativePhase
+from remjax.boltzmann.phases import NegativePhase
 from remjax.boltzmann.rbm import RBM
 from remjax.data.checks import is_concrete
 from remjax.errors import InputError

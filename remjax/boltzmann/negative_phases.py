@@ -4,10 +4,9 @@ The gradient of the mean negative log-likelihood is E_data[dF(v)] - E_p[dF(v)]; 
 stands for the second expectation. Each is a frozen value, equal where it is made alike.
 """
 
-import abc
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,62 +16,15 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from remjax import sharding
 from remjax.boltzmann import strands
 from remjax.boltzmann.gibbs import gibbs_steps
-from remjax.boltzmann.likelihood import Sample, sample_of
+from remjax.boltzmann.likelihood import sample_of
 from remjax.boltzmann.machine import check_count
 from remjax.boltzmann.paths import bias_base, linear_inverse_temperatures
+from remjax.boltzmann.phases import Advanced, Negative, NegativePhase, PhaseOfChains, State
 from remjax.boltzmann.population import population_annealing
 from remjax.boltzmann.rbm import RBM, Units
 from remjax.boltzmann.tempering import Ladder, ladder_of, ladder_step
 from remjax.particles.weights import normalize_log_weights
-from remjax.types import Batch, Metrics
-
-State = PyTree[Array]
-
-
-class Negative(NamedTuple):
-    """What a negative phase knows of the machine.
-
-    Attributes:
-        sample: of this device; the weights are of mean one over all chains of all devices.
-        log_z: log Z of the machine, nats, the same on all devices; None where the phase does not
-            estimate it.
-    """
-
-    sample: Sample
-    log_z: Float[Array, ""] | None = None
-
-
-# The samples, the state after them, and what to report.
-Advanced = tuple[Negative, State, Metrics]
-
-
-class NegativePhase(abc.ABC):
-    """How the samples come about; the state is what persists from one update to the next."""
-
-    @property
-    def chains_to_divide(self) -> int:
-        """Chains that devices along the mesh axis `particles` have shares of; 0 for none."""
-        return 0
-
-    @property
-    def needs_data(self) -> bool:
-        """Whether its chains begin at datapoints: it serves the machine of the data alone."""
-        return False
-
-    @abc.abstractmethod
-    def init(self, key: Key[Array, ""], machine: RBM) -> State:
-        """The state before the first update: numbers, chains on an axis of their own."""
-
-    @abc.abstractmethod
-    def advance(self, key: Key[Array, ""], machine: RBM, state: State, batch: Batch) -> Advanced:
-        """The samples of one update, the state after it, and what to report. No gradient passes.
-
-        Args:
-            key: of the update, the same on all devices. Consumed.
-            machine: at the parameters before the update.
-            state: the same on all devices.
-            batch: the datapoints that this device has; their places name their random numbers.
-        """
+from remjax.types import Batch
 
 
 def cd(steps: int = 1) -> NegativePhase:
@@ -168,20 +120,7 @@ class ContrastiveDivergence(NegativePhase):
 
 
 @dataclasses.dataclass(frozen=True)
-class _OfChains(NegativePhase):
-    """A phase with chains of its own, in strands."""
-
-    num_chains: int
-    steps: int
-
-    @property
-    def chains_to_divide(self) -> int:
-        """All."""
-        return self.num_chains
-
-
-@dataclasses.dataclass(frozen=True)
-class Persistent(_OfChains):
+class Persistent(PhaseOfChains):
     """As `pcd` makes it."""
 
     def __str__(self) -> str:
@@ -208,7 +147,7 @@ class Persistent(_OfChains):
 
 
 @dataclasses.dataclass(frozen=True)
-class Tempered(_OfChains):
+class Tempered(PhaseOfChains):
     """As `tempered_pcd` makes it."""
 
     num_temperatures: int
@@ -255,7 +194,7 @@ class Tempered(_OfChains):
 
 
 @dataclasses.dataclass(frozen=True)
-class Population(_OfChains):
+class Population(PhaseOfChains):
     """As `population` makes it; each strand is a population of its own."""
 
     num_temperatures: int

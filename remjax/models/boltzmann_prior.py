@@ -20,10 +20,10 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from remjax import sharding
 from remjax.boltzmann.likelihood import Sample
-from remjax.boltzmann.negative_phases import NegativePhase
 from remjax.boltzmann.normalized import NormalizedMachine, log_z_along, log_z_change
 from remjax.boltzmann.partition import LogPartition
 from remjax.boltzmann.paths import bias_base
+from remjax.boltzmann.phases import NegativePhase
 from remjax.boltzmann.rbm import RBM
 from remjax.errors import InputError
 from remjax.models.latent_variable import Prior, dense_decoder, latent_variable_model

@@ -11,7 +11,7 @@ import numpy as np
 from remjax import Batch, boltzmann
 from remjax.boltzmann import NegativePhase, log_partition
 from remjax.boltzmann.likelihood import sample_of
-from remjax.boltzmann.negative_phases import Negative
+from remjax.boltzmann.phases import Negative
 from remjax.distributions import Bernoulli, Drawn
 from remjax.models import MLP, bernoulli_likelihood, boltzmann_model, prior_machine, pure
 from remjax.types import Params, Recognition
