@@ -19,6 +19,7 @@ from remjax.boltzmann.brackets import Bracket, bracket, measure_bracket
 from remjax.boltzmann.families import Bits, Family, Reals
 from remjax.boltzmann.files import load_machine, save_machine
 from remjax.boltzmann.gibbs import Info, gibbs_step, gibbs_steps, init
+from remjax.boltzmann.harmonium_posterior import HarmoniumPosterior
 from remjax.boltzmann.learning import (
     LearningState,
     l1,
@@ -30,7 +31,7 @@ from remjax.boltzmann.learning import (
 from remjax.boltzmann.likelihood import Offsets, Sample, likelihood_loss
 from remjax.boltzmann.machine import Machine
 from remjax.boltzmann.mean_field import Modes, find_modes, mean_field
-from remjax.boltzmann.negative_phases import NegativePhase, cd, pcd, population, tempered_pcd
+from remjax.boltzmann.negative_phases import cd, pcd, population, tempered_pcd
 from remjax.boltzmann.normalized import NormalizedMachine
 from remjax.boltzmann.pairwise import (
     Graph,
@@ -50,6 +51,7 @@ from remjax.boltzmann.paths import (
     salakhutdinov_inverse_temperatures,
     uniform_base,
 )
+from remjax.boltzmann.phases import NegativePhase
 from remjax.boltzmann.population import population_annealing
 from remjax.boltzmann.posterior import MarginalPosterior, UndirectedPosterior
 from remjax.boltzmann.rbm import RBM, Units, gaussian_units, init_rbm
@@ -69,6 +71,7 @@ __all__ = [
     "Bracket",
     "Family",
     "Graph",
+    "HarmoniumPosterior",
     "Info",
     "Ladder",
     "LadderInfo",

@@ -179,9 +179,13 @@ class UndirectedPosterior(Distribution):
         h = jnp.zeros(self.machine.sizes[1], self.machine.dtype)
         for key in jax.random.split(key_sweeps, self.num_relaxed_sweeps):
             key_hidden, key_visible = jax.random.split(key)
-            h = self._block(key_hidden, _in_two_rows(self.machine.hidden_field, v))
+            h = self._hidden_block(key_hidden, _in_two_rows(self.machine.hidden_field, v))
             v = self._block(key_visible, _in_two_rows(self.machine.visible_field, h))
         return Units(v, h)
+
+    def _hidden_block(self, key: Key[Array, ""], field: Float[Array, " H"]) -> Float[Array, " H"]:
+        """The second block of its natural parameters."""
+        return self._block(key, field)
 
     def _start(self, key: Key[Array, ""], index: Int[Array, ""]) -> Float[Array, " V"]:
         """The first block of the chain of a particle, bits."""

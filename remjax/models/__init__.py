@@ -50,13 +50,19 @@ from remjax.models.networks import (
     pure,
 )
 from remjax.models.uncertain import uncertain_gaussian_networks, with_weight_divergence
-from remjax.models.undirected import IsingHeads, RawHeads, undirected_recognition
+from remjax.models.undirected import (
+    HarmoniumHeads,
+    IsingHeads,
+    RawHeads,
+    undirected_recognition,
+)
 
 __all__ = [
     "MLP",
     "ChosenLikelihood",
     "Decoder",
     "GaussianEncoder",
+    "HarmoniumHeads",
     "IsingHeads",
     "Likelihood",
     "Prior",

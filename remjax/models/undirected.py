@@ -7,14 +7,17 @@ Each datapoint has chains of its own, remembered from one visit to the next (Vah
 Section 3.2 and Algorithm 1).
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Key, PyTree, Shaped
 
+from remjax.boltzmann.families import Reals
 from remjax.boltzmann.posterior import UndirectedPosterior
 from remjax.boltzmann.rbm import RBM
 from remjax.boltzmann.spins import Spins, from_spins
@@ -106,6 +109,33 @@ class IsingHeads(RawHeads):
         return from_spins(Spins(coupling, *fields))[0]
 
 
+class HarmoniumHeads(RawHeads):
+    """Heads of a harmonium of bits and real numbers, for `boltzmann.HarmoniumPosterior`.
+
+    The real numbers have a precision each, the exponential of a head within +-14.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        visible_size: int,
+        hidden_size: int,
+        *,
+        initialization: Initialization = glorot,
+        rngs: nnx.Rngs,
+    ) -> None:
+        super().__init__(
+            in_features, visible_size, hidden_size, initialization=initialization, rngs=rngs
+        )
+        self.log_precision = initialization(in_features, hidden_size, rngs=rngs)
+
+    def __call__(self, features: Float[Array, " F"]) -> RBM:
+        """The machine of ONE datapoint."""
+        log_precision = jnp.clip(self.log_precision(features), -14.0, 14.0)
+        machine = super().__call__(features)
+        return dataclasses.replace(machine, hidden=Reals(log_precision))
+
+
 class _Encoder(nnx.Module):
     """Tanh layers and heads."""
 
@@ -150,9 +180,10 @@ def undirected_recognition(
         num_relaxed_sweeps: t, sweeps that make a particle of a chain, with the gradient.
         num_fresh_sweeps: of the chains of a datapoint that is not trained on.
         heads: `IsingHeads` or `RawHeads`, or a module of your own: how the last layer becomes the
-            parameters of an RBM.
-        posterior: `boltzmann.UndirectedPosterior`, whose latents are both sides, or
-            `MarginalPosterior`, whose latents are the V bits and the H auxiliary variables.
+            parameters of an RBM; `HarmoniumHeads` for a harmonium.
+        posterior: `boltzmann.UndirectedPosterior`, whose latents are both sides,
+            `MarginalPosterior`, whose latents are the V bits and the H auxiliary variables, or
+            `HarmoniumPosterior`, whose latents are V bits and H real numbers.
         data_scale: as in `gaussian_recognition`.
         initialization: of the linear layers.
         normalization: of the tanh layers, such as `batch_normalization()`; None for none.
