@@ -1,4 +1,4 @@
-"""The protocol of the paper on undirected posteriors (Vahdat et al. 2019): Tables 1, 2, 4, toys."""
+"""The protocol of the paper on undirected posteriors (Vahdat et al. 2019): Tables 1 to 4, toys."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from experiments.papers.protocol import Cell, Claim, Outcome, Place, Plan, Protocol, Scale, Table
 from experiments.papers.undirected_figures import FIGURES
 from experiments.papers.undirected_machines import draw_annealing, modes_table
+from experiments.papers.undirected_structured import structured_table
 from experiments.papers.undirected_toys import draw_toys
 from experiments.pictures.sweeps import labelled_images
 from experiments.run.discrete_pictures import prior_images
@@ -34,6 +35,7 @@ _OF_MACHINES = ("posterior_sweeps", "relaxed_sweeps")
 #   toys          of Figures 1 and 4: updates, seeds, values of t.
 #   temperatures  of Figure 3; the last is for the true value.
 #   mode_images   test images whose posteriors have their modes counted.
+#   structured    of Table 3, on these data sets, with machines of the first of the sizes.
 # On a CPU what the paper is about stays: directed posteriors of several groups beside a machine,
 # at a fiftieth of the updates; the other relaxations and the importance-weighted bound come first.
 SCALES: Mapping[str, Scale] = {
@@ -49,6 +51,12 @@ SCALES: Mapping[str, Scale] = {
             "toys": {"updates": 10_000, "seeds": 5, "sweeps": (1, 2, 4, 8)},
             "temperatures": (10, 30, 100, 300, 1000, 3000, 10_000, 2**18),
             "mode_images": 100,
+            "structured": {
+                "groups": (1, 2, 4),
+                "particles": (1, 5, 25),
+                "updates": 1_000_000,
+                "seeds": 5,
+            },
         },
     ),
     "cpu": Scale(
@@ -74,6 +82,7 @@ SCALES: Mapping[str, Scale] = {
             "toys": {"updates": 2000, "seeds": 3, "sweeps": (1, 2, 4, 8)},
             "temperatures": (10, 30, 100, 300, 1000, 3000, 30_000),
             "mode_images": 30,
+            "structured": {"groups": (1,), "particles": (1, 5), "updates": 4000, "seeds": 1},
         },
     ),
     "smoke": Scale(
@@ -104,6 +113,7 @@ SCALES: Mapping[str, Scale] = {
             "toys": {"updates": 20, "seeds": 1, "sweeps": (1, 2)},
             "temperatures": (3, 10, 30),
             "mode_images": 3,
+            "structured": {"groups": (2,), "particles": (2,), "updates": 4, "seeds": 1},
         },
     ),
 }
@@ -188,9 +198,12 @@ def claims(places: Sequence[Place]) -> Iterator[Claim]:
 
 
 def tables(plan: Plan, outcomes: Sequence[Outcome]) -> list[Table]:
-    """modes.md, where a posterior is undirected."""
-    found = modes_table(outcomes, plan.scale.values["mode_images"])
-    return [found] if found.rows else []
+    """structured.md; and modes.md, where a posterior is undirected."""
+    values = plan.scale.values
+    found = modes_table(outcomes, values["mode_images"])
+    size = values["sizes"][0]
+    structured = structured_table(plan, values["datasets"], size, **values["structured"])
+    return [structured, *([found] if found.rows else [])]
 
 
 def draw(plan: Plan, outcomes: Sequence[Outcome]) -> None:

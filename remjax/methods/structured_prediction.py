@@ -36,6 +36,11 @@ def minus_log_r_along_path(_joint: Joint, r: Distribution, particle: Particle) -
 class BoundAndEntropy(Objective):
     """The importance-weighted bound and the entropy of r, which the combination puts together."""
 
+    @property
+    def serves_unnormalized(self) -> bool:
+        """It does: r has no part in the weights, and stands still in its entropy."""
+        return True
+
     def __call__(self, posterior: Posterior, joint: Joint, r: Distribution) -> Summand:
         """The summands of one particle, a pair."""
         parts = importance_weighted_bound, Sum(Uniform(), minus_log_r_along_path)

@@ -60,7 +60,7 @@ def test_smoke_scale_writes_the_report(run_binary, tmp_path):
     assert done.code == 0, done.stderr
     assert "| posterior | groups |" in done.stdout
     assert "modes of the prior" in done.stdout
-    for name in ("table", "orderings", "modes", "samples", "annealing", "toys"):
+    for name in ("table", "orderings", "structured", "modes", "samples", "annealing", "toys"):
         with Image.open(tmp_path / f"{name}.png") as image:
             assert min(image.size) > 50
 
