@@ -9,7 +9,9 @@ Of networks (`networks.work`): one training step, in the exact form and in the o
 particles for the gradient; the forward pass beside its matrix products, `e_step`; and many small
 steps (K=1), `epoch`, where the cost is that of starting a step: a compiled epoch here, a loop in
 PyTorch. Of Boltzmann machines (`machines.work`): `sweep`, `pcd` and `ais`, whose step is a Gibbs
-sweep, an update, or a temperature, of which a run has --machine_steps.
+sweep, an update, or a temperature, of which a run has --machine_steps. Of discrete VAEs
+(`discrete.work`): an update with independent bits as posterior, `dvae`, and with a machine,
+`dvae_machine`.
 
 A peer that is missing, fails or would not fit is a row that says so.
 """
@@ -23,6 +25,7 @@ from absl import flags
 
 from benchmarks.machine import machine
 from benchmarks.measure import median, median_ratio, write_rows
+from benchmarks.peers.discrete import groups as discrete
 from benchmarks.peers.groups import SIZES, Group
 from benchmarks.peers.machines import groups as machines
 from benchmarks.peers.networks import groups as networks
@@ -36,13 +39,14 @@ FLAGS = flags.FLAGS
 
 Row = dict[str, Any]
 
-METHODS = dict.fromkeys(networks.METHODS, networks) | dict.fromkeys(machines.METHODS, machines)
+_KINDS = (networks, machines, discrete)
+METHODS = {name: kind for kind in _KINDS for name in kind.METHODS}
 
 
 def define_flags() -> None:
     """What to time, and for how long."""
     flags.DEFINE_list("methods", list(METHODS), f"of {', '.join(METHODS)}")
-    for kind in (networks, machines):
+    for kind in _KINDS:
         kind.define_flags()
     flags.DEFINE_integer("repeats", 9, "rounds; fewer where they would take longer", lower_bound=1)
     flags.DEFINE_float("seconds", 60.0, "per group; three rounds are run whatever they take")

@@ -1,0 +1,1 @@
+"""Updates of discrete VAEs in remjax and in PyTorch."""
