@@ -22,6 +22,8 @@ MACHINE = RBM(
     hidden=Reals(jnp.array([0.4])),
 )
 MEAN = np.array([0.4, 0.6, 0.3])
+# q(v) of every state of the bits.
+LAW = np.asarray(jax.nn.softmax(-MACHINE.free_energy(SIDES)))
 
 
 def log_z(machine):
@@ -37,10 +39,6 @@ def log_q(machine, z):
 
 def posterior(v, machine=MACHINE):
     return HarmoniumPosterior(machine, PiecewiseLinear()).at(jnp.asarray(v)[None] > 0.5)
-
-
-def law():
-    return np.asarray(jax.nn.softmax(-MACHINE.free_energy(SIDES)))
 
 
 def test_the_density_integrates_to_one():
@@ -59,7 +57,7 @@ def test_the_gradient_over_chains_is_that_of_the_normalised_density():
             return posterior(v, machine).log_prob(z)
 
         each = jax.vmap(jax.grad(along), (None, 0))(machine, SIDES)
-        ours = jax.tree.map(lambda leaf: jnp.tensordot(law(), leaf, 1), each)
+        ours = jax.tree.map(lambda leaf: jnp.tensordot(LAW, leaf, 1), each)
         return ours, jax.grad(log_q)(machine, z)
 
     for one, other in zip(*map(jax.tree.leaves, both(MACHINE)), strict=True):
@@ -71,7 +69,7 @@ def test_the_gradient_over_chains_is_that_of_the_normalised_density():
 def test_chains_at_equilibrium_stay_there_and_make_particles_of_q(key):
     count = 40_000
     key_chains, key_sweeps, key_draws = jax.random.split(key, 3)
-    codes = jax.random.choice(key_chains, 4, (count,), p=law())
+    codes = jax.random.choice(key_chains, 4, (count,), p=LAW)
 
     @jax.jit
     def drawn(keys, chains):
@@ -83,10 +81,10 @@ def test_chains_at_equilibrium_stay_there_and_make_particles_of_q(key):
     chains = jnp.asarray(SIDES)[codes] > 0.5
     after, z = (np.asarray(x) for x in drawn(jax.random.split(key_draws, count), chains))
     found = [np.mean(np.all(after == (v > 0.5), axis=1)) for v in SIDES]
-    np.testing.assert_allclose(found, law(), atol=4 * 0.5 / np.sqrt(count))
+    np.testing.assert_allclose(found, LAW, atol=4 * 0.5 / np.sqrt(count))
     given = (MACHINE.hidden_bias + SIDES @ MACHINE.weights)[:, 0] * np.exp(-0.4)
-    first, second = law() @ given, law() @ (given**2 + np.exp(-0.4))
-    np.testing.assert_allclose(z[:, :2].mean(axis=0), law() @ SIDES, atol=0.01)
+    first, second = LAW @ given, LAW @ (given**2 + np.exp(-0.4))
+    np.testing.assert_allclose(z[:, :2].mean(axis=0), LAW @ SIDES, atol=0.01)
     np.testing.assert_allclose(z[:, 2].mean(), first, atol=4 * z[:, 2].std() / np.sqrt(count))
     np.testing.assert_allclose(
         np.mean(z[:, 2] ** 2), second, atol=4 * np.std(z[:, 2] ** 2) / np.sqrt(count)
