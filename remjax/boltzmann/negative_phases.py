@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from remjax import sharding
 from remjax.boltzmann import strands
 from remjax.boltzmann.gibbs import gibbs_steps
-from remjax.boltzmann.likelihood import sample_of
+from remjax.boltzmann.likelihood import Sample, sample_of
 from remjax.boltzmann.machine import check_count
 from remjax.boltzmann.paths import bias_base, linear_inverse_temperatures
 from remjax.boltzmann.phases import Advanced, Negative, NegativePhase, PhaseOfChains, State
@@ -24,7 +24,7 @@ from remjax.boltzmann.population import population_annealing
 from remjax.boltzmann.rbm import RBM, Units
 from remjax.boltzmann.tempering import Ladder, ladder_of, ladder_step
 from remjax.particles.weights import normalize_log_weights
-from remjax.types import Batch
+from remjax.types import Batch, Metrics
 
 
 def cd(steps: int = 1) -> NegativePhase:
