@@ -43,7 +43,7 @@ def write(folder: Path) -> None:
 
 
 def give_titles(folder: Path) -> None:
-    """A title for each table that the benchmarks wrote without one: its folder, and its own name."""
+    """A title for each table that the benchmarks wrote without one: its folder and its own name."""
     for path in sorted(folder.glob("*/*.md")):
         text = path.read_text(encoding="utf-8")
         if not text.startswith("# "):
