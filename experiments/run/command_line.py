@@ -54,8 +54,8 @@ def run(main: Callable[[], None], explain: Callable[[str | None], str] | None = 
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
-        except BrokenPipeError:  # who reads the output has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError:
+            raise
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             _fail(f"{place}{error.strerror or error}; free some space, or choose another place")
@@ -72,7 +72,7 @@ def run(main: Callable[[], None], explain: Callable[[str | None], str] | None = 
 
     try:
         app.run(guarded, flags_parser=parse)
-    except BrokenPipeError:
+    except BrokenPipeError:  # who reads the output has seen enough
         _close_stdout()
         sys.exit(141)  # as a shell counts a process that SIGPIPE ended
 
