@@ -2,12 +2,12 @@
 
     python -m benchmarks.equal_passes --data_dir=DIR --passes=500 --methods=rws,rem_curvature
 
-Trains each `method[:covariance]` (fresh bits for every minibatch of grey images) and evaluates two
-bounds on the first test images: L_5000 with r, which ranks recognition networks as much as models,
-and with particles from the curvature of the posterior, which are the same for all. K is as large as
---passes allows: REM draws half from r and half from s; the curvature takes its linearisations off
-K. A cell that is finished is not run again; the table, the verdict over seeds and the picture of
-all cells in --out are written at the end.
+Trains each `method[:covariance]` or `method:knob=value` (fresh bits for every minibatch of grey
+images) and evaluates two bounds on the first test images: L_5000 with r, which ranks recognition
+networks as much as models, and with particles from the curvature of the posterior, which are the
+same for all. K is as large as --passes allows: REM draws half from r and half from s; the curvature
+takes its linearisations off K. A cell that is finished is not run again; the table, the verdict
+over seeds and the picture of all cells in --out are written at the end.
 """
 
 import json
@@ -39,7 +39,11 @@ from remjax.training.steps import init_train_state, metric_means
 from remjax.types import Estimator
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("methods", ["vae", "iwae", "rws", "rem_v1:shrunk"], "method[:covariance], ...")
+flags.DEFINE_list(
+    "methods",
+    ["vae", "iwae", "rws", "rem_v1:shrunk"],
+    "method[:covariance] or method:knob=value, ...",
+)
 flags.DEFINE_string("data_dir", None, "where the files of the data set are")
 flags.DEFINE_string("dataset", "mnist", "mnist, omniglot or binarized_mnist")
 flags.DEFINE_string("out", "benchmarks/results/equal_passes", "folder of the results")
@@ -62,14 +66,17 @@ def _test_bits(dataset: Dataset) -> np.ndarray:
 
 def run_cell(name: str, seed: int) -> Cell:
     """Train and evaluate one method with one seed."""
-    method, _, covariance = name.partition(":")
+    method, _, chosen_knob = name.partition(":")
     dataset = load(FLAGS.dataset, data_dir=FLAGS.data_dir)
     model, recognition = build_networks(
         facts_of(dataset), latent_sizes=(20,), hidden_sizes=((200, 200),), initialization=glorot
     )
     options: dict[str, Any] = {}
-    if covariance:
-        options["covariance"] = look_up(COVARIANCES, "methods", covariance)()
+    knob, given, value = chosen_knob.partition("=")
+    if given:
+        options[knob] = json.loads(value)
+    elif knob:
+        options["covariance"] = look_up(COVARIANCES, "methods", knob)()
 
     def make(num_particles: int) -> Estimator:
         kept = {}

@@ -6,10 +6,11 @@ from remjax.errors import InputError
 
 
 def affordable(scored: Callable[[int], int], passes: int) -> int:
-    """The largest K whose passes are no more than so many; they are affine in K.
+    """The largest K whose passes are no more than so many.
 
     Args:
-        scored: K -> the decoder passes of one datapoint and step.
+        scored: K -> the decoder passes of one datapoint and step: affine in K, or so on either side
+            of the K at which a method falls back to another.
         passes: how many there may be.
 
     Raises:
@@ -19,4 +20,10 @@ def affordable(scored: Callable[[int], int], passes: int) -> int:
     found = 2 + (passes - few) // ((more - few) // 2)
     if found < 1:
         raise InputError(f"--passes={passes} leaves no particle: the method takes {few} for two")
-    return found
+    if scored(found) <= passes:
+        return found
+    least, most = 1, found
+    while most - least > 1:
+        middle = (least + most) // 2
+        least, most = (middle, most) if scored(middle) <= passes else (least, middle)
+    return least
