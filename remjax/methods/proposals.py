@@ -219,7 +219,7 @@ def from_defensive(defence: float = 0.2, covariance: Covariance | None = None) -
 
 
 def from_curvature(
-    steps: int = 3, share: float = 0.25, inflation: float = 1.2, largest_cost: float = 1.0
+    steps: int = 3, share: float = 0.25, inflation: float = 1.2, largest_cost: float = 2.0
 ) -> FromCurvature:
     """Proposal: share r + (1 - share) N(mu, inflation Lambda^-1), by the curvature of log p(x, z).
 
@@ -227,7 +227,7 @@ def from_curvature(
     (`particles.curvature.curvature`), which cost steps (D + 2) passes through the decoder however
     many particles follow. r keeps the weights bounded where the posterior is not a Gaussian
     (defensive mixture, Hesterberg 1995). With fewer than steps (D + 2) / largest_cost particles r
-    alone is the proposal: 66 of them for D = 20 at the defaults.
+    alone is the proposal: 33 of them for D = 20 at the defaults.
 
     Args:
         steps: at least 1.

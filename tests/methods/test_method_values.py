@@ -144,13 +144,13 @@ def test_curvature_that_costs_too_much_gives_way_to_r():
     """K = 6, and D = 2 latents: a step is four passes."""
     rws, too_much, within, whatever = estimates(
         methods.rws(),
-        methods.rem_curvature(steps=2),
+        methods.rem_curvature(steps=4),
         methods.rem_curvature(steps=1),
-        methods.rem_curvature(steps=2, largest_cost=np.inf),
+        methods.rem_curvature(steps=4, largest_cost=np.inf),
     )
     assert_equal(too_much, rws)
     scored = [value.metrics["scored"] for value in (too_much, within, whatever)]
-    assert scored == [6, 4 + 6, 8 + 6]
+    assert scored == [6, 4 + 6, 16 + 6]
 
 
 def test_a_proposal_is_any_function_of_the_draws():
