@@ -9,6 +9,8 @@ from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
 from experiments.pictures.drawing import COLOURS, LINES, MARKERS, PathLike, drawing
 
+_PANELS_BESIDE = 4  # one another; more stand below
+
 
 def method_comparison(
     path: PathLike,
@@ -29,10 +31,14 @@ def method_comparison(
       title: Stands above the panels.
     """
     methods = list(dict.fromkeys(method for row in results.values() for method in row))
-    width = max(5.8, 1.2 + 3.4 * len(results))  # at least that of the label
-    with drawing(path, width, 1.5 + 0.42 * len(methods)) as figure:
-        panels = figure.subplots(1, len(results), sharey=True, squeeze=False)[0]
-        for axes, (dataset, row) in zip(panels, results.items(), strict=True):
+    columns = min(len(results), _PANELS_BESIDE)
+    rows = math.ceil(len(results) / columns)
+    width = max(5.8, 1.2 + 3.4 * columns)  # at least that of the label
+    with drawing(path, width, 0.6 + (0.9 + 0.42 * len(methods)) * rows) as figure:
+        panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+        for axes in panels[len(results) :]:
+            axes.set_axis_off()
+        for axes, (dataset, row) in zip(panels, results.items(), strict=False):
             for place, method in enumerate(methods):
                 mean, stderr = row.get(method, (math.nan, math.nan))
                 if not math.isfinite(mean):
