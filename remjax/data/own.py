@@ -13,7 +13,7 @@ from remjax.data.checks import check_rows
 from remjax.data.dataset import Dataset, seeded_split
 from remjax.data.files import FileTables, read_tables
 from remjax.data.tables import Columns, Table, as_they_are, conditioning
-from remjax.data.values import mean_and_scale, row_blocks
+from remjax.data.values import mean_and_scale, row_blocks, span
 from remjax.errors import InputError
 from remjax.types import Support
 
@@ -355,10 +355,8 @@ def _check_resolution(columns: Columns, table: Table) -> None:
 
 def _span(parts: Sequence[NDArray[np.float32]]) -> tuple[float, float, bool]:
     """The smallest and the largest value of the training rows, and whether all rows are bits."""
-    low = min(np.nanmin(block, initial=np.inf) for block in row_blocks(parts[0]))
-    high = max(np.nanmax(block, initial=-np.inf) for block in row_blocks(parts[0]))
     bits = all(_are_bits(block) for part in parts for block in row_blocks(part))
-    return float(low), float(high), bits
+    return *span(parts[0]), bits
 
 
 def _are_bits(rows: NDArray[np.float32]) -> bool:

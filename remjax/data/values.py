@@ -63,6 +63,16 @@ def row_blocks(x: Shaped[np.ndarray, "N X"]) -> Iterator[Shaped[np.ndarray, "n X
         yield x[start : start + size]
 
 
+def span(x: Shaped[np.ndarray, "N X"]) -> tuple[float, float]:
+    """The smallest and the largest value that is not missing; infinities of none."""
+    low, high = np.inf, -np.inf
+    for block in row_blocks(x):
+        numbers = np.asarray(block, np.float64)  # whole numbers know no infinity
+        low = min(low, float(np.nanmin(numbers, initial=np.inf)))
+        high = max(high, float(np.nanmax(numbers, initial=-np.inf)))
+    return low, high
+
+
 def value_facts(x: Shaped[np.ndarray, "N X"]) -> ValueFacts:
     """The facts of rows.
 
@@ -71,13 +81,14 @@ def value_facts(x: Shaped[np.ndarray, "N X"]) -> ValueFacts:
     """
     mean, scale = mean_and_scale(x)
     empty = np.isnan(mean)
+    low, high = span(x)
     if empty.any():
         raise InputError(f"column {int(np.argmax(empty))} has no values: leave it out")
     return ValueFacts(
         mean=np.asarray(mean, np.float32),
         scale=np.asarray(scale, np.float32),
-        low=float(min(np.nanmin(block, initial=np.inf) for block in row_blocks(x))),
-        high=float(max(np.nanmax(block, initial=-np.inf) for block in row_blocks(x))),
+        low=low,
+        high=high,
         whole=not any(np.any(block % 1 > 0) for block in row_blocks(x)),
         missing=any(bool(np.isnan(block).any()) for block in row_blocks(x)),
     )
