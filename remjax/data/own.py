@@ -9,19 +9,16 @@ import numpy as np
 from jaxtyping import Shaped
 from numpy.typing import NDArray
 
-from remjax.data.checks import check_rows
 from remjax.data.dataset import Dataset, seeded_split
 from remjax.data.files import FileTables, read_tables
+from remjax.data.own_checks import check_columns, check_condition, check_table
+from remjax.data.single_precision import as_float32
 from remjax.data.tables import Columns, Table, as_they_are, conditioning
-from remjax.data.values import mean_and_scale, row_blocks, span
+from remjax.data.values import row_blocks, span
 from remjax.errors import InputError
-from remjax.types import Support
 
 # (training rows, others) -> how columns enter a model, fitted to them.
 Preparation = Callable[[Sequence[Table]], Columns]
-
-# What float32 resolves of a column, relative to its mean.
-_RESOLUTION = 2e-6
 
 
 def from_arrays(
@@ -131,17 +128,17 @@ def from_tables(
     """A data set of tables; arguments as in `from_arrays`."""
     for table in tables[:2]:
         if table is not None:
-            _check(table, missing)
+            check_table(table, missing)
     parts, how = _split(tables, test_fraction, split_seed)
     beside = None
     if tables.train_condition is not None:
-        _check_condition(tables)
+        check_condition(tables)
         beside = conditioning([part.condition for part in parts if part.condition is not None])
     train, test = (pixels_or_numbers(part.rows) for part in parts)
-    _check_columns(train)
+    check_columns(train)
     columns = preparation((train, test))
     rows = [
-        _as_float32(columns, table, beside, part.condition)
+        as_float32(columns, table, beside, part.condition)
         for table, part in zip((train, test), parts, strict=True)
     ]
     width = len(columns.model_names)
@@ -230,39 +227,6 @@ def _as_table(rows: Shaped[np.ndarray, "..."], names: Sequence[str] | None) -> T
     return Table(named, flat, image_shape=rows.shape[1:] if rows.ndim == 3 else None)
 
 
-def _check(table: Table, missing: bool) -> None:
-    """Rows there are, and no value is missing or infinite that may not be."""
-    if len(table.values) < 2 or table.values.shape[1] == 0:
-        raise InputError(
-            f"a table of {len(table.values)} rows and {table.values.shape[1]} columns: give two "
-            "rows or more"
-        )
-    if not missing:
-        _refuse_missing(
-            table, "values are missing", ", or leave missing values out of the likelihood"
-        )
-    check_rows(table.values, Support(missing=missing))
-
-
-def _check_condition(tables: FileTables) -> None:
-    """Of every row it is known."""
-    for table in tables[2:]:
-        if table is not None:
-            _refuse_missing(table, "the condition is missing", "")
-            check_rows(table.values, Support())
-
-
-def _refuse_missing(table: Table, what: str, otherwise: str) -> None:
-    found = [np.isnan(block).any(axis=1) for block in row_blocks(table.values)]
-    rows = np.flatnonzero(np.concatenate(found))
-    if rows.size:
-        shown = ", ".join(map(str, rows[:5]))
-        more = f" and {rows.size - 5} more" if rows.size > 5 else ""
-        raise InputError(
-            f"{what} in row{'s' * (rows.size > 1)} {shown}{more}: drop or impute them{otherwise}"
-        )
-
-
 class _Part(NamedTuple):
     """Rows, and what they are conditioned on."""
 
@@ -290,67 +254,6 @@ def _split(tables: FileTables, test_fraction: float, seed: int) -> tuple[tuple[_
         _Part(at(train, place), condition and at(condition, place)) for place in places
     )
     return (first, second), f"split by seed {seed}"
-
-
-def _check_columns(train: Table) -> None:
-    """Every column has a value to learn from."""
-    empty = np.all([np.isnan(block).all(axis=0) for block in row_blocks(train.values)], axis=0)
-    if empty.any():
-        name = train.names[int(np.argmax(empty))]
-        raise InputError(f"column {name!r} has no values to train on: leave it out")
-
-
-def _as_float32(
-    columns: Columns, table: Table, beside: Columns | None, condition: Table | None
-) -> NDArray[np.float32]:
-    """The rows as a model sees them, with the condition behind them, some at a time.
-
-    Raises:
-        InputError: for a value, or the differences of a column, that float32 has not.
-    """
-    width = len(columns.model_names)
-    size = 0 if beside is None else len(beside.model_names)
-    rows = np.empty((len(table.values), width + size), np.float32)
-    # Of the blocks as wide as the model's rows.
-    blocks = row_blocks(np.broadcast_to(np.float32(0), rows.shape))
-    start = 0
-    for block in blocks:
-        part = slice(start, start + len(block))
-        exact = columns.to_model(table._replace(values=table.values[part]))
-        _check_range(columns, exact, start)
-        rows[part, :width] = exact
-        if beside is not None and condition is not None:
-            rows[part, width:] = beside.to_model(condition._replace(values=condition.values[part]))
-        start = part.stop
-    if not columns.categories:
-        _check_resolution(columns, table)
-    return rows
-
-
-def _check_range(columns: Columns, rows: NDArray[np.float64], start: int) -> None:
-    lost = np.abs(rows) > np.finfo(np.float32).max
-    if lost.any():
-        row, column = np.argwhere(lost)[0]
-        raise InputError(
-            f"row {start + row} holds {rows[row, column]:g} in column "
-            f"{columns.model_names[column]!r}, which float32 has not: standardize the columns, or "
-            "leave that one out"
-        )
-
-
-def _check_resolution(columns: Columns, table: Table) -> None:
-    """No column lies so far from zero that float32, of seven digits, blurs what varies in it."""
-    mean, scale = mean_and_scale(table.values)
-    mean = (mean - np.asarray(columns.offset)) / np.asarray(columns.scale)
-    scale = scale / np.asarray(columns.scale)
-    lost = (scale > 0.0) & (scale < _RESOLUTION * np.abs(mean))
-    if lost.any():
-        place = int(np.argmax(lost))
-        raise InputError(
-            f"column {columns.model_names[place]!r} varies by {scale[place]:.3g} around "
-            f"{mean[place]:.10g}, which float32 does not resolve: standardize the columns, or leave"
-            " that one out"
-        )
 
 
 def _span(parts: Sequence[NDArray[np.float32]]) -> tuple[float, float, bool]:
