@@ -199,7 +199,7 @@ class UndirectedPosterior(Distribution):
     def _block(self, key: Key[Array, ""], field: Float[Array, " N"]) -> Float[Array, " N"]:
         """A block of its log odds."""
         if self.relaxation is None:
-            return self.machine.hidden.draw(key, field)
+            return self.machine.visible.draw(key, field)
         return self.relaxation.relax(jax.random.uniform(key, field.shape, field.dtype), field)
 
     def _log_z(self) -> Float[Array, ""]:
