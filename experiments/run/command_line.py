@@ -1,5 +1,6 @@
 """How every command starts, and how it fails: one clear line on standard error, exit code 2."""
 
+import errno
 import io
 import os
 import sys
@@ -12,6 +13,9 @@ from jax.errors import JaxRuntimeError
 
 from experiments.run import compiled_programs
 from remjax.errors import InputError
+
+# Errors of a disk that is full or may not be written to; any other is one of the program.
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def run(main: Callable[[], None], explain: Callable[[str | None], str] | None = None) -> None:
@@ -54,9 +58,9 @@ def run(main: Callable[[], None], explain: Callable[[str | None], str] | None = 
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
-        except BrokenPipeError:
-            raise
         except OSError as error:
+            if error.errno not in _OF_THE_DISK:
+                raise
             place = f"{error.filename}: " if error.filename else ""
             _fail(f"{place}{error.strerror or error}; free some space, or choose another place")
         except (JaxRuntimeError, ValueError, MemoryError) as error:

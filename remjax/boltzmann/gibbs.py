@@ -21,6 +21,9 @@ from remjax.errors import InputError
 
 U = TypeVar("U")
 
+# Which units stay: of each, or one truth value for a whole side.
+Marks = Bool[Array, "..."] | Bool[np.ndarray, "..."] | bool
+
 
 class Info(NamedTuple):
     """What a sweep knows of each chain when it ends.
@@ -90,7 +93,7 @@ def gibbs_step(
     machine: Machine[U],
     state: U,
     temperature: Temperature = 1.0,
-    clamped: PyTree[Bool[Array, "..."]] | None = None,
+    clamped: PyTree[Marks] | None = None,
 ) -> tuple[U, Info]:
     """One sweep of all chains: each block drawn given the others, the last one last.
 
@@ -135,7 +138,7 @@ def gibbs_steps(
     state: U,
     num_steps: Int[Array, ""] | int,
     temperature: Temperature = 1.0,
-    clamped: PyTree[Bool[Array, "..."]] | None = None,
+    clamped: PyTree[Marks] | None = None,
 ) -> tuple[U, Info]:
     """Sweeps one after the other; a number that is traced compiles once for all.
 
@@ -164,9 +167,7 @@ def gibbs_steps(
     return gibbs_step(jax.random.fold_in(key, 0), machine, state, temperature, clamped)
 
 
-def _check_sweep(
-    state: PyTree, temperature: Temperature, clamped: PyTree[Bool[Array, "..."]] | None
-) -> None:
+def _check_sweep(state: PyTree, temperature: Temperature, clamped: PyTree[Marks] | None) -> None:
     leaves, form = jax.tree.flatten(state)
     chains = leaves[0].shape[:-1]
     _check_broadcast("temperature", np.shape(temperature), chains)
@@ -196,7 +197,7 @@ def _check_broadcast(name: str, shape: tuple[int, ...], whole: tuple[int, ...]) 
         raise InputError(f"{name} has the shape {shape}: give one that broadcasts to {whole}")
 
 
-def _kept(clamped: PyTree[Bool[Array, "..."]], old: U, new: U) -> U:
+def _kept(clamped: PyTree[Marks], old: U, new: U) -> U:
     return jax.tree.map(lambda keep, a, b: jnp.where(keep, a, b), clamped, old, new)
 
 

@@ -175,13 +175,12 @@ def make_imputation(
 
     def mean(params: Params, x: Datapoint, z: Latent) -> Array:
         given = model.at(x)
-        if given.mean is None:
-            raise InputError("the model has no mean E[x | z], which imputation needs: give it one")
+        assert given.mean is not None  # as was found below
         found = given.mean(params.theta, z)
         # Nothing is missing of a condition, which stands behind x.
         return jnp.concatenate([found, x[found.size :]]) if model.conditional else found
 
-    if model.conditional is None and model.mean is None:
+    if model.at(jnp.zeros(model.support.condition)).mean is None:
         raise InputError("the model has no mean E[x | z], which imputation needs: give it one")
     expectation = _make_expectation(model, recognition, mean, num_particles, mesh)
 

@@ -52,7 +52,7 @@ def write_export(
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} holds something already: choose another place")
-    size = 0 if model.conditional is None else model.conditional.size
+    size = model.support.condition
     if model.at(jnp.zeros(size)).mean is None:
         raise InputError("the model has no mean E[x | z], which a decoder is: give it one")
     # Where the mean of r has no closed form, it is that of the same draws for every datapoint.

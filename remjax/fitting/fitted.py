@@ -188,7 +188,7 @@ class Fitted:
 
     def _given(self, condition: Condition | None) -> Model:
         """The model of x alone, at a condition where it has one."""
-        size = 0 if self.model.conditional is None else self.model.conditional.size
+        size = self.model.support.condition
         if (condition is None) != (size == 0):
             mend = f"give one of {size} numbers" if size else "leave it out"
             raise InputError(f"the model has {'a' if size else 'no'} condition: {mend}")
@@ -203,8 +203,7 @@ class Fitted:
 
     def _require_mean(self) -> None:
         # Without conditions too: `at` looks at the end of x alone.
-        size = 0 if self.model.conditional is None else self.model.conditional.size
-        if self.model.at(jnp.zeros(size)).mean is None:
+        if self.model.at(jnp.zeros(self.model.support.condition)).mean is None:
             raise InputError("the model has no mean E[x | z], which this needs: give it one")
 
     def _rows(self, x: Rows) -> np.ndarray:

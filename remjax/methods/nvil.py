@@ -197,8 +197,7 @@ class Centred(Combine):
         def first_signals() -> tuple[Datapoint, tuple[Signal, ...]]:
             key = jax.random.key(0)
             theta = model.init(key)
-            size = 0 if model.conditional is None else model.conditional.size
-            z, x = model.dream(theta, key, jnp.zeros(size))
+            z, x = model.dream(theta, key, jnp.zeros(model.support.condition))
             r = recognition.r(recognition.init(key), x)
             # How many there are does not depend on the prior's density, which may have to be
             # normalised first.

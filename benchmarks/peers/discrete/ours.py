@@ -3,7 +3,6 @@
 With the metrics, and with the check that the gradient is finite.
 """
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -18,6 +17,7 @@ from benchmarks.peers.discrete.work import (
     DiscreteWork,
     data,
 )
+from benchmarks.peers.updates import prepared_updates
 from benchmarks.peers.work import Prepared
 from remjax import boltzmann, methods
 from remjax.distributions import PiecewiseLinear
@@ -31,8 +31,6 @@ from remjax.models import (
     undirected_recognition,
     with_boltzmann_prior,
 )
-from remjax.training.epochs import make_epoch
-from remjax.training.steps import init_train_state
 from remjax.types import Recognition
 
 _LAYERS = {"hidden_sizes": (HIDDEN_SIZE, HIDDEN_SIZE), "normalization": batch_normalization()}
@@ -65,12 +63,4 @@ def _updates(work: DiscreteWork, recognition: Recognition) -> Prepared:
     estimator = make_estimator(model, recognition, methods.dvae, Particles(1))
     estimator = with_boltzmann_prior(estimator, boltzmann.pcd(PRIOR_CHAINS, PRIOR_SWEEPS))
     optimizer = optax.adam(LEARNING_RATE, eps=ADAM_EPSILON)
-    state = init_train_state(estimator, optimizer, jax.random.key(0), rows)
-    epoch = make_epoch(estimator, optimizer, num_data=rows.shape[0], batch_size=work.batch_size)
-    compiled = epoch.lower(state, rows, work.steps).compile()
-
-    def run() -> None:
-        nonlocal state
-        state = jax.block_until_ready(compiled(state, rows, work.steps))
-
-    return Prepared(run, compiled.memory_analysis().temp_size_in_bytes)
+    return prepared_updates(estimator, optimizer, rows, work.batch_size, work.steps)

@@ -16,11 +16,10 @@ from benchmarks.peers.machines.work import (
     data,
     parameters,
 )
+from benchmarks.peers.updates import prepared_updates
 from benchmarks.peers.work import Prepared
 from remjax import boltzmann
 from remjax.boltzmann import RBM, Units
-from remjax.training.epochs import make_epoch
-from remjax.training.steps import init_train_state
 
 
 def machine(work: MachineWork) -> RBM:
@@ -52,15 +51,7 @@ def pcd(work: MachineWork) -> Prepared:
         lambda key: machine(work), boltzmann.pcd(work.num_chains), centring=CENTRING
     )
     optimizer = optax.sgd(LEARNING_RATE)
-    state = init_train_state(estimator, optimizer, jax.random.key(0), rows)
-    epoch = make_epoch(estimator, optimizer, num_data=rows.shape[0], batch_size=work.batch_size)
-    compiled = epoch.lower(state, rows, work.steps).compile()
-
-    def run() -> None:
-        nonlocal state
-        state = jax.block_until_ready(compiled(state, rows, work.steps))
-
-    return Prepared(run, compiled.memory_analysis().temp_size_in_bytes)
+    return prepared_updates(estimator, optimizer, rows, work.batch_size, work.steps)
 
 
 def ais(work: MachineWork) -> Prepared:
