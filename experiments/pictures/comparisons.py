@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from experiments.pictures.drawing import COLOURS, LINES, MARKERS, PathLike, drawing
 
@@ -133,13 +133,16 @@ def ess_over_passes(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
                     [row["ess"] for row in chosen],
                     LINES[place // len(COLOURS) % len(LINES)],
                     color=COLOURS[place % len(COLOURS)],
-                    marker=MARKERS[place % len(MARKERS)],
+                    # Other markers in the second turn of the colours.
+                    marker=MARKERS[(place + place // len(COLOURS)) % len(MARKERS)],
                     label=name if size == sizes[0] else None,
                 )
             axes.set(xscale="log", yscale="log", title=f"D = {size}")
             axes.set_xticks(sorted({row["passes"] for row in rows}))
             axes.xaxis.set_minor_locator(NullLocator())
             axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.yaxis.set_minor_locator(NullLocator())
             axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         panels[0].set_ylabel("effective sample size")
         figure.supxlabel("decoder passes per image", fontsize="medium")
