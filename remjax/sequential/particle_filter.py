@@ -4,7 +4,6 @@ It is one `lax.scan`, differentiable. What a step computes is computed again in 
 and of the steps only every sqrt(T)-th is remembered there.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -21,7 +20,8 @@ from remjax.particles.weights import (
     normalize_log_weights,
     resample_systematic,
 )
-from remjax.sequential.proposals import Step, StepProposal, from_r
+from remjax.sequential.checkpointed_scan import checkpointed_scan
+from remjax.sequential.proposals import Moved, Step, StepProposal, from_r
 from remjax.sequential.state_space import (
     StateSpaceModel,
     StepRecognition,
@@ -64,6 +64,50 @@ class _Particles(NamedTuple):
     z: Latent
     log_w: Float[Array, " K"]
     log_z: Float[Array, ""]
+
+
+class _Passed(NamedTuple):
+    """What a step leaves in `Filtered`."""
+
+    z: Latent
+    ancestors: Int[Array, " K"]
+    log_w: Float[Array, " K"]
+    resampled: Bool[Array, ""]
+
+
+class _Mover(NamedTuple):
+    """How the particles of one step come from those of the step before."""
+
+    model: StateSpaceModel
+    theta: PyTree
+    recognition: StepRecognition
+    eta: PyTree
+    proposal: StepProposal
+    chunk_size: int | None
+    pathwise: bool
+
+    def __call__(
+        self,
+        key: Key[Array, ""],
+        previous: Latent | None,
+        log_w: Float[Array, " K"],
+        now: Steps,
+    ) -> Moved:
+        """K moves, and the factor of their weights."""
+        model, theta, (row, observed, _) = self.model, self.theta, now
+        step = Step(
+            r=lambda before: WhereObserved(
+                observed,
+                self.recognition.r(self.eta, before, row),
+                model.prior(lax.stop_gradient(theta), before),
+            ),
+            log_joint=lambda before, z: model.log_joint(theta, before, z, row, observed),
+            over_particles=lambda function: over_particles(function, self.chunk_size),
+            previous=previous,
+            log_w=log_w,
+            pathwise=self.pathwise,
+        )
+        return self.proposal(key, step)
 
 
 def particle_filter(
@@ -116,66 +160,43 @@ def particle_filter(
     check_threshold(threshold)
     if pathwise and not proposal.is_pathwise:
         raise InputError(f"draws of {proposal} carry no gradient of eta: take from_r")
+    mover = _Mover(model, theta, recognition, eta, proposal, chunk_size, pathwise)
     steps = steps_of(x)
     keys = jax.vmap(lambda step: jax.random.fold_in(key, step))(jnp.arange(x.shape[0]))
     places = jnp.arange(num_particles)
-    none = jnp.zeros(num_particles)
-
-    def moved(
-        key: Key[Array, ""],
-        previous: Latent | None,
-        log_w: Float[Array, " K"],
-        row: Any,
-        observed: Bool[Array, ""],
-    ) -> tuple[Latent, Float[Array, " K"]]:
-        step = Step(
-            r=lambda before: WhereObserved(
-                observed,
-                recognition.r(eta, before, row),
-                model.prior(lax.stop_gradient(theta), before),
-            ),
-            log_joint=lambda before, z: model.log_joint(theta, before, z, row, observed),
-            over_particles=lambda function: over_particles(function, chunk_size),
-            previous=previous,
-            log_w=log_w,
-            pathwise=pathwise,
-        )
-        return proposal(key, step)
 
     def step(
         particles: _Particles, inputs: tuple[Key[Array, ""], Steps]
-    ) -> tuple[_Particles, tuple[Any, ...]]:
-        key, (row, observed, active) = inputs
+    ) -> tuple[_Particles, _Passed]:
+        key, now = inputs
         key_places, key_z = jax.random.split(key)
-        _, log_w, log_z = particles
+        log_w, log_z = particles.log_w, particles.log_z
         known = lax.stop_gradient(log_w)
-        resampled = active & (effective_sample_size(known) < threshold * num_particles)
+        resampled = now.active & (effective_sample_size(known) < threshold * num_particles)
         ancestors = jnp.where(resampled, resampling(key_places, known, num_particles), places)
         log_z = jnp.where(resampled, log_z + log_mean_exp(log_w), log_z)
         log_w = jnp.where(resampled, 0.0, log_w)
         previous = jax.tree.map(lambda leaf: leaf[ancestors], particles.z)
-        z, log_a = moved(key_z, previous, log_w, row, observed)
-        z = jax.tree.map(lambda new, old: jnp.where(active, new, old), z, previous)
-        log_w = jnp.where(active, log_w + log_a, log_w)
-        return _Particles(z, log_w, log_z), (z, ancestors, log_w, resampled)
+        z, log_a = mover(key_z, previous, log_w, now)
+        z = jax.tree.map(lambda new, old: jnp.where(now.active, new, old), z, previous)
+        log_w = jnp.where(now.active, log_w + log_a, log_w)
+        return _Particles(z, log_w, log_z), _Passed(z, ancestors, log_w, resampled)
 
     # A sequence without any observation has evidence 1; its first step is taken all the same.
-    z, log_a = moved(keys[0], None, none, steps.x[0], steps.observed[0])
-    log_w = jnp.where(steps.active[0], log_a, 0.0)
-    first = _Particles(z, log_w, jnp.zeros(()))
+    begin = jax.tree.map(lambda leaf: leaf[0], steps)
+    z, log_a = mover(keys[0], None, jnp.zeros(num_particles), begin)
+    first = _Particles(z, jnp.where(begin.active, log_a, 0.0), jnp.zeros(()))
     rest = jax.tree.map(lambda leaf: leaf[1:], (keys, steps))
-    last, later = _scan(step, first, rest, x.shape[0] - 1)
-    of_first = (z, places, log_w, jnp.zeros((), bool))
-    z, ancestors, log_w, resampled = jax.tree.map(
-        lambda one, others: jnp.concatenate([one[None], others]), of_first, later
-    )
+    last, later = checkpointed_scan(step, first, rest, x.shape[0] - 1)
+    of_first = _Passed(z, places, first.log_w, jnp.zeros((), bool))
+    passed = jax.tree.map(lambda one, others: jnp.concatenate([one[None], others]), of_first, later)
     return Filtered(
         log_evidence=last.log_z + log_mean_exp(last.log_w),
-        z=z,
-        ancestors=ancestors,
-        log_w=log_w,
-        ess=effective_sample_size(lax.stop_gradient(log_w)),
-        resampled=resampled,
+        z=passed.z,
+        ancestors=passed.ancestors,
+        log_w=passed.log_w,
+        ess=effective_sample_size(lax.stop_gradient(passed.log_w)),
+        resampled=passed.resampled,
         active=steps.active,
     )
 
@@ -219,32 +240,3 @@ def check_threshold(threshold: float) -> None:
             f"threshold is {threshold}: give the share of K below which particles are resampled, "
             "from 0 (never) to 1"
         )
-
-
-def _scan(step: Callable, first: Any, inputs: Any, length: int) -> tuple[Any, Any]:
-    """`lax.scan` whose backward pass remembers about 2 sqrt(length) steps and repeats the others.
-
-    The steps past the length are not active, which leave everything as it is.
-    """
-    if length < 4:
-        return lax.scan(jax.checkpoint(step, prevent_cse=False), first, inputs, length)
-    size = math.isqrt(length - 1) + 1
-    num_blocks = -(-length // size)
-    added = num_blocks * size - length
-
-    def blocks(leaf: Array) -> Array:
-        # Zeros: not active. A key is repeated, for one of zeros cannot be made.
-        keys = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        filler = leaf[:1] if keys else jnp.zeros_like(leaf[:1])
-        leaf = jnp.concatenate([leaf, jnp.broadcast_to(filler, (added, *leaf.shape[1:]))])
-        return leaf.reshape(num_blocks, size, *leaf.shape[1:])
-
-    of_one = jax.checkpoint(step, prevent_cse=False)
-
-    @jax.checkpoint
-    def block(particles: Any, inputs: Any) -> tuple[Any, Any]:
-        return lax.scan(of_one, particles, inputs)
-
-    last, outputs = lax.scan(block, first, jax.tree.map(blocks, inputs))
-    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:length], outputs)
-    return last, flat
