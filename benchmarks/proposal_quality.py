@@ -4,9 +4,10 @@
 
 Reads runs of experiments.train, which may differ in the number of latents D, and draws for the same
 images as many particles as the passes allow: of r; of s, which is matched to particles of r that
-count too; of r and s pooled; of the curvature's Gaussian beside r, whose linearisations count. A
-proposal is good when its effective sample size is large and its estimate of log p(x), a lower bound
-in expectation, is high. --out gets the table, its rows and the picture.
+count too; of r and s pooled; of a Gaussian by a regression of log w on quadratics (`quadratics`)
+beside r; of the curvature's Gaussian beside r, whose linearisations count. A proposal is good when
+its effective sample size is large and its estimate of log p(x), a lower bound in expectation, is
+high. --out gets the table, its rows and the picture.
 """
 
 import json
@@ -18,6 +19,7 @@ import jax.numpy as jnp
 from absl import flags
 
 from benchmarks.passes import affordable
+from benchmarks.quadratics import FromQuadratics
 from experiments.output.tables import markdown
 from experiments.pictures.comparisons import ess_over_passes
 from experiments.run import command_line
@@ -29,10 +31,10 @@ from experiments.run.run_directory import reopen
 from experiments.run.settings import Settings
 from remjax.data.binarization import fixed
 from remjax.errors import InputError
+from remjax.methods.curvature_proposals import from_curvature
 from remjax.methods.draws import Draws
 from remjax.methods.proposals import (
     Proposal,
-    from_curvature,
     from_mixture,
     from_pooled,
     from_r,
@@ -59,6 +61,7 @@ PROPOSALS: dict[str, Proposal] = {
     "r and s, shrunk": from_mixture(shrunk()),
     "pooled, shrunk": from_pooled(shrunk()),
     "pooled, tempered with mean": from_pooled(tempered_with_mean()),
+    "r and quadratics": FromQuadratics(),
 }
 
 Row = dict[str, str | int | float]

@@ -14,6 +14,7 @@ from remjax.methods.combine import Groups as Groups
 from remjax.methods.combine import Mean as Mean
 from remjax.methods.combine import equal_shares as equal_shares
 from remjax.methods.combine import evidence_shares as evidence_shares
+from remjax.methods.curvature_proposals import from_curvature as from_curvature
 from remjax.methods.denoising import make_denoising_estimator as make_denoising_estimator
 from remjax.methods.denoising_chains import Chains as Chains
 from remjax.methods.denoising_chains import chain_step as chain_step
@@ -53,7 +54,6 @@ from remjax.methods.objectives import inclusive_kl as inclusive_kl
 from remjax.methods.objectives import path_derivative as path_derivative
 from remjax.methods.objectives import score_function as score_function
 from remjax.methods.proposals import Proposal as Proposal
-from remjax.methods.proposals import from_curvature as from_curvature
 from remjax.methods.proposals import from_defensive as from_defensive
 from remjax.methods.proposals import from_mixture as from_mixture
 from remjax.methods.proposals import from_pooled as from_pooled

@@ -15,7 +15,6 @@ from remjax.distributions.mixtures import Balanced, Mixture, Stratified
 from remjax.errors import InputError
 from remjax.methods.draws import Draws, Scored
 from remjax.particles.covariances import Covariance, shrunk, shrunk_with_mean
-from remjax.particles.curvature import check_curvature, passes
 
 Proposal = Callable[[Draws], Scored]
 
@@ -131,40 +130,6 @@ class FromDefensive:
         return f"{1.0 - self.defence:g} {part} + {self.defence:g} p(z)"
 
 
-@dataclasses.dataclass(frozen=True)
-class FromCurvature:
-    """A Gaussian by the curvature of the posterior, and r.
-
-    Attributes:
-        steps: towards the posterior.
-        share: of r.
-        inflation: of the covariance.
-        largest_cost: passes of the steps for each particle, at most.
-    """
-
-    steps: int
-    share: float
-    inflation: float
-    largest_cost: float
-
-    @property
-    def powers(self) -> tuple[float, ...]:
-        """Where the moments of r have no closed form the plain ones of its particles serve."""
-        return (1.0,)
-
-    def __call__(self, draws: Draws) -> Scored:
-        """K particles of the mixture, or of r where the mixture costs too much."""
-        check_curvature(draws.joint, draws.r)
-        if passes(draws.num_latents, self.steps) > self.largest_cost * draws.num_particles:
-            return draws.of(from_r)
-        mixture = draws.curved(self.steps).beside(draws.r, self.share, self.inflation)
-        return draws.draw(draws.key_s, mixture, draws.num_particles)
-
-    def __str__(self) -> str:
-        """As the tables have it."""
-        return f"{self.share:g} r + {1.0 - self.share:g} g"
-
-
 from_r = FromR()
 """Proposal: the recognition network r_eta(z | x)."""
 
@@ -216,36 +181,3 @@ def from_defensive(defence: float = 0.2, covariance: Covariance | None = None) -
     if not 0.0 < defence < 1.0:
         raise InputError(f"defence is {defence}: give the share of the prior, above 0 and below 1")
     return FromDefensive(defence, covariance)
-
-
-def from_curvature(
-    steps: int = 3, share: float = 0.25, inflation: float = 1.2, largest_cost: float = 2.0
-) -> FromCurvature:
-    """Proposal: share r + (1 - share) N(mu, inflation Lambda^-1), by the curvature of log p(x, z).
-
-    mu and Lambda come from `steps` averaged Gauss-Newton steps that begin at r's moments
-    (`particles.curvature.curvature`), which cost steps (D + 2) passes through the decoder however
-    many particles follow. r keeps the weights bounded where the posterior is not a Gaussian
-    (defensive mixture, Hesterberg 1995). With fewer than steps (D + 2) / largest_cost particles r
-    alone is the proposal: 33 of them for D = 20 at the defaults.
-
-    Args:
-        steps: at least 1.
-        share: of r, above 0 and below 1.
-        inflation: factor of the covariance, for tails that are heavier than a Gaussian's.
-        largest_cost: passes that the steps may cost for each of the K particles; infinity to take
-            them whatever they cost.
-
-    Raises:
-        InputError: for other numbers; at the first estimate, for a model without `Model.decoded`,
-            or discrete latents.
-    """
-    if not largest_cost > 0.0:
-        raise InputError(f"largest_cost is {largest_cost}: give a positive number of passes")
-    if steps < 1:
-        raise InputError(f"steps is {steps}: give at least 1")
-    if not 0.0 < share < 1.0:
-        raise InputError(f"share is {share}: give the share of r, above 0 and below 1")
-    if not inflation > 0.0:
-        raise InputError(f"inflation is {inflation}: give a positive factor, such as 1.2")
-    return FromCurvature(steps, share, inflation, largest_cost)

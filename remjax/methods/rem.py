@@ -1,11 +1,12 @@
 """Reweighted expectation maximisation (Dieng & Paisley 2019)."""
 
+from remjax.errors import InputError
+from remjax.methods.curvature_proposals import TaughtByCurvature, from_curvature
 from remjax.methods.importance_weighted import dreg
 from remjax.methods.method import Method
 from remjax.methods.objectives import expected_complete_log_likelihood, inclusive_kl
 from remjax.methods.proposals import (
     Proposal,
-    from_curvature,
     from_defensive,
     from_mixture,
     from_pooled,
@@ -121,7 +122,11 @@ def rem_defensive(covariance: Covariance | None = None, defence: float = 0.2) ->
 
 
 def rem_curvature(
-    steps: int = 3, share: float = 0.25, inflation: float = 1.2, largest_cost: float = 2.0
+    steps: int = 3,
+    share: float = 0.25,
+    inflation: float = 1.2,
+    largest_cost: float = 2.0,
+    gaussian_share: float = 0.0,
 ) -> Method:
     """REM whose proposal comes from the curvature of the posterior, and not from particles of r.
 
@@ -136,10 +141,16 @@ def rem_curvature(
         share: of r among the particles.
         inflation: factor of the covariance.
         largest_cost: passes that the steps may cost for each of the K particles.
+        gaussian_share: of N(mu, Lambda^-1) itself in what eta learns: 1 ascends -KL(N || r) in
+            closed form, 0 takes the weighted particles alone, and what lies between is the mixture
+            of both.
 
     Raises:
         InputError: for other numbers; at the first estimate, for a model without `Model.decoded`,
-            or discrete latents.
+            or discrete latents, or a gaussian_share with an r of several layers.
     """
     proposal = from_curvature(steps, share, inflation, largest_cost)
-    return rem(proposal, proposal)
+    if not 0.0 <= gaussian_share <= 1.0:
+        raise InputError(f"gaussian_share is {gaussian_share}: give a share from 0 to 1")
+    taught = TaughtByCurvature(proposal, gaussian_share) if gaussian_share else proposal
+    return rem(proposal, taught)
