@@ -17,6 +17,7 @@ from jax import lax
 from jaxtyping import Array, Float, PyTree
 
 from experiments.enumeration.cases import run
+from experiments.enumeration.group_posteriors import FOUR_GROUPS, TWO_GROUPS, TWO_MACHINES
 from experiments.enumeration.machine_claims import (
     EveryState,
     Loss,
@@ -31,11 +32,9 @@ from experiments.enumeration.machine_claims import (
 )
 from experiments.enumeration.machine_posteriors import (
     BITS,
-    FOUR_GROUPS,
     MACHINE,
     SIDE,
     SMALL_MACHINE,
-    TWO_GROUPS,
     Kind,
     generic,
 )
@@ -112,23 +111,25 @@ def cases() -> list[MachineCase]:
     # theta's is that of bits, which straight-through draws are: no bias at all.
     return [
         *(
-            MachineCase(name, method, 2, BITS, theta, eta, (True, True))
+            MachineCase(name, method, 2, kind, theta, eta, (True, True))
+            for kind in (BITS, TWO_MACHINES)
             for name, method, theta, eta in of_bits
         ),
         *(
             MachineCase(name, method, count, kind, theta, eta, (True, False))
-            for kind in (BITS, TWO_GROUPS, FOUR_GROUPS, MACHINE, SIDE)
+            for kind in (BITS, TWO_GROUPS, FOUR_GROUPS, TWO_MACHINES, MACHINE, SIDE)
             for name, method, count, theta, eta in along
             # Of a side there are too many pairs of draws.
-            if count == 1 or kind is BITS or kind is MACHINE
+            if count == 1 or any(kind is one for one in (BITS, TWO_MACHINES, MACHINE))
         ),
         MachineCase("rws", rws(), 2, MACHINE, bound, wake, (True, True)),
-        _with_s("rem_v1", from_r, bound),
-        _with_s("rem_v2", None, matched),
+        _with_s("rem_v1", from_r, bound, SMALL_MACHINE),
+        _with_s("rem_v2", None, matched, SMALL_MACHINE),
+        _with_s("rem_v1", from_r, bound, TWO_MACHINES),
     ]
 
 
-def _with_s(name: str, proposal: Proposal | None, theta: Loss) -> MachineCase:
+def _with_s(name: str, proposal: Proposal | None, theta: Loss, kind: Kind) -> MachineCase:
     """REM whose eta learns from s, and theta too where it has no proposal of its own."""
 
     def assigning(states: Float[Array, "K D"]) -> Method:
@@ -136,7 +137,7 @@ def _with_s(name: str, proposal: Proposal | None, theta: Loss) -> MachineCase:
         return rem(of_s if proposal is None else proposal, of_s)
 
     value = rem(from_s() if proposal is None else proposal, from_s())
-    return MachineCase(name, value, 2, SMALL_MACHINE, theta, matched, (True, True), assigning)
+    return MachineCase(name, value, 2, kind, theta, matched, (True, True), assigning)
 
 
 def rows(case: MachineCase) -> list[dict[str, Any]]:
