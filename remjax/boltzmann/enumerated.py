@@ -172,8 +172,8 @@ class EnumeratedMachine(Distribution):
     def _parts(self, z: Float[Array, " D"]) -> tuple[Float[Array, " S"], Float[Array, " L"]]:
         """The inverse of `_joined`."""
         check_width("uniform numbers", z.shape, self.machine.num_units)
-        sides = split(self.machine, z)
-        return (sides.hidden, sides.visible) if self._is_turned else tuple(sides)
+        visible, hidden = split(self.machine, z)
+        return (hidden, visible) if self._is_turned else (visible, hidden)
 
     def _drawn(self, uniforms: Float[Array, " D"]) -> tuple[Float[Array, " S"], Float[Array, " L"]]:
         """The smaller side, and the log odds of the other given it."""

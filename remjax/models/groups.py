@@ -121,23 +121,27 @@ def _group(
     layers: dict[str, Any],
 ) -> tuple[Callable[[Key[Array, ""]], PyTree], Callable[..., Distribution]]:
     """(init, distribution): key -> parameters; (parameters, context, groups before) -> the bits."""
+    if heads is None:
+        init, log_odds = pure(lambda rngs: MLP(given_size, hidden_sizes, size, rngs=rngs, **layers))
 
-    def machine(rngs: nnx.Rngs) -> MachineEncoder:
-        assert heads is not None
+        def of(params: PyTree, given: Float[Array, " G"]) -> Distribution:
+            return bits(log_odds(params)(given), relaxation)
+    else:
         features, sides = (given_size, *hidden_sizes)[-1], (size // 2, size - size // 2)
-        made = heads(features, *sides, initialization=layers["initialization"], rngs=rngs)
-        return MachineEncoder(TanhLayers(given_size, hidden_sizes, rngs=rngs, **layers), made)
 
-    def log_odds(rngs: nnx.Rngs) -> MLP:
-        return MLP(given_size, hidden_sizes, size, rngs=rngs, **layers)
+        def build(rngs: nnx.Rngs) -> MachineEncoder:
+            own = heads(features, *sides, initialization=layers["initialization"], rngs=rngs)
+            return MachineEncoder(TanhLayers(given_size, hidden_sizes, rngs=rngs, **layers), own)
 
-    init, bind = pure(log_odds if heads is None else machine)
+        init, machine = pure(build)
+
+        def of(params: PyTree, given: Float[Array, " G"]) -> Distribution:
+            return EnumeratedMachine(machine(params)(given), relaxation)
 
     def distribution(
         params: PyTree, context: Float[Array, " C"], before: tuple[Array, ...]
     ) -> Distribution:
-        output = bind(params)(jnp.concatenate([context, *before]))
-        return (bits if heads is None else EnumeratedMachine)(output, relaxation)
+        return of(params, jnp.concatenate([context, *before]))
 
     return init, distribution
 
