@@ -65,7 +65,7 @@ leaving out term I of Eq. 8 of Vahdat et al. 2019, exactly; bias: with the relax
 standard error of that; noise: standard deviation of one draw"""
 
 
-# A few hundred updates are seconds, and tell posteriors apart.
+# Of each posterior. They take less time than its compilation.
 _UPDATES, _SEEDS = 600, 2
 _OF_POSTERIORS = f"""
 nats, means of 100 test images and {_SEEDS} seeds, {_UPDATES} updates of 100 images; +-: standard
