@@ -9,13 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from remjax.boltzmann import RBM, MarginalPosterior, UndirectedPosterior, Units
 from remjax.boltzmann.posterior import Noise
 from remjax.boltzmann.pytrees import frozen_pytree
-from remjax.distributions import Bernoulli, Groups, RelaxedBernoulli, StraightThrough
+from remjax.distributions import Bernoulli, RelaxedBernoulli, StraightThrough
 from remjax.distributions.base import Distribution, Drawn
 
 
@@ -26,15 +25,15 @@ def every(size: int) -> Float[Array, "C N"]:
 
 SIDE_SIZE, SIZE = 2, 4
 STATES = every(SIZE)
-_STRAIGHT = StraightThrough()
+STRAIGHT = StraightThrough()
 
 
-def _named(index: Int[Array, ""]) -> Key[Array, ""]:
+def named(index: Int[Array, ""]) -> Key[Array, ""]:
     """A key whose data are the number of a particle."""
     return jax.random.wrap_key_data(jnp.stack([index, index]).astype(jnp.uint32))
 
 
-def _number(key: Key[Array, ""]) -> Array:
+def number(key: Key[Array, ""]) -> Array:
     """The number of the particle that a key names."""
     return jax.random.key_data(key)[0]
 
@@ -51,46 +50,15 @@ class _Independent(RelaxedBernoulli):
     def particle(self, key: Key[Array, ""], index: Int[Array, ""]) -> Drawn:
         assert self.assigned is not None
         z = self.assigned[index]
-        return Drawn(z, _named(index), lax.stop_gradient(self.log_prob(z)))
+        return Drawn(z, named(index), lax.stop_gradient(self.log_prob(z)))
 
     def rsample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
         assert self.assigned is not None
-        return _with_gradient_of_mean(self.assigned[_number(key)], self.logits)
+        return with_gradient_of_mean(self.assigned[number(key)], self.logits)
 
 
 jax.tree_util.register_dataclass(
     _Independent, data_fields=["logits", "assigned"], meta_fields=["relaxation"]
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Grouped(Groups):
-    """Groups of straight-through bits, particle k the one that is assigned to it."""
-
-    assigned: Float[Array, "K D"] | None = None
-
-    def at(self, memory: PyTree[Array]) -> "_Grouped":
-        return dataclasses.replace(self, assigned=memory[1])
-
-    def particle(self, key: Key[Array, ""], index: Int[Array, ""]) -> Drawn:
-        assert self.assigned is not None
-        z = self.assigned[index]
-        return Drawn(z, _named(index), lax.stop_gradient(self.log_prob(z)))
-
-    def _drawn(self, key: Key[Array, ""], draw: Any) -> tuple[list[Any], list[Array]]:
-        assert self.assigned is not None
-        bits = self.layers(self.assigned[_number(key)])
-        conditioned, drawn = [self.first], [_with_gradient_of_mean(bits[0], self.first.logits)]
-        for conditional, group in zip(self.conditionals, bits[1:], strict=True):
-            conditioned.append(conditional(tuple(drawn)))
-            drawn.append(_with_gradient_of_mean(group, conditioned[-1].logits))
-        return conditioned, drawn
-
-
-jax.tree_util.register_dataclass(
-    _Grouped,
-    data_fields=["first", "conditionals", "assigned"],
-    meta_fields=["top_down", "sizes", "num_smoothed"],
 )
 
 
@@ -104,8 +72,8 @@ class _AssignedDraws:
         bits, chain = self.assigned[noise.index], self.chains[noise.index % len(self.chains)]
         size = self.machine.sizes[0]
         field = self.machine.hidden_field(chain.astype(float))
-        h = _with_gradient_of_mean(bits[size:], field)
-        return Units(_with_gradient_of_mean(bits[:size], self.machine.visible_field(h)), h)
+        h = with_gradient_of_mean(bits[size:], field)
+        return Units(with_gradient_of_mean(bits[:size], self.machine.visible_field(h)), h)
 
 
 @frozen_pytree
@@ -120,7 +88,8 @@ class _Side(_AssignedDraws, MarginalPosterior):
     assigned: Float[Array, "K D"] | None = None
 
 
-def _with_gradient_of_mean(bits: Float[Array, " N"], field: Float[Array, " N"]) -> Array:
+def with_gradient_of_mean(bits: Float[Array, " N"], field: Float[Array, " N"]) -> Array:
+    """Bits of these log odds, as straight-through ones are."""
     q = jax.nn.sigmoid(field)
     return bits + (q - lax.stop_gradient(q))
 
@@ -179,38 +148,11 @@ def _all_bits(logits: Float[Array, " D"]) -> tuple[Array, Array, Array]:
     return jnp.zeros((len(STATES), 1), bool), STATES, probability
 
 
-def _group(params: tuple[Array, Array], before: tuple[Array, ...]) -> RelaxedBernoulli:
-    bias, weights = params
-    return RelaxedBernoulli(bias + jnp.concatenate([jnp.zeros(0), *before]) @ weights, _STRAIGHT)
-
-
-def _groups(count: int) -> Kind:
-    """So many groups, those of the second side at their means where they are smoothed."""
-    size = SIZE // count
-    eta = [
-        (generic((size,), 20 + place), generic((place * size, size), 30 + place))
-        for place in range(count)
-    ]
-
-    def make(eta: Any) -> _Grouped:
-        others = tuple(Partial(_group, params) for params in eta[1:])
-        sizes = (size,) * count
-        return _Grouped(_group(eta[0], ()), others, sizes=sizes, num_smoothed=max(count // 2, 1))
-
-    def log_q(eta: Any) -> Float[Array, " C"]:
-        return jax.vmap(make(eta).log_prob)(STATES)
-
-    def draws(eta: Any) -> tuple[Array, Array, Array]:
-        return jnp.zeros((len(STATES), 1), bool), STATES, jnp.exp(log_q(eta))
-
-    return Kind(f"{count} groups", STATES, eta, make, log_q, draws)
-
-
 BITS = Kind(
     "independent",
     STATES,
     generic((SIZE,), 1),
-    lambda eta: _Independent(eta, _STRAIGHT),
+    lambda eta: _Independent(eta, STRAIGHT),
     lambda eta: jax.vmap(Bernoulli(eta).log_prob)(STATES),
     _all_bits,
 )
@@ -218,7 +160,7 @@ MACHINE = Kind(
     "machine",
     STATES,
     _rbm(SIDE_SIZE, SIDE_SIZE, 2),
-    lambda eta: _Machine(eta, _STRAIGHT),
+    lambda eta: _Machine(eta, STRAIGHT),
     lambda eta: _log_machine(eta).ravel(),
     _sweeps,
 )
@@ -227,8 +169,7 @@ SIDE = Kind(
     "side of a machine",
     STATES,
     _rbm(SIZE, 1, 5),
-    lambda eta: _Side(eta, _STRAIGHT),
+    lambda eta: _Side(eta, STRAIGHT),
     lambda eta: jax.nn.logsumexp(_log_machine(eta), axis=1),
     _sweeps,
 )
-TWO_GROUPS, FOUR_GROUPS = _groups(2), _groups(4)

@@ -17,6 +17,7 @@ from jax import lax
 from jaxtyping import Array, Float, PyTree
 
 from experiments.enumeration.cases import run
+from experiments.enumeration.group_posteriors import FOUR_GROUPS, TWO_GROUPS, TWO_MACHINES
 from experiments.enumeration.machine_claims import (
     EveryState,
     Loss,
@@ -31,11 +32,9 @@ from experiments.enumeration.machine_claims import (
 )
 from experiments.enumeration.machine_posteriors import (
     BITS,
-    FOUR_GROUPS,
     MACHINE,
     SIDE,
     SMALL_MACHINE,
-    TWO_GROUPS,
     Kind,
     generic,
 )
@@ -112,15 +111,16 @@ def cases() -> list[MachineCase]:
     # theta's is that of bits, which straight-through draws are: no bias at all.
     return [
         *(
-            MachineCase(name, method, 2, BITS, theta, eta, (True, True))
+            MachineCase(name, method, 2, kind, theta, eta, (True, True))
+            for kind in (BITS, TWO_MACHINES)
             for name, method, theta, eta in of_bits
         ),
         *(
             MachineCase(name, method, count, kind, theta, eta, (True, False))
-            for kind in (BITS, TWO_GROUPS, FOUR_GROUPS, MACHINE, SIDE)
+            for kind in (BITS, TWO_GROUPS, FOUR_GROUPS, TWO_MACHINES, MACHINE, SIDE)
             for name, method, count, theta, eta in along
             # Of a side there are too many pairs of draws.
-            if count == 1 or kind is BITS or kind is MACHINE
+            if count == 1 or any(kind is one for one in (BITS, TWO_MACHINES, MACHINE))
         ),
         MachineCase("rws", rws(), 2, MACHINE, bound, wake, (True, True)),
         _with_s("rem_v1", from_r, bound),

@@ -18,7 +18,7 @@ from experiments.run.networks import (
     sigmoid_belief,
     uncertain_gaussian,
 )
-from experiments.run.posteriors import Posterior, directed, undirected
+from experiments.run.posteriors import Posterior, directed, machine_groups, undirected
 from experiments.run.presets import (
     Activity,
     averaged,
@@ -151,7 +151,11 @@ CORRUPTIONS: Mapping[str, Callable[[float], Corruption]] = {
 }
 
 # The posteriors of a model whose prior is a Boltzmann machine.
-POSTERIORS: Mapping[str, Posterior] = {"directed": directed, "rbm": undirected}
+POSTERIORS: Mapping[str, Posterior] = {
+    "directed": directed,
+    "rbm": undirected,
+    "rbm_groups": machine_groups,
+}
 
 # Of a bit, with the sharpness that was asked for, if any.
 RELAXATIONS: Mapping[str, Callable[..., Relaxation | None]] = {

@@ -15,7 +15,7 @@ class DiscreteSettings(Checked):
     """The settings of a run that only discrete VAEs have."""
 
     posterior: str = setting(
-        "directed", f"posterior of --model=dvae: {', '.join(POSTERIORS)} (a Boltzmann machine)"
+        "directed", f"posterior of --model=dvae: {', '.join(POSTERIORS)} (rbm: Boltzmann machines)"
     )
     relaxation: str = setting(
         "pwl", f"relaxation of the posterior's bits, for a gradient: {', '.join(RELAXATIONS)}"
@@ -24,7 +24,9 @@ class DiscreteSettings(Checked):
         None, "how close relaxed bits are to bits (beta, or 1 / temperature); default its papers'"
     )
     posterior_groups: int = setting(
-        1, "groups of bits of a directed posterior, each drawn given those before it"
+        1,
+        "groups of bits of a directed posterior, each drawn given those before it; of at most "
+        "25 bits each for rbm_groups",
     )
     shared_context: bool = setting(
         True, "whether the groups of a directed posterior share the tanh layers"

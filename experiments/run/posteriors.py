@@ -1,5 +1,6 @@
 """The posteriors of discrete VAEs: how each is made of the settings, and how it is evaluated."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -16,6 +17,7 @@ from remjax.models import (
     undirected_recognition,
 )
 from remjax.models.networks import Initialization
+from remjax.models.undirected import Heads
 from remjax.types import Model, Recognition
 
 
@@ -52,7 +54,11 @@ class Posterior(NamedTuple):
 
 
 def _directed(
-    settings: Asked, inputs: Mapping[str, Any], initialization: Initialization
+    settings: Asked,
+    inputs: Mapping[str, Any],
+    initialization: Initialization,
+    *,
+    heads: Heads | None = None,
 ) -> Recognition:
     size = sum(settings.latent_sizes) // settings.posterior_groups
     return grouped_recognition(
@@ -64,6 +70,7 @@ def _directed(
         hidden_sizes=settings.hidden_sizes[0],
         relaxation=settings.bits_as,
         shared_context=settings.shared_context,
+        heads=heads,
         initialization=initialization,
         normalization=batch_normalization() if settings.batch_normalization else None,
     )
@@ -95,6 +102,8 @@ directed = Posterior(
     ),
     frozenset({"posterior_groups", "shared_context"}),
 )
+
+machine_groups = directed._replace(build=functools.partial(_directed, heads=RawHeads))
 
 undirected = Posterior(
     _undirected,

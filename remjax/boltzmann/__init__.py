@@ -16,6 +16,7 @@ as those of the methods are.
 from remjax.boltzmann import negative_phases
 from remjax.boltzmann.annealing import ais, reverse_ais
 from remjax.boltzmann.brackets import Bracket, bracket, measure_bracket
+from remjax.boltzmann.enumerated import EnumeratedMachine
 from remjax.boltzmann.families import Bits, Family, Reals
 from remjax.boltzmann.files import load_machine, save_machine
 from remjax.boltzmann.gibbs import Info, gibbs_step, gibbs_steps, init
@@ -69,6 +70,7 @@ __all__ = [
     "RBM",
     "Bits",
     "Bracket",
+    "EnumeratedMachine",
     "Family",
     "Graph",
     "HarmoniumPosterior",

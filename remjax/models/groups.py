@@ -1,7 +1,8 @@
 """Directed posteriors over bits in groups, each drawn given those before it (Vahdat et al. 2019).
 
 What a group depends on besides: a context of the datapoint that all groups share (Figure 2 c of the
-paper), or the datapoint itself, each group having a network of its own (Figure 2 b).
+paper), or the datapoint itself, each group having a network of its own (Figure 2 b). The bits of a
+group are independent given all that, or a restricted Boltzmann machine (Section 5).
 """
 
 from collections.abc import Callable, Sequence
@@ -9,9 +10,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key, PyTree, Shaped
 
+from remjax.boltzmann.enumerated import MOST_ENUMERATED, EnumeratedMachine
 from remjax.distributions.base import Distribution
 from remjax.distributions.layers import Groups
 from remjax.distributions.relaxations import Relaxation
@@ -19,6 +22,7 @@ from remjax.distributions.relaxed_bernoulli import bits
 from remjax.errors import InputError
 from remjax.models.inputs import PerColumn, centred
 from remjax.models.networks import MLP, Initialization, Normalization, TanhLayers, glorot, pure
+from remjax.models.undirected import Heads, MachineEncoder
 from remjax.types import Recognition
 
 
@@ -31,16 +35,22 @@ def grouped_recognition(
     relaxation: Relaxation | None = None,
     shared_context: bool = True,
     num_smoothed: int = 1,
+    heads: Heads | None = None,
     data_scale: PerColumn | None = None,
     initialization: Initialization = glorot,
     normalization: Normalization | None = None,
 ) -> Recognition:
-    """q(z | x) = prod_l Bernoulli(z_l; logits_l(c(x), z_1, ..., z_{l-1})): one vector of bits.
+    """q(z | x) = prod_l q_l(z_l | c(x), z_1, ..., z_{l-1}): one vector of bits.
 
     The context c(x) is the last tanh layer of ONE network, and each group's log odds are linear in
     the context and the groups before. Without it each group has all tanh layers for itself, of x
     and the groups before. With one group both are the same, independent bits given x (Vahdat et al.
     2019, Section 4.1 and Appendix B).
+
+    With heads q_l is a restricted Boltzmann machine in place of independent bits: its couplings
+    and biases are what the log odds were, functions of the context and the groups before, and the
+    first half of the group is one side of it (their Section 5). It is normalised by a sum over the
+    states of that half, `boltzmann.EnumeratedMachine`, so that every method for bits serves.
 
     Args:
         data_mean: [X], subtracted from the input.
@@ -53,6 +63,9 @@ def grouped_recognition(
         num_smoothed: the last groups that `methods.dvae` takes at their means in log p(z), from 1
             to L. More than 1 only where the prior couples no two of them: L / 2 for a prior with
             sides of equal size (Vahdat et al. 2019 in their code).
+        heads: how features become the machine of a group: `RawHeads`, or a module of your own; None
+            for independent bits. A group is then of 2 to 25 bits, and at its mean where it is
+            smoothed is the side that is drawn last.
         data_scale: as in `gaussian_recognition`.
         initialization: of the linear layers.
         normalization: of the tanh layers, such as `batch_normalization()`; None for none.
@@ -62,10 +75,12 @@ def grouped_recognition(
         not, and its latents vectors [D].
 
     Raises:
-        InputError: for groups that do not divide the latents, or sizes below one; as
-            `gaussian_recognition`.
+        InputError: for groups that do not divide the latents, or are no size for a machine; for
+            sizes below one; as `gaussian_recognition`.
     """
     _check(latent_size, num_groups, hidden_sizes)
+    if heads is not None:
+        _check_machines(latent_size, num_groups)
     if not 1 <= num_smoothed <= num_groups:
         raise InputError(f"num_smoothed is {num_smoothed}: give 1 to num_groups={num_groups}")
     centre, data_size = centred(data_mean, data_scale)
@@ -76,7 +91,7 @@ def grouped_recognition(
         lambda rngs: TanhLayers(data_size, shared, rngs=rngs, **layers)
     )
     groups = [
-        _group(context_size + place * size, own, size, relaxation, layers)
+        _group(context_size + place * size, own, size, relaxation, heads, layers)
         for place in range(num_groups)
     ]
 
@@ -102,15 +117,31 @@ def _group(
     hidden_sizes: Sequence[int],
     size: int,
     relaxation: Relaxation | None,
+    heads: Heads | None,
     layers: dict[str, Any],
 ) -> tuple[Callable[[Key[Array, ""]], PyTree], Callable[..., Distribution]]:
     """(init, distribution): key -> parameters; (parameters, context, groups before) -> the bits."""
-    init, bind = pure(lambda rngs: MLP(given_size, hidden_sizes, size, rngs=rngs, **layers))
+    if heads is None:
+        init, log_odds = pure(lambda rngs: MLP(given_size, hidden_sizes, size, rngs=rngs, **layers))
+
+        def of(params: PyTree, given: Float[Array, " G"]) -> Distribution:
+            return bits(log_odds(params)(given), relaxation)
+    else:
+        features, sides = (given_size, *hidden_sizes)[-1], (size // 2, size - size // 2)
+
+        def build(rngs: nnx.Rngs) -> MachineEncoder:
+            own = heads(features, *sides, initialization=layers["initialization"], rngs=rngs)
+            return MachineEncoder(TanhLayers(given_size, hidden_sizes, rngs=rngs, **layers), own)
+
+        init, machine = pure(build)
+
+        def of(params: PyTree, given: Float[Array, " G"]) -> Distribution:
+            return EnumeratedMachine(machine(params)(given), relaxation)
 
     def distribution(
         params: PyTree, context: Float[Array, " C"], before: tuple[Array, ...]
     ) -> Distribution:
-        return bits(bind(params)(jnp.concatenate([context, *before])), relaxation)
+        return of(params, jnp.concatenate([context, *before]))
 
     return init, distribution
 
@@ -122,3 +153,12 @@ def _check(latent_size: int, num_groups: int, hidden_sizes: Sequence[int]) -> No
         )
     if min(hidden_sizes, default=1) < 1:
         raise InputError(f"hidden_sizes is {tuple(hidden_sizes)}: give positive widths")
+
+
+def _check_machines(latent_size: int, num_groups: int) -> None:
+    size, most = latent_size // num_groups, 2 * MOST_ENUMERATED + 1
+    if not 2 <= size <= most:
+        raise InputError(
+            f"num_groups is {num_groups}, of {size} bits each, and log Z of a machine is summed "
+            f"for 2 to {most}: give a number that makes such groups"
+        )

@@ -136,7 +136,7 @@ class HarmoniumHeads(RawHeads):
         return dataclasses.replace(machine, hidden=Reals(log_precision))
 
 
-class _Encoder(nnx.Module):
+class MachineEncoder(nnx.Module):
     """Tanh layers and heads."""
 
     def __init__(self, layers: TanhLayers, heads: RawHeads) -> None:
@@ -209,7 +209,7 @@ def undirected_recognition(
             raise InputError(f"{name} is {count}: give 1 or more")
     centre, data_size = centred(data_mean, data_scale)
 
-    def build(rngs: nnx.Rngs) -> _Encoder:
+    def build(rngs: nnx.Rngs) -> MachineEncoder:
         layers = TanhLayers(
             data_size,
             hidden_sizes,
@@ -219,7 +219,7 @@ def undirected_recognition(
         )
         features = (data_size, *hidden_sizes)[-1]
         sizes = features, visible_size, hidden_size
-        return _Encoder(layers, heads(*sizes, initialization=initialization, rngs=rngs))
+        return MachineEncoder(layers, heads(*sizes, initialization=initialization, rngs=rngs))
 
     init, bind = pure(build)
 

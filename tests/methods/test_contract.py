@@ -51,7 +51,7 @@ from remjax.methods import (
     vr,
     wake_sleep,
 )
-from remjax.models import categorical_model, categorical_recognition
+from remjax.models import RawHeads, categorical_model, categorical_recognition
 from remjax.particles.covariances import tempered, unweighted, weighted
 from tests.bits_in_one_vector import networks_of_bits
 
@@ -78,6 +78,10 @@ NETWORKS = {
     "groups of bits": networks_of_bits(LIKELIHOOD, MEAN, 4, num_groups=2),
     "relaxed bits": networks_of_bits(
         LIKELIHOOD, MEAN, 4, num_groups=2, relaxation=PiecewiseLinear()
+    ),
+    "groups of machines": networks_of_bits(LIKELIHOOD, MEAN, 4, num_groups=2, heads=RawHeads),
+    "relaxed machines": networks_of_bits(
+        LIKELIHOOD, MEAN, 4, num_groups=2, heads=RawHeads, relaxation=PiecewiseLinear()
     ),
 }
 ALL, KEPT = Particles(7), Particles(7, keep=4)
@@ -167,6 +171,19 @@ CASES: dict[str, dict[str, tuple[Method, Particles]]] = {
         "dreg in chunks": (dreg, CUT),
         "rem_v1": (rem_v1(), ALL),
     },
+    "groups of machines": {
+        "rws": (rws(), ALL),
+        "vimco": (vimco(), ALL),
+        "wake_sleep": (wake_sleep, ALL),
+        "rem_v1 keep": (rem_v1(), KEPT),
+        "rem_mixture in chunks": (rem_mixture(), CUT),
+    },
+    "relaxed machines": {
+        "dvae": (dvae, ALL),
+        "vae": (vae(), ALL),
+        "iwae keep": (iwae, KEPT),
+        "dreg in chunks": (dreg, CUT),
+    },
 }
 # Dreams are the model's own: what eta learns from them has seen no datapoint.
 ETA_SEES_NO_DATA = {"wake_sleep"}
@@ -192,6 +209,8 @@ VARIANTS = {
     "categories": {"rem_mixture", "rws", "wake_sleep", "rloo", "nvil"},
     "groups of bits": {"rem_v1"},
     "relaxed bits": {"vae", "iwae keep", "rem_v1"},
+    "groups of machines": {"rws", "vimco", "wake_sleep", "rem_mixture in chunks"},
+    "relaxed machines": {"vae", "iwae keep", "dvae"},
 }
 # One of each family of methods and of each kind of latent.
 FAMILIES = {
@@ -201,6 +220,8 @@ FAMILIES = {
     "categories": {"rem_v1 keep", "vimco", "tvo"},
     "groups of bits": {"disarm"},
     "relaxed bits": {"dreg in chunks"},
+    "groups of machines": {"rem_v1 keep"},
+    "relaxed machines": {"dreg in chunks"},
 }
 
 

@@ -156,6 +156,7 @@ def test_evaluated_again_with_more_temperatures(run_binary, undirected):
             *_MACHINE,
         ],
         ["--method=dvae", "--prior_phase=tempered_pcd", "--noshared_context"],
+        ["--posterior=rbm_groups", "--latent_size=4,4", "--posterior_groups=2"],
     ],
     ids=lambda flags: flags[0].partition("=")[2],
 )
@@ -182,6 +183,11 @@ def test_other_methods_train(run_binary, tmp_path, flags):
         (["--prior_temperatures=9"], "--prior_temperatures does nothing for --prior_phase=pcd"),
         (["--prior_phase=cd"], "--prior_phase=cd is not known: use one of"),
         (["--posterior=rbm", "--method=nvil"], "log Z"),
+        (
+            ["--posterior=rbm_groups", "--latent_size=14,14"],
+            "num_groups is 1, of 28 bits each, and",
+        ),
+        (["--posterior=rbm_groups", "--raw_heads"], "does nothing for --posterior=rbm_groups"),
         (["--model=gaussian", "--relaxation=concrete"], "--relaxation does nothing for --model="),
     ],
 )
