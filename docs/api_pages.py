@@ -114,3 +114,9 @@ def as_text(app, what, name, obj, options, lines) -> None:
 def skip_fields(app, what, name, obj, skip, options) -> bool | None:
     """The fields of a named tuple are described with it, and need no entry of their own."""
     return True if type(obj).__name__ == "_tuplegetter" else None
+
+
+def short_types(app, what, name, obj, options, signature, result) -> tuple[str | None, ...]:
+    """`Float[Array, "B X"]`, as the source has it."""
+    both = (signature, result)
+    return tuple(text and text.replace("jaxlib._jax.Array", "Array") for text in both)
