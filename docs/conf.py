@@ -70,7 +70,9 @@ def _mathml(translator, node):
 def _link_pictures(app, doctree, name):
     """A picture of its natural size, or as wide as the page, that a click shows by itself."""
     for picture in doctree.findall(nodes.image):
-        if not isinstance(picture.parent, nodes.reference):
+        file = Path(app.srcdir, picture.get("uri", ""))
+        free = not isinstance(picture.parent, nodes.reference)
+        if free and file.suffix == ".png" and file.is_file():
             picture["scale"] = 100  # Sphinx links what has a scale
 
 
