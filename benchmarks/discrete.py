@@ -94,7 +94,7 @@ def updates(recognition: Recognition, rows: jax.Array) -> Program:
     optimizer = optax.adam(3e-4, eps=1e-3)
     state = init_train_state(estimator, optimizer, jax.random.key(0), rows)
     epoch = make_epoch(estimator, optimizer, num_data=rows.shape[0], batch_size=FLAGS.batch_size)
-    return Program(epoch.lower(state, rows, FLAGS.updates).compile(), [state, rows])
+    return Program(epoch.compile(state, rows), [state, rows])
 
 
 def main() -> None:
@@ -120,7 +120,8 @@ def main() -> None:
             "posterior": name,
             "ms per update": 1e3 * median(times) / FLAGS.updates,
             "ratio": median_ratio(seconds[first], times),
-            "temporary MB": programs[name].temp_bytes / 1e6,
+            "temporary MB": programs[name].compiled.program.memory_analysis().temp_size_in_bytes
+            / 1e6,
         }
         for name, times in seconds.items()
     ]

@@ -89,7 +89,7 @@ def fit(name: str, seed: int, dataset: Dataset) -> Iterator[Row]:
             batch_size=FLAGS.batch_size,
             binarization=per_minibatch,
         )
-        programs[form] = epoch.lower(states[form], data, steps).compile()
+        programs[form] = epoch.compile(states[form], data)
     seconds: dict[str, list[float]] = {form: [] for form in networks}
     for _ in range(FLAGS.epochs):
         for form, advance in programs.items():

@@ -69,7 +69,7 @@ def measure(method: str) -> dict[str, float | str]:
     compile_seconds, seconds, compiled, state = {}, {"one": [], "replicas": []}, {}, {}
     for name, (program, start) in programs.items():
         began = time.perf_counter()
-        compiled[name] = program.lower(start, data, 1).compile()
+        compiled[name] = program.compile(start, data)
         compile_seconds[name] = time.perf_counter() - began
         state[name] = compiled[name](start, data, 1)
     for _ in range(FLAGS.repeats):

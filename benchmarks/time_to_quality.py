@@ -84,7 +84,7 @@ class Fit:
             binarization=per_minibatch,
         )
         self._data = jnp.asarray(dataset.train)
-        self._advance = epoch.lower(self.state, self._data, 1).compile()
+        self._advance = epoch.compile(self.state, self._data)
         self.seconds, self.steps = 0.0, 0
 
     def train(self, until: float) -> None:

@@ -24,6 +24,14 @@ _ROOMS = {
 }
 
 
+# z_k, L_-k, p_theta, sum_j or w^2 in a sentence: a letter or a sum with what is below or above.
+_SYMBOL = re.compile(
+    r"(?<![\w^\\])(sum|[A-Za-z])"
+    r"(?:_(-?[a-zA-Z0-9]{1,2}|theta|eta|alpha|phi|psi)(?:\^(\w))?|\^(\d|T|-1))(?![\w^])"
+)
+_GREEK = re.compile(r"\b(theta|eta|alpha|phi|psi)\b")
+
+
 def write(folder: Path) -> None:
     """Write the pages, those that have changed, and the list of them."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -108,9 +116,25 @@ def as_text(app, what, name, obj, options, lines) -> None:
         parts[place] = re.sub(r"_(?=[\s.,;:)]|$)", r"\\_", parts[place])
         # "latent_size: D." is no list that begins with D.
         parts[place] = re.sub(r"(?<=: )([A-Z])\.(?=\s|$)", r"\\\1.", parts[place])
+        parts[place] = _SYMBOL.sub(_formula, parts[place])
     lines[:] = "".join(parts).split("\n")
+
+
+def _formula(found: re.Match[str]) -> str:
+    """The symbol as a formula, which may touch what stands beside it."""
+    letter, below, above, power = found.groups()
+    letter = r"\sum" if letter == "sum" else letter
+    below = _GREEK.sub(r"\\\1", f"_{{{below}}}") if below else ""
+    above = above or power
+    return rf"\ :math:`{letter}{below}{f'^{{{above}}}' if above else ''}`\ "
 
 
 def skip_fields(app, what, name, obj, skip, options) -> bool | None:
     """The fields of a named tuple are described with it, and need no entry of their own."""
     return True if type(obj).__name__ == "_tuplegetter" else None
+
+
+def short_types(app, what, name, obj, options, signature, result) -> tuple[str | None, ...]:
+    """`Float[Array, "B X"]`, as the source has it."""
+    both = (signature, result)
+    return tuple(text and text.replace("jaxlib._jax.Array", "Array") for text in both)

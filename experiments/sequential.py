@@ -1,6 +1,6 @@
 """State-space models learned by particle filters: IWAE, FIVO, RWS and REM step by step.
 
-    python -m experiments.sequential --scale=cpu --out=DIR
+    python -m experiments.sequential --scale=cpu --run_dir=DIR
 
 A linear-Gaussian model, which a Kalman filter judges exactly, and a nonlinear one of the rows of
 images, read from top to bottom. All methods score as many particles a step. Writes table.md (bounds
@@ -24,7 +24,7 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Where the report goes, and how much is run."""
-    flags.DEFINE_string("out", None, "folder of the report; an earlier report there is replaced")
+    flags.DEFINE_string("run_dir", None, "folder of the report; an earlier one there is replaced")
     flags.DEFINE_string("scale", "cpu", "how much is run: smoke (a minute), cpu (20 minutes)")
     flags.DEFINE_list("tasks", None, "tasks: linear, digits, mnist; default those of the scale")
     flags.DEFINE_integer("seeds", None, "seeds of each training; default those of the scale")
@@ -33,8 +33,8 @@ def define_flags() -> None:
 
 def main() -> None:
     """Train, print the table, write the report."""
-    if not FLAGS.out:
-        raise InputError("--out is missing: name a folder, as --out=runs/sequential")
+    if not FLAGS.run_dir:
+        raise InputError("--run_dir is missing: name a folder, as --run_dir=runs/sequential")
     scale = look_up(SCALES, "scale", FLAGS.scale)
     if FLAGS.scale == "smoke" and "XLA_FLAGS" not in os.environ:
         # Programs that run for milliseconds are not worth optimizing.
@@ -46,7 +46,7 @@ def main() -> None:
         if FLAGS.seeds < 1:
             raise InputError(f"--seeds={FLAGS.seeds} cannot be: give a positive number")
         scale = scale._replace(seeds=FLAGS.seeds)
-    root = Path(FLAGS.out)
+    root = Path(FLAGS.run_dir)
     print(run(root, scale, FLAGS.data_dir))
     print(f"\nthe table and the picture are in {root}")
 

@@ -1,6 +1,6 @@
 """Contrastive divergence with and without the term that it leaves out (Bachman & Precup 2015, 5.4).
 
-    python -m experiments.variations --scale=cpu --out=DIR
+    python -m experiments.variations --scale=cpu --run_dir=DIR
 
 Small restricted Boltzmann machines learn bars and stripes, the shifter ensemble and digits reduced
 to 16 bits, by CD-k alone, by CD-k with the term (45), by exact maximum likelihood and by PCD-1.
@@ -24,7 +24,7 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Where the report goes, and how much is run."""
-    flags.DEFINE_string("out", None, "folder of the report; an earlier report there is replaced")
+    flags.DEFINE_string("run_dir", None, "folder of the report; an earlier one there is replaced")
     flags.DEFINE_string("scale", "cpu", "how much is run: smoke (a minute), cpu (20 minutes)")
     flags.DEFINE_list("tasks", None, "tasks: bars, shifter, digits; default those of the scale")
     flags.DEFINE_integer("seeds", None, "seeds of each training; default those of the scale")
@@ -32,8 +32,8 @@ def define_flags() -> None:
 
 def main() -> None:
     """Train, print the tables, write the report."""
-    if not FLAGS.out:
-        raise InputError("--out is missing: name a folder, as --out=runs/variations")
+    if not FLAGS.run_dir:
+        raise InputError("--run_dir is missing: name a folder, as --run_dir=runs/variations")
     scale = look_up(SCALES, "scale", FLAGS.scale)
     if FLAGS.scale == "smoke" and "XLA_FLAGS" not in os.environ:
         # Programs that run for milliseconds are not worth optimizing.
@@ -45,7 +45,7 @@ def main() -> None:
         if FLAGS.seeds < 1:
             raise InputError(f"--seeds={FLAGS.seeds} cannot be: give a positive number")
         scale = scale._replace(length=scale.length._replace(seeds=FLAGS.seeds))
-    root = Path(FLAGS.out)
+    root = Path(FLAGS.run_dir)
     print(run(root, scale))
     print(f"\nthe tables and the pictures are in {root}")
 

@@ -19,10 +19,10 @@ def prepared_updates(
     """Each run goes on from where the last one ended."""
     state = init_train_state(estimator, optimizer, jax.random.key(0), rows)
     epoch = make_epoch(estimator, optimizer, num_data=rows.shape[0], batch_size=batch_size)
-    compiled = epoch.lower(state, rows, steps).compile()
+    compiled = epoch.compile(state, rows)
 
     def run() -> None:
         nonlocal state
         state = jax.block_until_ready(compiled(state, rows, steps))
 
-    return Prepared(run, compiled.memory_analysis().temp_size_in_bytes)
+    return Prepared(run, compiled.program.memory_analysis().temp_size_in_bytes)

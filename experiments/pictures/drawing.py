@@ -9,13 +9,14 @@ import contextlib
 import math
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 
 from experiments.output.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DPI = 150
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -43,12 +44,15 @@ PathLike = str | os.PathLike[str]
 @contextlib.contextmanager
 def drawing(
     path: PathLike, width: float, height: float, layout: Any = "constrained"
-) -> Iterator[Figure]:
+) -> Iterator["Figure"]:
     """A figure of a size in inches, which the file at `path` holds after the block.
 
     Raises:
       InputError: The disk is full or cannot be written.
     """
+    import matplotlib  # a second, for what a run does last
+    from matplotlib.figure import Figure
+
     with matplotlib.rc_context(_STYLE), replacing(path) as temporary:
         figure = Figure(figsize=(width, height), layout=layout)
         yield figure

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from experiments.pictures.drawing import COLOURS, DPI, MARKERS, PathLike, drawing, tiled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 _FILTERS = 100
 # Above this k-hat the estimate of an image is not to be trusted.
@@ -110,7 +112,7 @@ def learning_curves(
                 _line(axes, metrics, key, name, style, called, divisor)
             _begin_at_zero(axes)
         _zoom_on_the_end(left, metrics, tuple(curves))
-        left.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _at_whole_numbers(left.xaxis)
         left.set(xlabel="epoch", ylabel=label)
         right.set_xlabel(f"training time ({unit})")
         if right.get_legend_handles_labels()[0]:
@@ -146,11 +148,9 @@ def ess_over_time(
                 va="top",
             )
         axes.set_ylim(bottom=1, top=1.15 * num_particles if num_particles else None)
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        _at_one_two_five(axes.yaxis)
         _begin_at_zero(axes)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _at_whole_numbers(axes.xaxis)
         axes.set(xlabel="epoch", ylabel="effective sample size (particles)", title=title)
 
 
@@ -190,19 +190,34 @@ def weight_diagnostics(
         right.set(xlabel=f"Pareto k-hat ({share:.0%} of the images above {_TRUSTED})")
         for axes in (left, right):
             axes.grid(visible=False, axis="x")
-            axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+            _at_whole_numbers(axes.yaxis)
         if title:
             figure.suptitle(title, x=0.01, ha="left")
 
 
-def _begin_at_zero(axes: Axes) -> None:
+def _at_whole_numbers(axis: "Axis") -> None:
+    from matplotlib.ticker import MaxNLocator  # as `drawing` imports: when something is drawn
+
+    axis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _at_one_two_five(axis: "Axis") -> None:
+    """The ticks of a logarithmic axis, and their numbers as they are."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _begin_at_zero(axes: "Axes") -> None:
     """Lets the x-axis begin at zero and end a little beyond the last point."""
     # The margin of autoscaling is a part of the points' own range, which may be a hair.
     last = axes.dataLim.x1
     axes.set_xlim(0, 1.05 * last if math.isfinite(last) and last > 0 else None)
 
 
-def _zoom_on_the_end(axes: Axes, metrics: Metrics, names: Sequence[str]) -> None:
+def _zoom_on_the_end(axes: "Axes", metrics: Metrics, names: Sequence[str]) -> None:
     """Fits the panel to all but the first quarter of a long run, whose climb would flatten it."""
     late = metrics[len(metrics) // 4 :] if len(metrics) >= 8 else []
     values = [row.get(name) for row in late for name in names]
@@ -218,7 +233,7 @@ def _zoom_on_the_end(axes: Axes, metrics: Metrics, names: Sequence[str]) -> None
 
 
 def _line(
-    axes: Axes, metrics: Metrics, x: str, y: str, style: int, label: str, divisor: float = 1
+    axes: "Axes", metrics: Metrics, x: str, y: str, style: int, label: str, divisor: float = 1
 ) -> None:
     """Draws one metric against another over the epochs that have both."""
     points = [(row[x] / divisor, row[y]) for row in metrics if row.get(y) is not None]

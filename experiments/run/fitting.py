@@ -20,7 +20,7 @@ from experiments.run.settings import Settings
 from experiments.run.stopping import StopRequest
 from remjax.sharding import replicate
 from remjax.training import checkpoints
-from remjax.training.epochs import make_epoch
+from remjax.training.epochs import Epochs, make_epoch
 from remjax.training.replicas import train_replicas
 from remjax.training.steps import TrainState, metric_means
 
@@ -66,7 +66,7 @@ def fit(
     data = replicate(problem.mesh, problem.dataset.train)
     with bars(total=last, initial=step, unit="step", desc="compiling") as bar:
         # Compiled before the clock starts: the speed of a run is that of its updates.
-        advance = _updates(problem).lower(state, data, 1).compile()
+        advance = _updates(problem).compile(state, data)
         clock = _Clock(seconds_before)
         if step and run is not None:
             write_line(f"goes on after {step:,} of {last:,} updates")
@@ -107,8 +107,8 @@ def _begin(problem: Problem, run: RunDirectory | None) -> tuple[TrainState, floa
     return replicate(problem.mesh, from_first(state)), seconds
 
 
-def _updates(problem: Problem) -> Any:
-    """The jitted (state, data, number of updates) -> state, of all replicas at once."""
+def _updates(problem: Problem) -> Epochs:
+    """The updates of all replicas at once."""
     settings = problem.settings
     advance = make_epoch(
         problem.estimator,

@@ -23,7 +23,7 @@ from remjax.errors import InputError
 from remjax.methods.baselines import no_baseline, tanh_baseline
 from remjax.models.networks import in_bfloat16
 from remjax.training.replicas import replicas_in_flight
-from remjax.types import Batch, Estimator, Model, Recognition
+from remjax.types import Batch, Estimator, Model, Params, Recognition
 
 
 def _build(
@@ -123,13 +123,16 @@ def _refuse_what_does_not_fit(
     """
     proposal = look_up(EVALUATION_PROPOSALS, "eval_proposal", settings.eval_proposal)
 
-    def once(key: jax.Array, x: jax.Array) -> None:
-        (params, state), batch = estimator.init(key), Batch(x[None], jnp.zeros(1, int))
-        estimator.estimate(params, state, key, batch)
+    key, x = jax.random.key(0), jnp.zeros(data_size)
+    params, state = jax.eval_shape(estimator.init, key)
+    batch = Batch(x[None], jnp.zeros(1, int))
+    jax.eval_shape(estimator.estimate, params, state, key, batch)  # as `init_train_state` asks
+
+    def once(params: Params, key: jax.Array, x: jax.Array) -> None:
         joint = parts.model.joint(params.theta, x)
         proposal(key, joint, parts.recognition.r(params.eta, x).hard(), 1, 1)
 
-    jax.eval_shape(once, jax.random.key(0), jnp.zeros(data_size))
+    jax.eval_shape(once, params, key, x)
 
 
 def _line(metrics: Mapping[str, float]) -> str:

@@ -23,6 +23,8 @@ def run_to_result(
     stop: StopRequest,
     write_line: Callable[[str], None] = tqdm.write,
     bars: Bars = progress_bar,
+    *,
+    problem: Problem | None = None,
 ) -> dict[str, Any]:
     """Train, evaluate, draw and write result.json; a run that has its result is left as it is.
 
@@ -32,6 +34,7 @@ def run_to_result(
         stop: any host may ask for it.
         write_line: prints the line about each epoch.
         bars: makes the bars over the updates and over the images that are evaluated.
+        problem: of these settings, where it is built already.
 
     Returns:
         The result; empty on every host but the first.
@@ -43,7 +46,7 @@ def run_to_result(
     # A run may go on to more epochs than those of its result.
     if gather(result.get("epochs") == settings.epochs)[0, 0]:
         return result
-    problem = build(settings)
+    problem = build(settings) if problem is None else problem
     on_first(lambda: _require_same_data(run, problem))
 
     def check() -> None:

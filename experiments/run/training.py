@@ -127,7 +127,7 @@ def main() -> None:
             print(f"{settings.method} on {problem.dataset.source}{some}{about and f'; {about}'}")
         with stop_on_signal() as stop:
             try:
-                result = run_to_result(settings, run, stop)
+                result = run_to_result(settings, run, stop, problem=problem)
             except Stopped:
                 if run is not None:
                     by = stop.signal_name or "another host"

@@ -182,6 +182,8 @@ def _array_table(values: Any, name: str) -> Table:
         raise InputError(
             f"{name} has the shape {values.shape}: give rows [N, X], or images [N, H, W]"
         )
+    if not values.size:
+        raise InputError(f"{name} has the shape {values.shape}, without a number: save it again")
     shape = values.shape[1:] if values.ndim == 3 else None
     flat = values.reshape(len(values), -1)
     names = tuple(f"column_{number}" for number in range(flat.shape[1]))

@@ -1,6 +1,8 @@
 """The data sets by name: their files, where they are published, how they become a `Dataset`."""
 
 import difflib
+import gzip
+import importlib.util
 import os
 from collections.abc import Callable
 from functools import partial
@@ -64,17 +66,24 @@ def load(
 
 def digits(places: Places, seed: int) -> Dataset:
     """1,797 handwritten digits, 8x8 with 17 grey levels (UCI, embedded in scikit-learn)."""
-    from sklearn.datasets import load_digits  # two seconds to import, and only this set needs it
-
     del places
-    grey, labels = load_digits(return_X_y=True)
-    images = to_unit_interval(np.asarray(grey, np.uint8), 16)
+    with gzip.open(_digits_file(), "rt", encoding="ascii") as file:
+        table = np.loadtxt(file, delimiter=",", dtype=np.uint8)
+    images = to_unit_interval(table[:, :64], 16)
     train, test = seeded_split(images, 1_500, 297, seed)
-    _, test_labels = seeded_split(np.asarray(labels), 1_500, 297, seed)
+    _, test_labels = seeded_split(table[:, 64].astype(int), 1_500, 297, seed)
     source = f"digits of scikit-learn, 1,500 train and 297 test, split by seed {seed}"
     return Dataset(
         "digits", train, train[:0], test, (8, 8), False, False, source, test_labels=test_labels
     )
+
+
+def _digits_file() -> Path:
+    """The file of `sklearn.datasets.load_digits`, which takes two seconds to import."""
+    found = importlib.util.find_spec("sklearn")  # finds the package, and does not import it
+    if found is None or found.origin is None:
+        raise InputError("the digits lie in scikit-learn, which is missing: install it")
+    return Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz"
 
 
 def _read_idx(num_images: int, md5: str, path: Path) -> NDArray[np.uint8]:

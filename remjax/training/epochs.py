@@ -1,11 +1,14 @@
 """Compiled runs of many steps, on data that lie on the device.
 
-The order of an epoch and the binarisation are drawn inside the compiled program. What reaches it is
+The order of an epoch and the binarisation are drawn inside the compiled program, the order once in
+an epoch: a million rows take longer to sort than many updates of them. What reaches the program is
 checked once, on the host, when the data are first seen.
 """
 
+import copy
 import weakref
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,44 +16,90 @@ import numpy as np
 import optax
 from jax import lax
 from jax.sharding import Mesh
-from jaxtyping import Array, Int, Shaped
+from jaxtyping import Array, Bool, Int, Key, Shaped
 
 from remjax.data.binarization import Binarization, leaving_the_end, unchanged
 from remjax.data.checks import check_rows
 from remjax.data.orders import Order, shuffled
 from remjax.errors import InputError
-from remjax.sharding import replicated
+from remjax.sharding import replicate, replicated
 from remjax.training.steps import TrainState, uncompiled_train_step
 from remjax.types import Batch, Estimator, Support
 
 Rows = Shaped[Array, "N *X"] | Shaped[np.ndarray, "N *X"]
 
 
+class EpochOrder(NamedTuple):
+    """The order that was last gone through, and whose it is.
+
+    Attributes:
+        key: of the run, [R] of replicas.
+        epoch: -1 for none yet.
+        places: [N], [R, N] of replicas.
+    """
+
+    key: Key[Array, "*R"]
+    epoch: Int[Array, ""]
+    places: Int[Array, "*R N"]
+
+
+Steps = Callable[..., tuple[TrainState, Int[Array, "*R N"]]]
+"""(state, data, number, places, whether they are those of the state's epoch) -> state, places."""
+
+
 class Epochs:
     """run(state, data, num_steps) -> the state after so many more steps, as `make_epoch` makes it.
 
+    The order of the present epoch is kept from call to call. Whether it is that of the state is
+    asked inside the program, by the run's key and the number of the epoch; of another state it is
+    made anew.
+
     Attributes:
-        compiled: the jitted function, for use within another; it checks nothing.
+        steps: what is compiled, without the question about the order; for use within another.
+        program: the compiled (state, data, num_steps, order) -> (state, order); it checks nothing.
+        steps_per_epoch: N over B.
+        mesh: the devices that share the work.
     """
 
-    def __init__(self, compiled: jax.stages.Wrapped, num_data: int, support: Support) -> None:
-        self.compiled = compiled
-        self._num_data, self._support = num_data, support
+    def __init__(
+        self,
+        steps: Steps,
+        *,
+        num_data: int,
+        batch_size: int,
+        support: Support,
+        mesh: Mesh | None = None,
+    ) -> None:
+        self.steps, self.steps_per_epoch, self.mesh = steps, num_data // batch_size, mesh
+        self.program = jax.jit(self._run, donate_argnums=0, out_shardings=replicated(mesh))
+        self._num_data, self._batch_size, self._support = num_data, batch_size, support
+        self._order: EpochOrder | None = None
         self._checked: weakref.ref | None = None
 
     def __call__(self, state: TrainState, data: Rows, num_steps: int) -> TrainState:
         """The state after so many more steps; the one given is used up."""
         self.check(data)
-        return self.compiled(state, data, num_steps)
+        order = self._order_to_begin_with(state)
+        state, self._order = self.program(state, data, num_steps, order)
+        return state
 
-    def lower(self, state: TrainState, data: Rows, num_steps: int) -> jax.stages.Lowered:
-        """What JAX's ahead-of-time compilation begins with."""
+    def compile(self, state: TrainState, data: Rows) -> "Epochs":
+        """The same, compiled now for states and data of these forms, and for no others."""
         self.check(data)
-        return self.compiled.lower(state, data, num_steps)
+        ahead = copy.copy(self)
+        order = self._order_to_begin_with(state)
+        ahead.program = self.program.lower(state, data, 1, order).compile()
+        return ahead
 
-    def of(self, compiled: jax.stages.Wrapped) -> "Epochs":
-        """Another compiled function of the same data, which are checked alike."""
-        return Epochs(compiled, self._num_data, self._support)
+    def of(self, steps: Steps) -> "Epochs":
+        """Other steps on the same data, which are checked alike."""
+        return Epochs(
+            steps,
+            num_data=self._num_data,
+            batch_size=self._batch_size,
+            support=self._support,
+            mesh=self.mesh,
+        )
 
     def check(self, data: Rows) -> None:
         """Once for the same array: as many rows as there should be, values that the model takes.
@@ -67,6 +116,26 @@ class Epochs:
             local = data.addressable_data(0)
         check_rows(np.asarray(local), self._support)
         self._checked = weakref.ref(data)
+
+    def _run(
+        self, state: TrainState, data: Rows, num_steps: Int[Array, ""], order: EpochOrder
+    ) -> tuple[TrainState, EpochOrder]:
+        epoch = state.step // self.steps_per_epoch
+        known = jnp.all(order.key == state.key) & (order.epoch == epoch)
+        after, places = self.steps(state, data, num_steps, order.places, known)
+        reached = (after.step - 1) // self.steps_per_epoch
+        # Of no step at all, the places are still those of whatever was gone through before.
+        reached = jnp.where(num_steps > 0, reached, -1)
+        return after, EpochOrder(state.key, reached, places)
+
+    def _order_to_begin_with(self, state: TrainState) -> EpochOrder:
+        """The order of the last call, or that of no epoch."""
+        key, last = state.key, self._order
+        if last is not None and (last.key.shape, last.key.dtype) == (key.shape, key.dtype):
+            return last
+        form = (*jax.random.key_data(key).shape[:-1], self._num_data)
+        none = replicate(self.mesh, (jnp.int32(-1), jnp.zeros(form, int)))
+        return EpochOrder(jnp.copy(key), *none)  # a copy: the state will be donated
 
 
 def make_epoch(
@@ -111,18 +180,26 @@ def make_epoch(
     of_x = leaving_the_end(binarization, estimator.support.condition)
     train_step = uncompiled_train_step(estimator, optimizer, mesh)
 
-    def run(state: TrainState, data: Rows, num_steps: Int[Array, ""]) -> TrainState:
+    def steps(
+        state: TrainState,
+        data: Rows,
+        num_steps: Int[Array, ""],
+        places: Int[Array, " N"],
+        known: Bool[Array, ""],
+    ) -> tuple[TrainState, Int[Array, " N"]]:
         key_order, key_bits = jax.random.split(jax.random.fold_in(state.key, 0))
-
-        def order_of(epoch: Int[Array, ""]) -> Int[Array, " N"]:
-            return order(key_order, epoch, num_data)
+        begun = state.step
 
         def body(
             _: Int[Array, ""], carry: tuple[TrainState, Int[Array, " N"]]
         ) -> tuple[TrainState, Int[Array, " N"]]:
             state, places = carry
             epoch, place = jnp.divmod(state.step, steps_per_epoch)
-            places = lax.cond(place == 0, lambda: order_of(epoch), lambda: places)
+            places = lax.cond(
+                (place == 0) | (state.step == begun) & ~known,
+                lambda: order(key_order, epoch, num_data).astype(places.dtype),
+                lambda: places,
+            )
             sums, counts = jax.tree.map(
                 lambda total: jnp.where(place == 0, 0.0, total),
                 (state.metric_sums, state.metric_counts),
@@ -132,12 +209,10 @@ def make_epoch(
             x = of_x(key_bits, epoch, state.step, index, data[index])
             return train_step(state, Batch(x, index))[0], places
 
-        start = (state, order_of(state.step // steps_per_epoch))
-        return lax.fori_loop(0, num_steps, body, start)[0]
+        return lax.fori_loop(0, num_steps, body, (state, places))
 
-    compiled = jax.jit(run, donate_argnums=0, out_shardings=replicated(mesh))
     # What is binarised inside the program are probabilities when it comes.
     support = estimator.support._replace(
         whole=estimator.support.whole and binarization is unchanged
     )
-    return Epochs(compiled, num_data, support)
+    return Epochs(steps, num_data=num_data, batch_size=batch_size, support=support, mesh=mesh)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Int
 
 from remjax.errors import InputError
 from remjax.methods.batches import rows_in_flight
@@ -64,16 +64,25 @@ def train_replicas(epoch: Epochs, *, at_a_time: int | None = None) -> Epochs:
     if at_a_time is not None and at_a_time < 1:
         raise InputError(f"at_a_time is {at_a_time}: give 1 or more, or leave it out for all")
 
-    def every(state: TrainState, data: Array, num_steps: Int[Array, ""]) -> TrainState:
+    def every(
+        state: TrainState,
+        data: Array,
+        num_steps: Int[Array, ""],
+        places: Int[Array, "R N"],
+        known: Bool[Array, ""],
+    ) -> tuple[TrainState, Int[Array, "R N"]]:
         count = jax.tree.leaves(state.params)[0].shape[0]
 
-        def one(own: TrainState) -> TrainState:
+        def one(
+            own: tuple[TrainState, Int[Array, " N"]],
+        ) -> tuple[TrainState, Int[Array, " N"]]:
             # The step is common, so that whether an epoch begins is asked once and not of each.
-            after = epoch.compiled(own._replace(step=state.step), data, num_steps)
-            return after._replace(step=None)
+            begun = own[0]._replace(step=state.step)
+            after, places = epoch.steps(begun, data, num_steps, own[1], known)
+            return after._replace(step=None), places
 
         group = min(at_a_time or count, count)
-        after = lax.map(one, state._replace(step=None), batch_size=group)
-        return after._replace(step=state.step + num_steps)
+        after, places = lax.map(one, (state._replace(step=None), places), batch_size=group)
+        return after._replace(step=state.step + num_steps), places
 
-    return epoch.of(jax.jit(every, donate_argnums=0))
+    return epoch.of(every)

@@ -90,15 +90,14 @@ def init_train_state(
     params, estimator_state = estimator.init(key_init)
     # The state will be donated, and an `init` may return what somebody else owns: a warm start.
     params, estimator_state = jax.tree.map(jnp.copy, (params, estimator_state))
-    num_data, *form = data.shape
+    num_data, *shape = data.shape
     memory = init_rows(estimator.memory, jax.random.fold_in(key_init, 1), num_data)
     place = jnp.zeros((1,), int)
     rows = () if estimator.memory is None else gather(estimator.memory, memory, place)
-    batch = Batch(jnp.zeros((1, *form), jax.dtypes.canonicalize_dtype(data.dtype)), place, rows)
-    metrics = jax.eval_shape(
-        lambda: estimator.estimate(params, estimator_state, key_init, batch)[0].metrics
-    )
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), metrics)
+    batch = Batch(jnp.zeros((1, *shape), jax.dtypes.canonicalize_dtype(data.dtype)), place, rows)
+    # The function itself, whose trace JAX keeps: whoever asked the same before has paid for it.
+    form, _ = jax.eval_shape(estimator.estimate, params, estimator_state, key_init, batch)
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), form.metrics)
     return TrainState(
         params=params,
         opt_state=skip_nonfinite(optimizer).init(params),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from remjax.data import NAMES, load
+from remjax.data.dataset import seeded_split
 from remjax.errors import InputError
 
 
@@ -54,6 +55,18 @@ def test_digits_need_no_files(tmp_path):
     everything = np.concatenate([data.train, data.test]).reshape(-1, 8, 8)
     ring = np.array([0, 0, 5, 13, 9, 1, 0, 0], np.float32) / 16
     assert (everything[:, 0] == ring).all(axis=1).any()
+
+
+def test_digits_are_those_of_scikit_learn():
+    """Whose file is read without importing it: every image, with its label."""
+    from sklearn.datasets import load_digits
+
+    grey, labels = load_digits(return_X_y=True)
+    data = load("digits", seed=0)
+    train, test = seeded_split(np.asarray(grey / 16.0, np.float32), 1_500, 297, 0)
+    np.testing.assert_array_equal(data.train, train)
+    np.testing.assert_array_equal(data.test, test)
+    np.testing.assert_array_equal(data.test_labels, seeded_split(labels, 1_500, 297, 0)[1])
 
 
 def test_seed_decides_the_split_of_digits():

@@ -1,5 +1,6 @@
 """Epochs: their steps, bit for bit, each datapoint once, and data that are looked at once."""
 
+import copy
 import functools
 
 import jax
@@ -9,7 +10,7 @@ import optax
 import pytest
 
 from remjax.data import binarization
-from remjax.data.orders import as_stored
+from remjax.data.orders import as_stored, shuffled
 from remjax.errors import InputError
 from remjax.methods import Particles, make_estimator, nvil, rem_v1, rws
 from remjax.models import (
@@ -80,9 +81,41 @@ def test_cutting_an_epoch_changes_no_bit():
     assert whole.step == 5
 
 
+def test_the_order_of_an_epoch_is_made_once_and_for_each_state_its_own():
+    """However the epoch is cut, and whatever states take turns in one program."""
+    made = []
+
+    def watched(key, epoch, num_data):
+        jax.debug.callback(lambda epoch: made.append(int(epoch)), epoch, ordered=True)
+        return shuffled(key, epoch, num_data)
+
+    def orders(calls):
+        made.clear()
+        after = calls()
+        jax.effects_barrier()
+        return after, list(made)
+
+    run = make_epoch(ESTIMATOR, OPTIMIZER, num_data=N, batch_size=B, order=watched)
+    whole, seen = orders(lambda: run(start(), DATA, 8))
+    assert seen == [0, 1, 2]
+    cut, seen = orders(lambda: functools.reduce(lambda s, n: run(s, DATA, n), [1] * 8, start()))
+    assert seen == [0, 1, 2]
+    assert_same_bits(whole, cut)
+    # No step leaves the places of epoch 2 where they are, and they are nobody's: made anew.
+    after, seen = orders(lambda: run(run(run(cut, DATA, 0), DATA, 1), DATA, 1))
+    assert seen == [2, 3]
+    assert_same_bits(after, run(start(), DATA, 10))
+    # Another key at the same step in between, and an earlier epoch of the same key.
+    other = start()._replace(key=jax.random.key(8))
+    alone = run(start()._replace(key=jax.random.key(8)), DATA, 2)
+    mine, other = run(start(), DATA, 1), run(other, DATA, 1)
+    assert_same_bits(run(mine, DATA, 9), after)
+    assert_same_bits(run(other, DATA, 1), alone)
+
+
 def test_compiled_ahead_of_time_gives_the_same():
     data = jnp.clip(DATA, 0.0, 1.0)
-    ahead = compiled_epoch().lower(start(), data, 3).compile()
+    ahead = compiled_epoch().compile(start(), data)
     assert_same_bits(ahead(start(), data, 3), compiled_epoch()(start(), data, 3))
 
 
@@ -172,11 +205,11 @@ def test_the_same_data_are_checked_once_and_others_when_they_come(monkeypatch):
     checked = []
     monkeypatch.setattr(epochs, "check_rows", lambda x, support: checked.append(x.shape))
     # Another object around the program that the other tests compiled: it has checked nothing.
-    run = compiled_epoch().of(compiled_epoch().compiled)
+    run = copy.copy(compiled_epoch())
     data, state = jnp.clip(DATA, 0.0, 1.0), start()
     for _ in range(3):
         state = run(state, data, 1)
-    run.lower(state, data, 1)
+    run.compile(state, data)
     assert checked == [(N, 3)]
     state = run(state, data.at[0, 0].set(0.5), 1)
     assert len(checked) == 2
@@ -188,9 +221,10 @@ def test_refused_data_leave_the_state_to_go_on_with():
     """Every way into the program is guarded, and nothing is donated before the data are."""
     data = jnp.clip(DATA, 0.0, 1.0)
     bad, state = data.at[3, 1].set(jnp.nan), start()
-    for call in (compiled_epoch(), compiled_epoch().lower):
+    run = compiled_epoch()
+    for call in (lambda: run(state, bad, 1), lambda: run.compile(state, bad)):
         with pytest.raises(InputError, match=r"^row 3 holds nan: drop or impute that row$"):
-            call(state, bad, 1)
+            call()
     together = train_replicas(compiled_epoch())
     with pytest.raises(InputError, match=r"^row 3 holds nan"):
         together(stack_replicas([state]), bad, 1)

@@ -17,7 +17,7 @@ def test_command(run_binary, tmp_path, monkeypatch):
     )
     monkeypatch.setitem(sequential.SCALES, "smoke", scale)
     out = tmp_path / "report"
-    done = run_binary(command, "--scale=smoke", f"--out={out}", "--tasks=linear", "--seeds=2")
+    done = run_binary(command, "--scale=smoke", f"--run_dir={out}", "--tasks=linear", "--seeds=2")
     assert (done.code, done.stderr) == (0, "")
     assert set(os.listdir(out)) == {"table.md", "table.png", "picture.png", "rows.json"}
     rows = json.loads((out / "rows.json").read_text())
@@ -32,11 +32,11 @@ def test_command(run_binary, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "--out is missing"),
-        (("--out=DIR", "--scale=huge"), "--scale=huge is not known"),
-        (("--out=DIR", "--tasks=liner"), "--tasks=liner is not known: use one of linear"),
-        (("--out=DIR", "--seeds=0"), "--seeds=0 cannot be: give a positive number"),
-        (("--out=FILE/within",), "cannot write"),
+        ((), "--run_dir is missing"),
+        (("--run_dir=DIR", "--scale=huge"), "--scale=huge is not known"),
+        (("--run_dir=DIR", "--tasks=liner"), "--tasks=liner is not known: use one of linear"),
+        (("--run_dir=DIR", "--seeds=0"), "--seeds=0 cannot be: give a positive number"),
+        (("--run_dir=FILE/within",), "cannot write"),
     ],
 )
 def test_bad_flags(run_binary, tmp_path, arguments, message):

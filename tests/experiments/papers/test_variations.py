@@ -64,7 +64,7 @@ def smallest_scale(monkeypatch):
 
 def test_command(run_binary, tmp_path, smallest_scale):
     out = tmp_path / "report"
-    done = run_binary(command, "--scale=smoke", f"--out={out}", "--tasks=bars", "--seeds=2")
+    done = run_binary(command, "--scale=smoke", f"--run_dir={out}", "--tasks=bars", "--seeds=2")
     assert (done.code, done.stderr) == (0, "")
     tables = {f"{name}.{kind}" for name in ("table", "gradients") for kind in ("md", "png")}
     assert set(os.listdir(out)) == tables | {"picture.png", "rows.json"}
@@ -96,11 +96,11 @@ def test_command(run_binary, tmp_path, smallest_scale):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "--out is missing"),
-        (("--out=DIR", "--scale=huge"), "--scale=huge is not known"),
-        (("--out=DIR", "--tasks=bras"), "--tasks=bras is not known: use one of bars"),
-        (("--out=DIR", "--seeds=0"), "--seeds=0 cannot be: give a positive number"),
-        (("--out=FILE/within",), "cannot write"),
+        ((), "--run_dir is missing"),
+        (("--run_dir=DIR", "--scale=huge"), "--scale=huge is not known"),
+        (("--run_dir=DIR", "--tasks=bras"), "--tasks=bras is not known: use one of bars"),
+        (("--run_dir=DIR", "--seeds=0"), "--seeds=0 cannot be: give a positive number"),
+        (("--run_dir=FILE/within",), "cannot write"),
     ],
 )
 def test_bad_flags(run_binary, tmp_path, arguments, message):

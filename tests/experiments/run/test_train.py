@@ -70,16 +70,20 @@ def test_finished_run_is_printed_again_and_not_touched(finished, run_binary, tin
     assert _files(finished) == before
 
 
+def _untrained(settings, run, stop, problem):
+    return run.config()
+
+
 def test_resume_needs_no_flag_again(finished, run_binary, monkeypatch):
     config = json.loads((finished / "config.json").read_text())
-    monkeypatch.setattr(training, "run_to_result", lambda settings, run, stop: run.config())
+    monkeypatch.setattr(training, "run_to_result", _untrained)
     done = run_binary(train, f"--run_dir={finished}", "--resume", "--num_particles=4")
     assert (done.code, done.stderr) == (0, "")
     assert json.loads((finished / "config.json").read_text()) == config
 
 
 def test_preset_leaves_out_what_the_method_has_not(run_binary, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "run_to_result", lambda settings, run, stop: run.config())
+    monkeypatch.setattr(training, "run_to_result", _untrained)
     for method, covariance in (("iwae", None), ("rem_v2", "unweighted_with_ridge")):
         path = tmp_path / method
         arguments = (f"--method={method}", "--preset=rem_release", "--epochs=7")
@@ -180,7 +184,7 @@ def test_stopped_run_comes_to_the_same_bits(
 
 
 def test_second_ctrl_c_is_one_line(run_binary, tiny, tmp_path, monkeypatch):
-    def interrupted(settings, run, stop):
+    def interrupted(settings, run, stop, problem):
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
 
