@@ -145,7 +145,7 @@ class Row(NamedTuple):
         method, particles = self.method, self.particles
         r, seen = statistics.observed(lambda params: self.recognition.r(params.eta, x), params)
         r, memory = self.recognition.visit(r, params, jax.random.fold_in(key, _VISIT), x, memory)
-        seen |= self._seen_by_model(params, key, x, r)
+        seen |= self._seen_at_a_draw(params, key, x, r)
         _check_normalized(r, method)
         objectives = method.objective, method.hyperobjective
         proposals = method.proposal, method.hyperproposal
@@ -194,12 +194,20 @@ class Row(NamedTuple):
     def _rows_in_flight(self, batch: Batch) -> int:
         return rows_in_flight(self.particles.keep, math.prod(batch.x.shape[1:]))
 
-    def _seen_by_model(
+    def _seen_at_a_draw(
         self, params: Params, key: Key[Array, ""], x: Datapoint, r: Distribution
     ) -> dict[int, Array]:
-        """The batch statistics of the model's networks, which see one draw of r."""
+        """The batch statistics of the networks that see a latent, here one draw of r.
+
+        They are the model's, and those of the layers or groups of r after the first.
+        """
         z = r.sample(key)
-        return statistics.observed(lambda params: self.model.joint(params.theta, x)(z), params)[1]
+
+        def run(params: Params) -> tuple[Array, Array]:
+            r = self.recognition.r(params.eta, x)
+            return self.model.joint(params.theta, x)(z), r.log_prob(z)
+
+        return statistics.observed(run, params)[1]
 
     def _has_statistics(self, params: Params, batch: Batch) -> bool:
         """Whether any network has, by abstract evaluation: nothing is computed."""
@@ -207,7 +215,7 @@ class Row(NamedTuple):
         def seen(x: Datapoint, memory: PyTree[Array]) -> dict[int, Array]:
             r, found = statistics.observed(lambda params: self.recognition.r(params.eta, x), params)
             r = r.at(memory) if jax.tree.leaves(memory) else r
-            return found | self._seen_by_model(params, jax.random.key(0), x, r)
+            return found | self._seen_at_a_draw(params, jax.random.key(0), x, r)
 
         over_batch = jax.vmap(seen, axis_name=statistics.DATAPOINTS, out_axes=None)
         return bool(jax.eval_shape(over_batch, batch.x, batch.memory))

@@ -8,12 +8,18 @@ import numpy as np
 import pytest
 
 from remjax.evaluation import log_likelihood
-from remjax.methods import Particles, iwae, make_estimator, rem_v1, vae
+from remjax.methods import Particles, iwae, make_estimator, rem_v1, rws, vae
 from remjax.methods.row import Row
-from remjax.models import gaussian_model, gaussian_recognition
+from remjax.models import (
+    batch_normalization,
+    gaussian_model,
+    gaussian_recognition,
+    grouped_recognition,
+)
 from remjax.models.likelihoods import bernoulli_likelihood
 from remjax.training import adam, init_train_state, make_epoch, make_train_step, metric_means
 from remjax.types import Batch
+from tests.bits_in_one_vector import model_of_bits
 from tests.training.normalised import BITS, LATENT_SIZE, MOMENTUM, networks, statistics_of
 from tests.training.states import assert_same_bits, copied
 
@@ -80,6 +86,32 @@ def test_running_averages_move_toward_those_of_the_batch(name):
     expected = before_normalisation(decoder, loc).mean(axis=0)
     assert np.all(np.abs(later["decoder mean"] - expected) < 5 * noise + 5e-3)
     assert np.all(np.abs(later["decoder var"] - 1.0) > 1e-3)
+
+
+def test_networks_of_later_groups_remember_too():
+    """A group is a network of the groups before it, which are known at a draw of them alone."""
+    model = model_of_bits(bernoulli_likelihood(BITS.mean(axis=0)), 4)
+    recognition = grouped_recognition(
+        BITS.mean(axis=0),
+        latent_size=4,
+        num_groups=2,
+        hidden_sizes=(3,),
+        shared_context=False,
+        normalization=batch_normalization(),
+    )
+    estimator = make_estimator(model, recognition, rws(), Particles(3))
+    step = make_train_step(estimator, SLOW)
+    state, _ = step(start(estimator), BATCH)
+    eta = state.params.eta
+    for group in eta["groups"]:
+        remembered = group["normalized"][0]
+        assert np.all(np.asarray(remembered["mean"]) != 0.0)
+        assert np.all(np.asarray(remembered["var"]) != 1.0)
+    # The bits of the first group are a draw: whatever they are, x alone decides the first.
+    kernel = np.asarray(eta["groups"][0]["hidden"][0]["kernel"], np.float64)
+    hidden = (BITS - np.float32(BITS.mean(axis=0))) @ kernel
+    first = eta["groups"][0]["normalized"][0]
+    np.testing.assert_allclose(first["mean"], 0.01 * hidden.mean(axis=0), rtol=1e-3, atol=1e-6)
 
 
 def test_evaluation_normalises_by_what_is_remembered():
