@@ -204,7 +204,7 @@ class Row(NamedTuple):
         z = r.sample(key)
 
         def run(params: Params) -> tuple[Array, Array]:
-            r = self.recognition.r(params.eta, x)
+            # r itself and not another made alike: its first network has run, and runs once.
             return self.model.joint(params.theta, x)(z), r.log_prob(z)
 
         return statistics.observed(run, params)[1]
