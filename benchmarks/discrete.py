@@ -18,7 +18,9 @@ import optax
 from absl import flags
 
 from benchmarks.machine import machine
-from benchmarks.measure import Program, median, median_ratio, time_in_turn, write_rows
+from benchmarks.measure import median, median_ratio, time_in_turn, write_rows
+from benchmarks.peers.updates import prepared_updates
+from benchmarks.peers.work import Prepared
 from experiments.output.tables import markdown
 from experiments.run import command_line
 from remjax import boltzmann, methods
@@ -33,8 +35,6 @@ from remjax.models import (
     undirected_recognition,
     with_boltzmann_prior,
 )
-from remjax.training.epochs import make_epoch
-from remjax.training.steps import init_train_state
 from remjax.types import Recognition
 
 FLAGS = flags.FLAGS
@@ -79,7 +79,7 @@ def recognitions(mean: np.ndarray) -> dict[str, Recognition]:
     }
 
 
-def updates(recognition: Recognition, rows: jax.Array) -> Program:
+def updates(recognition: Recognition, rows: jax.Array) -> Prepared:
     """--updates in one compiled program, as `make_epoch` makes them."""
     model = boltzmann_model(
         bernoulli_likelihood(np.asarray(rows.mean(axis=0))),
@@ -92,9 +92,7 @@ def updates(recognition: Recognition, rows: jax.Array) -> Program:
     phase = boltzmann.pcd(FLAGS.prior_chains, _PRIOR_SWEEPS)
     estimator = with_boltzmann_prior(estimator, phase, weight_decay=1e-4)
     optimizer = optax.adam(3e-4, eps=1e-3)
-    state = init_train_state(estimator, optimizer, jax.random.key(0), rows)
-    epoch = make_epoch(estimator, optimizer, num_data=rows.shape[0], batch_size=FLAGS.batch_size)
-    return Program(epoch.compile(state, rows), [state, rows])
+    return prepared_updates(estimator, optimizer, rows, FLAGS.batch_size, FLAGS.updates)
 
 
 def main() -> None:
@@ -104,24 +102,14 @@ def main() -> None:
     rows = (rng.random((FLAGS.batch_size * 10, _DATA_SIZE)) < 0.2).astype(np.float32)
     data = jnp.asarray(rows)
     programs = {n: updates(r, data) for n, r in recognitions(rows.mean(axis=0)).items()}
-    states = {name: program.arguments[0] for name, program in programs.items()}
-
-    def run(name: str) -> None:
-        # The state is used up, and the next run goes on from where this one ends.
-        states[name] = jax.block_until_ready(
-            programs[name].compiled(states[name], data, FLAGS.updates)
-        )
-
-    runs = {name: lambda name=name: run(name) for name in programs}
-    seconds = time_in_turn(runs, FLAGS.repeats)
+    seconds = time_in_turn({name: one.run for name, one in programs.items()}, FLAGS.repeats)
     first = next(iter(seconds))
     found: list[dict[str, Any]] = [
         {
             "posterior": name,
             "ms per update": 1e3 * median(times) / FLAGS.updates,
             "ratio": median_ratio(seconds[first], times),
-            "temporary MB": programs[name].compiled.program.memory_analysis().temp_size_in_bytes
-            / 1e6,
+            "temporary MB": programs[name].temp_bytes / 1e6,
         }
         for name, times in seconds.items()
     ]

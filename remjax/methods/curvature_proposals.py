@@ -8,6 +8,7 @@ from remjax.errors import InputError
 from remjax.methods.draws import Draws, Scored
 from remjax.methods.proposals import from_r
 from remjax.particles.curvature import check_curvature, passes
+from remjax.particles.moments import of_mixture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,10 +90,8 @@ class TaughtByCurvature:
                 f"gaussian_share is {share}, and E[log r(z)] of a {type(draws.r).__name__} has no "
                 "closed form: leave it at 0, or take one layer of Gaussian latents"
             )
-        difference = g.mean - posterior.mean
-        mean = posterior.mean + share * difference
-        covariance = (1.0 - share) * posterior.covariance + share * g.covariance
-        covariance += share * (1.0 - share) * jnp.outer(difference, difference)
+        weighted, taught = (posterior.mean, posterior.covariance), (g.mean, g.covariance)
+        mean, covariance = of_mixture(jnp.asarray(share), weighted, taught)
         moments = posterior.moments
         moments = moments._replace(
             mean=moments.mean.at[0].set(mean), covariance=moments.covariance.at[0].set(covariance)

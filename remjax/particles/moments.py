@@ -153,15 +153,13 @@ def merge_moments(a: Moments, b: Moments) -> Moments:
     ratio_a, ratio_b = jnp.exp(a.largest - finite), jnp.exp(b.largest - finite)
     total = ratio_a * a.total + ratio_b * b.total
     share = ratio_b * b.total / jnp.where(total == 0.0, 1.0, total)
-    shift = b.mean - a.mean
     # The largest of all is that of one side; the other side joins the rest with all it has.
     a_leads = a.largest >= b.largest
     rest_of_leader = jnp.where(a_leads, a.log_rest, b.log_rest)
     other_largest = jnp.where(a_leads, b.largest, a.largest)
     other_total = jnp.where(a_leads, b.total, a.total)
     other_side = other_largest - finite + jnp.log(jnp.where(other_total == 0.0, 1.0, other_total))
-    within = (1.0 - share)[:, None, None] * a.covariance + share[:, None, None] * b.covariance
-    between = (share * (1.0 - share))[:, None, None] * shift[:, :, None] * shift[:, None, :]
+    mean, covariance = of_mixture(share, (a.mean, a.covariance), (b.mean, b.covariance))
     return Moments(
         largest=largest,
         total=total,
@@ -169,6 +167,19 @@ def merge_moments(a: Moments, b: Moments) -> Moments:
         log_rest=jnp.logaddexp(rest_of_leader, other_side),
         log_sum=a.log_sum + b.log_sum,
         mean_log_w=(1.0 - share) * a.mean_log_w + share * b.mean_log_w,
-        mean=a.mean + share[:, None] * shift,
-        covariance=within + between,
+        mean=mean,
+        covariance=covariance,
     )
+
+
+def of_mixture(
+    share: Float[Array, "*T"],
+    first: tuple[Float[Array, "*T D"], Float[Array, "*T D D"]],
+    second: tuple[Float[Array, "*T D"], Float[Array, "*T D D"]],
+) -> tuple[Float[Array, "*T D"], Float[Array, "*T D D"]]:
+    """Mean and covariance of (1 - share) first + share second, of the means and covariances."""
+    part = share[..., None]
+    shift = second[0] - first[0]
+    within = (1.0 - part)[..., None] * first[1] + part[..., None] * second[1]
+    between = (part * (1.0 - part))[..., None] * shift[..., :, None] * shift[..., None, :]
+    return first[0] + part * shift, within + between
