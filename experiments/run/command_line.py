@@ -1,6 +1,7 @@
 """How every command starts, and how it fails: one clear line on standard error, exit code 2."""
 
 import errno
+import inspect
 import io
 import os
 import sys
@@ -18,11 +19,12 @@ from remjax.errors import InputError
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
-def run(main: Callable[[], None], explain: Callable[[str | None], str] | None = None) -> None:
+def run(main: Callable[..., None], explain: Callable[[str | None], str] | None = None) -> None:
     """Parse the flags and run `main`; an error that a user can mend becomes one line.
 
     Args:
-        main: the command.
+        main: the command. What stands on the line beside flags is handed to it, where it takes
+            positional arguments, and is refused otherwise.
         explain: NAME -> the text of --help=NAME; None -> that of --help. By default absl's.
 
     Exit codes: 0 done (or stopped by a signal, with everything saved), 1 another host is lost, 2
@@ -45,14 +47,14 @@ def run(main: Callable[[], None], explain: Callable[[str | None], str] | None = 
             rest = flags.FLAGS(argv)
         except flags.Error as error:
             _fail(f"{error}; --help explains every flag".replace("\n", " "))
-        if len(rest) > 1:
+        if len(rest) > 1 and not inspect.signature(main).parameters:
             _fail(f"{rest[1]!r} is no flag: write --flag=value")
         return rest
 
-    def guarded(_: Sequence[str]) -> None:
+    def guarded(argv: Sequence[str]) -> None:
         try:
             compiled_programs.keep()
-            main()
+            main(*argv[1:])
         except InputError as error:
             _fail(str(error))
         except KeyboardInterrupt:

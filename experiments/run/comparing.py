@@ -27,18 +27,19 @@ class _Run(NamedTuple):
 
 
 def define_flags() -> None:
-    """The runs, and where the picture goes."""
-    flags.DEFINE_list("run_dirs", None, "folders of two runs or more, separated by commas")
+    """Where the picture goes."""
     flags.DEFINE_string("out", None, "file for the learning curves, as curves.png; default none")
 
 
-def main() -> None:
-    """Print the table and draw the curves."""
-    paths = [Path(path) for path in FLAGS.run_dirs or ()]
+def main(*folders: str) -> None:
+    """Print the table and draw the curves of the runs in these folders."""
+    paths = [Path(folder) for folder in folders]
     if len(paths) < 2:
-        raise InputError("--run_dirs names too few: give two folders or more, as --run_dirs=A,B")
-    if len(set(paths)) < len(paths):
-        raise InputError("--run_dirs names a folder twice: name each once")
+        raise InputError("too few runs to compare: name two folders or more, as runs/a runs/b")
+    # A glob and a name typed besides may meet in one folder.
+    twice = [path for path in paths if sum(path.resolve() == p.resolve() for p in paths) > 1]
+    if twice:
+        raise InputError(f"{twice[0]} is named twice: name each run once")
     runs = [_read(path) for path in paths]
     differing = [
         key

@@ -26,7 +26,7 @@ def two_runs(finished, tmp_path):
 def test_what_differs_and_what_was_reached(run_binary, two_runs, tmp_path):
     first, second = two_runs
     picture = tmp_path / "curves.png"
-    done = run_binary(compare, f"--run_dirs={first},{second}", f"--out={picture}")
+    done = run_binary(compare, str(first), str(second), f"--out={picture}")
     assert (done.code, done.stderr) == (0, "")
     header, _, *rows = done.stdout.splitlines()
     assert header.split()[1:4] == ["run", "|", "learning_rate"]
@@ -43,7 +43,7 @@ def test_runs_are_only_read(run_binary, two_runs):
     first, second = two_runs
     (second / "result.json").unlink()
     before = {path: path.stat().st_mtime_ns for path in first.rglob("*")}
-    done = run_binary(compare, f"--run_dirs={first},{second}")
+    done = run_binary(compare, str(first), str(second))
     assert done.code == 0, done
     assert {path: path.stat().st_mtime_ns for path in first.rglob("*")} == before
 
@@ -51,14 +51,14 @@ def test_runs_are_only_read(run_binary, two_runs):
 @pytest.mark.parametrize(
     ("dirs", "words"),
     [
-        ("", "--run_dirs names too few"),
-        ("{first}", "--run_dirs names too few"),
-        ("{first},{first}", "--run_dirs names a folder twice"),
-        ("{first},{first}/pictures", "holds no run: give folders that experiments.train made"),
+        ("", "too few runs to compare: name two folders or more"),
+        ("{first}", "too few runs to compare"),
+        ("{first} {first}/", "is named twice"),
+        ("{first} {first}/pictures", "holds no run: give folders that experiments.train made"),
     ],
 )
 def test_refusals(run_binary, two_runs, dirs, words):
-    done = run_binary(compare, f"--run_dirs={dirs.format(first=two_runs[0])}")
+    done = run_binary(compare, *dirs.format(first=two_runs[0]).split())
     assert (done.code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert words in done.stderr
 
