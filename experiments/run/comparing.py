@@ -11,12 +11,12 @@ from experiments.output.tables import markdown
 from experiments.pictures.comparisons import curves_of_runs
 from experiments.run.kinds import kind_of
 from experiments.run.run_directory import metrics_in
-from experiments.run.settings import DEFAULTS
+from experiments.run.settings import DEFAULTS, MAY_CHANGE
 from remjax.errors import InputError
 
 FLAGS = flags.FLAGS
-# They name places and not what is fitted.
-_PLACES = ("data_dir", "mesh", "init_from")
+# They say nothing of what is fitted.
+_ASIDE = (*MAY_CHANGE, "init_from")
 
 
 class _Run(NamedTuple):
@@ -44,7 +44,7 @@ def main(*folders: str) -> None:
     differing = [
         key
         for key in DEFAULTS
-        if key not in _PLACES and len({str(run.config.get(key)) for run in runs}) > 1
+        if key not in _ASIDE and len({str(run.config.get(key)) for run in runs}) > 1
     ]
     columns = dict.fromkeys(
         name

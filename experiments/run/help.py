@@ -64,6 +64,7 @@ _EVALUATION = (
     "eval_every",
     "eval_proposal",
     "eval_size",
+    "pictures",
 )
 _DEVICES = (
     "bfloat16",

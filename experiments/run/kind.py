@@ -142,7 +142,7 @@ def _no_metrics(*_: object) -> dict[str, float]:
     return {}
 
 
-def _none(_: object) -> None:
+def _none(*_: object) -> None:
     return None
 
 
@@ -158,6 +158,8 @@ class Kind(NamedTuple):
         line: the metrics of an epoch -> those that are printed, as "log_evidence -90.00 nats".
         draw: (problem, state, directory, figures) writes the pictures of a finished run; the state
             is that of the first replica, as `Scoring` has it, and the figures are its score.
+        keep: (state, directory) writes what a finished run holds beside checkpoints, result and
+            pictures; nothing by default.
         scoring: how well it is fitted.
         defaults: its own defaults of any setting, `method` among them; a preset and the flags take
             precedence.
@@ -177,6 +179,7 @@ class Kind(NamedTuple):
     line: Callable[[Mapping[str, float]], str]
     draw: Callable[[Problem, TrainState, RunDirectory, Figures], None]
     scoring: Scoring
+    keep: Callable[[TrainState, RunDirectory], None] = _none
     defaults: Mapping[str, Any] = {}
     of_data: Mapping[str, Mapping[str, Any]] = {}
     epoch_metrics: Callable[[Problem, TrainState], dict[str, float]] = _no_metrics

@@ -8,7 +8,7 @@ from experiments.pictures.one_run import filter_grid, image_grid, learning_curve
 from experiments.run.images import evaluation_images
 from experiments.run.kind import Figures, Problem
 from experiments.run.run_directory import RunDirectory
-from remjax.boltzmann import RBM, gibbs_steps, init, save_machine
+from remjax.boltzmann import RBM, gibbs_steps, init
 from remjax.training.steps import TrainState
 
 _SAMPLES, _CHAINS = 100, 10
@@ -18,9 +18,8 @@ _LONG = 5000
 
 
 def draw_machine(problem: Problem, state: TrainState, run: RunDirectory, _: Figures) -> None:
-    """Filters, samples, chains over time and learning curves; beside them the machine itself."""
+    """Filters, samples, chains over time and learning curves."""
     machine: RBM = state.params.theta
-    save_machine(run.path / "machine.npz", machine)
     settings, shape = problem.settings, problem.dataset.image_shape
     name = f"{settings.method} on {settings.dataset}"
     filter_grid(

@@ -12,10 +12,22 @@ from experiments.run.machine_pictures import draw_machine
 from experiments.run.machine_scoring import SCORING, Machines, tracked
 from experiments.run.machine_settings import MACHINE_SETTINGS
 from experiments.run.methods import MACHINES, with_knobs
+from experiments.run.run_directory import RunDirectory
 from experiments.run.sampling_settings import SAMPLING_SETTINGS
 from experiments.run.settings import Settings
-from remjax.boltzmann import Bits, Family, gaussian_units, init_rbm, l1, l2, make_estimator, sparse
+from remjax.boltzmann import (
+    Bits,
+    Family,
+    gaussian_units,
+    init_rbm,
+    l1,
+    l2,
+    make_estimator,
+    save_machine,
+    sparse,
+)
 from remjax.errors import InputError
+from remjax.training.steps import TrainState
 from remjax.types import Estimator
 
 
@@ -69,6 +81,11 @@ def _line(metrics: Mapping[str, float]) -> str:
     return "  ".join(parts)
 
 
+def _keep(state: TrainState, run: RunDirectory) -> None:
+    """The machine alone, for `boltzmann.load_machine`."""
+    save_machine(run.path / "machine.npz", state.params.theta)
+
+
 def _chains(settings: Settings) -> tuple[str, int] | None:
     count = with_knobs(settings.method, settings.for_estimator()).chains_to_divide
     return ("num_chains", count) if count else None
@@ -86,6 +103,7 @@ KINDS: Mapping[str, Kind] = {
         build=_build,
         line=_line,
         draw=draw_machine,
+        keep=_keep,
         scoring=SCORING,
         defaults={
             "method": "pcd",

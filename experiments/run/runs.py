@@ -62,7 +62,9 @@ def run_to_result(
     each = [scoring.score(problem, one, check, bars) for one in states]
     if run is None:
         return {}
-    problem.kind.draw(problem, states[0], run, each[0])
+    problem.kind.keep(states[0], run)
+    if settings.pictures:
+        problem.kind.draw(problem, states[0], run, each[0])
     run.update_result(_result(problem, run, [kept(figures) for figures in each]))
     return run.result()
 

@@ -74,6 +74,9 @@ class Settings(
     eval_every: int | None = setting(
         None, "evaluate the test images after every so many epochs too; default at the end only"
     )
+    pictures: bool = setting(
+        True, "draw the pictures of a finished run; --nopictures leaves out a part of its time"
+    )
     eval_size: int | None = setting(
         1000,
         "test images (and as many training images) evaluated, evenly spaced, or all if "
@@ -161,5 +164,5 @@ class Settings(
 
 DEFAULTS = dataclasses.asdict(Settings())
 
-# The same run may go on with other values of these: they name places, not the run itself.
-MAY_CHANGE = ("data_dir", "mesh")
+# The same run may go on with other values of these, which change no number of it.
+MAY_CHANGE = ("data_dir", "mesh", "pictures")

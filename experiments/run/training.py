@@ -137,4 +137,5 @@ def main() -> None:
             scoring = problem.kind.scoring
             columns = [name for name in scoring.columns if name in result]
             print(f"\n{two_columns(result, columns)}\n{scoring.remarks(result)}")
-            print(f"\nresult and pictures are in {run.path}")
+            written = "result and pictures are" if settings.pictures else "the result is"
+            print(f"\n{written} in {run.path}")

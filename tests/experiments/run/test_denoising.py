@@ -32,7 +32,7 @@ _FLAGS = (
 def fitted(run_binary, tmp_path_factory):
     """A finished run with a fixed corruption, and what it printed."""
     path = tmp_path_factory.mktemp("fitted") / "run"
-    done = run_binary(train, *_FLAGS, "--eval_every=2", f"--run_dir={path}")
+    done = run_binary(train, *_FLAGS, "--eval_every=2", "--pictures", f"--run_dir={path}")
     assert (done.code, done.stderr) == (0, "")
     return path, done.stdout
 

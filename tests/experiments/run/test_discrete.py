@@ -45,7 +45,7 @@ def directed(run_binary, tmp_path_factory):
 def undirected(run_binary, tmp_path_factory):
     """A finished run with an undirected posterior, and what it printed."""
     path = tmp_path_factory.mktemp("undirected") / "run"
-    done = run_binary(train, *_FLAGS, *_MACHINE, f"--run_dir={path}")
+    done = run_binary(train, *_FLAGS, *_MACHINE, "--pictures", f"--run_dir={path}")
     assert (done.code, done.stderr) == (0, "")
     return path, done.stdout
 
@@ -70,10 +70,14 @@ def test_log_likelihood_is_that_by_all_latents(posterior, request):
         assert result[f"test_log_likelihood{name}"] == pytest.approx(expected, abs=0.1)
     assert (result["log_z_by"], result["skipped_updates"]) == ("enumeration", 0)
     assert ("as_released" in stdout) == (posterior == "undirected")
+
+
+def test_pictures(undirected):
+    pictures = undirected[0] / "pictures"
     names = {"samples", "prior_chains", "bits", "reconstructions", "learning_curves"}
-    assert {picture.stem for picture in (path / "pictures").iterdir()} == names
+    assert {picture.stem for picture in pictures.iterdir()} == names
     for name in names:
-        with Image.open(path / "pictures" / f"{name}.png") as image:
+        with Image.open(pictures / f"{name}.png") as image:
             assert min(image.size) > 100
 
 

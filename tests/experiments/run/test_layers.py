@@ -28,7 +28,9 @@ def test_sizes_of_layers_from_the_flags():
 def test_digits_with_two_layers(run_binary, tiny, tmp_path, model, method, hidden_layers):
     path = tmp_path / "run"
     layers = (f"--model={model}", "--latent_size=3,2", f"--hidden_layers={hidden_layers}")
-    done = run_binary(train, *tiny, f"--run_dir={path}", f"--method={method}", *layers)
+    done = run_binary(
+        train, *tiny, f"--run_dir={path}", f"--method={method}", *layers, "--pictures"
+    )
     assert (done.code, done.stderr) == (0, "")
     result = json.loads((path / "result.json").read_text())
     # 64 independent pixels at their frequencies come to -27 nats; a fair coin each to -44.

@@ -34,7 +34,7 @@ _ANNEALED = (
 def fitted(run_binary, tmp_path_factory):
     """A finished run by persistent chains, and what it printed."""
     path = tmp_path_factory.mktemp("fitted") / "run"
-    done = run_binary(train, *_FLAGS, f"--run_dir={path}")
+    done = run_binary(train, *_FLAGS, "--pictures", f"--run_dir={path}")
     assert (done.code, done.stderr) == (0, "")
     return path, done.stdout
 
@@ -102,6 +102,10 @@ def test_annealed_log_z_is_bracketed(run_binary, tmp_path):
     assert low - 0.2 < middle < high + 0.2
     free = float(np.mean(-np.asarray(state.params.theta.free_energy(jnp.asarray(x, jnp.float32)))))
     assert middle == pytest.approx(free - result["log_z"], abs=1e-3)
+    # Without pictures, the machine is there all the same.
+    assert f"the result is in {tmp_path}" in done.stdout
+    assert not (tmp_path / "pictures").exists()
+    assert load_machine(tmp_path / "machine.npz").weights.shape == (64, 24)
 
 
 @pytest.mark.parametrize("method", ["cd", "pcd", "tempered_pcd", "population"])

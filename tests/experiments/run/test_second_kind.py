@@ -38,7 +38,7 @@ def tossed(run_binary, tmp_path_factory):
     path = tmp_path_factory.mktemp("tossed") / "run"
     with pytest.MonkeyPatch.context() as patch:
         coins.join(patch.setitem)
-        done = run_binary(train, *_FLAGS, f"--run_dir={path}")
+        done = run_binary(train, *_FLAGS, "--pictures", f"--run_dir={path}")
     assert (done.code, done.stderr) == (0, "")
     return path, done.stdout
 

@@ -122,7 +122,7 @@ def test_killed_run_comes_to_the_same_bits(
         steps.append(checkpoints.latest_step(tmp_path / "checkpoints"))
     assert steps == [None, 4, 4]
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
-    done = run_binary(train, *arguments)
+    done = run_binary(train, *arguments, "--pictures")
     assert (done.code, done.stderr) == (0, "")
     assert numbers(tmp_path) == expected_numbers
     assert {file.relative_to(tmp_path) for file in (tmp_path / "pictures").iterdir()} == {
