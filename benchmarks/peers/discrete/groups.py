@@ -10,7 +10,12 @@ from benchmarks.peers.work import Implementation
 
 FLAGS = flags.FLAGS
 
-METHODS = ("dvae", "dvae_machine")
+# By method, the peers that have it and their modules.
+_PEERS = {
+    "dvae": {"PyTorch": "pytorch", "D-Wave (PyTorch)": "dwave_pytorch"},
+    "dvae_machine": {"PyTorch": "pytorch"},
+}
+METHODS = tuple(_PEERS)
 
 
 def define_flags() -> None:
@@ -34,5 +39,8 @@ def groups(name: str) -> Iterator[Group]:
             },
             work.steps,
             [Form("remjax", {}, Implementation("discrete.ours", name, work))],
-            {"PyTorch": Implementation("discrete.pytorch", name, work)},
+            {
+                peer: Implementation(f"discrete.{module}", name, work)
+                for peer, module in _PEERS[name].items()
+            },
         )

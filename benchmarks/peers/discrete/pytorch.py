@@ -55,7 +55,7 @@ class Directed(nn.Module):
 
     def __init__(self, work: DiscreteWork) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*_tanh(DATA_SIZE), nn.Linear(HIDDEN_SIZE, 2 * work.bits))
+        self.layers = nn.Sequential(*tanh_layers(DATA_SIZE), nn.Linear(HIDDEN_SIZE, 2 * work.bits))
 
     def forward(
         self, x: torch.Tensor, _index: torch.Tensor
@@ -74,7 +74,7 @@ class Undirected(nn.Module):
     def __init__(self, work: DiscreteWork) -> None:
         super().__init__()
         self.bits = work.bits
-        self.layers = nn.Sequential(*_tanh(DATA_SIZE))
+        self.layers = nn.Sequential(*tanh_layers(DATA_SIZE))
         self.weights = nn.Linear(HIDDEN_SIZE, work.bits**2)
         self.normalize = _normalization(work.bits**2)
         self.biases = nn.Linear(HIDDEN_SIZE, 2 * work.bits)
@@ -123,7 +123,8 @@ def _normalization(features: int) -> nn.BatchNorm1d:
     return nn.BatchNorm1d(features, eps=NORMALIZATION_EPSILON, momentum=1.0 - MOMENTUM)
 
 
-def _tanh(in_features: int) -> list[nn.Module]:
+def tanh_layers(in_features: int) -> list[nn.Module]:
+    """Two layers of the work's size, normalised before the tanh."""
     sizes, layers = (in_features, HIDDEN_SIZE, HIDDEN_SIZE), []
     for before, after in itertools.pairwise(sizes):
         layers += [nn.Linear(before, after), _normalization(after), nn.Tanh()]
@@ -143,7 +144,7 @@ def dvae_machine(work: DiscreteWork) -> Prepared:
 def _updates(work: DiscreteWork, kind: type[nn.Module]) -> Prepared:
     device = choose_device()
     torch.manual_seed(0)
-    decoder = nn.Sequential(*_tanh(2 * work.bits), nn.Linear(HIDDEN_SIZE, DATA_SIZE))
+    decoder = nn.Sequential(*tanh_layers(2 * work.bits), nn.Linear(HIDDEN_SIZE, DATA_SIZE))
     prior, posterior, decoder = (
         part.to(device) for part in (Prior(work.bits), kind(work), decoder)
     )
