@@ -5,9 +5,11 @@
 Trains each `method[:covariance]` or `method:knob=value` (fresh bits for every minibatch of grey
 images) and evaluates two bounds on the first test images: L_5000 with r, which ranks recognition
 networks as much as models, and with particles from the curvature of the posterior, which are the
-same for all. K is as large as --passes allows: REM draws half from r and half from s; the curvature
-takes its linearisations off K. A cell that is finished is not run again; the table, the verdict
-over seeds and the picture of all cells in --out are written at the end.
+same for all. On the first --annealed_size of them annealed importance sampling judges both: from r
+to the posterior by 300 temperatures, 8 chains for each image. K is as large as --passes allows: REM
+draws half from r and half from s; the curvature takes its linearisations off K. A cell that is
+finished is not run again; the table, the verdict over seeds and the picture of all cells in --out
+are written at the end.
 """
 
 import json
@@ -29,6 +31,8 @@ from experiments.run.methods import accepts, build_estimator, particles_scored
 from experiments.run.networks import build_networks
 from remjax.data import Dataset, load
 from remjax.data.binarization import fixed, per_minibatch, unchanged
+from remjax.evaluation.annealing import Annealing
+from remjax.evaluation.bounds import make_annealed_log_likelihood
 from remjax.evaluation.importance_sampling import make_log_likelihood
 from remjax.evaluation.latents import latent_use
 from remjax.evaluation.proposals import from_curvature
@@ -53,8 +57,12 @@ flags.DEFINE_integer("keep", 16, "particles that carry the gradient; 0 for all",
 flags.DEFINE_integer("batch_size", 100, "images per step", lower_bound=1)
 flags.DEFINE_integer("eval_size", 1000, "test images evaluated", lower_bound=1)
 flags.DEFINE_integer("eval_num_particles", 5000, "K of the evaluation", lower_bound=1)
+flags.DEFINE_integer("annealed_size", 0, "test images annealed", lower_bound=0)
 flags.DEFINE_string("schedule", "constant", f"of the learning rate: {', '.join(SCHEDULES)}")
 flags.DEFINE_list("seeds", ["0"], "seeds")
+
+
+_ANNEALING = Annealing(num_steps=300, num_chains=8)
 
 
 def _test_bits(dataset: Dataset) -> np.ndarray:
@@ -116,6 +124,14 @@ def run_cell(name: str, seed: int) -> Cell:
     )
     evaluation = with_r(state.params, jax.random.key(1), bits)
     tight = with_curvature(state.params, jax.random.key(1), bits)
+    annealed = {}
+    if FLAGS.annealed_size:
+        anneal = make_annealed_log_likelihood(model, recognition, _ANNEALING)
+        bound = anneal(state.params, jax.random.key(3), bits[: FLAGS.annealed_size])
+        annealed = {
+            "annealed_log_likelihood": bound.mean,
+            "annealed_log_likelihoods": [round(float(v), 4) for v in bound.log_likelihood],
+        }
     use = latent_use(model, recognition, state.params, jax.random.key(2), bits)
     return {
         "name": name,
@@ -141,7 +157,7 @@ def run_cell(name: str, seed: int) -> Cell:
         "history": history,
         "test_log_likelihoods": [round(float(v), 4) for v in evaluation.log_likelihood],
         "tight_log_likelihoods": [round(float(v), 4) for v in tight.log_likelihood],
-    }
+    } | annealed
 
 
 def main() -> None:

@@ -69,7 +69,7 @@ def table(cells: list[Cell]) -> str:
     rows = []
     for cell in in_order(cells):
         row = dict(cell)
-        for bound in ("test", "tight"):
+        for bound in ("test", "tight", "annealed"):
             difference = minus_rws(cell, cells, bound)
             text = "-" if difference is None else f"{difference[0]:+.2f} ({difference[1]:.2f})"
             row[f"{bound} minus rws"] = text
@@ -80,6 +80,7 @@ def table(cells: list[Cell]) -> str:
 _COLUMNS = [
     *("name", "dataset", "passes", "epochs", "schedule", "seed", "num_particles", "keep"),
     *("test_log_likelihood", "test minus rws", "tight_log_likelihood", "tight minus rws"),
+    *("annealed_log_likelihood", "annealed minus rws"),
     *("test_ess", "tight_ess", "pareto_k", "tight_pareto_k", "kl_to_prior", "active_units"),
     *("skipped_updates", "train_seconds", "cpu_ms_per_step"),
 ]
@@ -100,7 +101,7 @@ def verdict(cells: list[Cell]) -> str:
     for (dataset, passes, epochs, schedule, name), group in settings(cells).items():
         row = {"dataset": dataset, "passes": passes, "epochs": epochs, "schedule": schedule}
         row |= {"method": name, "seeds": len(group)}
-        for bound in ("test", "tight"):
+        for bound in ("test", "tight", "annealed"):
             known = [cell for cell in group if f"{bound}_log_likelihood" in cell]
             values = [cell[f"{bound}_log_likelihood"] for cell in known]
             leads = [minus_rws(cell, cells, bound) for cell in known]
