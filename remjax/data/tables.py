@@ -230,7 +230,9 @@ def numbers_of(table: Table) -> Shaped[np.ndarray, "N V"]:
     for name, levels in table.levels.items():
         value = next((level for level in levels if not _is_number(level)), levels[0])
         comma = _is_number(value.replace(",", ".", 1)) and "," in value
-        mend = "write decimal points" if comma else "leave that column out, or take the categorical likelihood"
+        mend = "leave that column out, or take the categorical likelihood"
+        if comma:
+            mend = "write decimal points"
         raise InputError(f"column {name!r} holds the text {value[:40]!r}: {mend}")
     return table.values
 
