@@ -43,14 +43,17 @@ def write_table(path: str | os.PathLike[str], table: Table) -> None:
         _WRITERS[Path(path).suffix.lower()](temporary, table)
 
 
-def _cells(table: Table, part: slice) -> list[list[Any]]:
-    """The columns of some rows; None for what is missing."""
+def _cells(table: Table, part: slice) -> list[list[str | None]]:
+    """The columns of some rows as text; None for what is missing."""
+    # Nine digits tell any two float32 apart; whole numbers stand without a point.
+    short = table.values.dtype == np.float32
+    number = "{:.9g}".format if short else lambda value: repr(value).removesuffix(".0")
     cells = []
     for name, column in zip(table.names, np.asarray(table.values[part], np.float64).T, strict=True):
         levels = table.levels.get(name)
         cells.append(
             [
-                None if np.isnan(value) else levels[int(value)] if levels else value
+                None if np.isnan(value) else levels[int(value)] if levels else number(value)
                 for value in column.tolist()
             ]
         )

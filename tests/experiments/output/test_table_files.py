@@ -25,6 +25,21 @@ def test_what_is_written_is_read_back(tmp_path, suffix):
     np.testing.assert_array_equal(found.values, TABLE.values)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numbers_of_text_are_short_and_the_same(tmp_path, dtype):
+    values = np.random.default_rng(0).normal(size=(500, 2)).astype(dtype) * np.logspace(-9, 9, 500)[
+        :, None
+    ].astype(dtype)
+    values[0] = 3.0, -120.0
+    values[1, 0] = 0.1
+    write_table(tmp_path / "a.csv", Table(("a", "b"), values))
+    lines = (tmp_path / "a.csv").read_text().splitlines()
+    assert lines[:2] == ["a,b", "3,-120"]
+    assert lines[2].startswith("0.1," if dtype is np.float64 else "0.100000001,")
+    found = np.array([line.split(",") for line in lines[1:]], np.float64).astype(dtype)
+    np.testing.assert_array_equal(found, values)
+
+
 def test_columns_of_parquet_are_numbers_and_text(tmp_path):
     write_table(tmp_path / "a.parquet", TABLE)
     schema = parquet.read_schema(tmp_path / "a.parquet")
