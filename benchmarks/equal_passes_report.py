@@ -49,7 +49,7 @@ def picture(path: Path, cells: list[Cell]) -> None:
     panels: dict[str, dict[str, tuple[float, float]]] = {}
     for (dataset, passes, epochs, _, name), group in settings(cells).items():
         work = f"{dataset}, {passes} passes\n{epochs} epoch{'s' * (epochs > 1)}"
-        for bound, label in (("test", "bound by r"), ("tight", "bound by the curvature")):
+        for bound, label in (("test", "by r"), ("tight", "by the curvature")):
             known = [lead for cell in group if (lead := minus_rws(cell, cells, bound))]
             leads, of_images = np.asarray(known).reshape(-1, 2).T
             # One so far below that nothing else could be seen apart stands in the table only.
@@ -60,7 +60,7 @@ def picture(path: Path, cells: list[Cell]) -> None:
                 panel = f"{work}, {label}"
                 panels.setdefault(panel, {})[name] = float(np.mean(leads)), float(stderr)
     if panels:
-        label = "test log-likelihood minus rws (nats)"
+        label = "bound on the test log-likelihood minus that of rws (nats)"
         method_comparison(path, panels, label=label, title="At equal decoder passes")
 
 

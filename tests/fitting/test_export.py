@@ -57,7 +57,8 @@ def alone(folder, **given):
         [sys.executable, "-c", ALONE, str(folder)], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    return np.load(folder.parent / "found.npz")
+    with np.load(folder.parent / "found.npz") as found:
+        return dict(found)
 
 
 def test_a_fit_without_the_library(tmp_path):
