@@ -93,3 +93,4 @@ def _forget_programs() -> Iterator[None]:
     """Lets go of a module's compiled programs, which would fill the memory of a long run."""
     yield
     jax.clear_caches()
+    gc.collect()
