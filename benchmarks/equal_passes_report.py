@@ -24,7 +24,9 @@ def minus_rws(cell: Cell, cells: list[Cell], bound: str) -> tuple[float, float] 
         if rws["name"] == "rws" and all(rws[key] == cell[key] for key in setting):
             if values not in cell or values not in rws:
                 return None
-            difference = np.subtract(cell[values], rws[values])
+            # The images are the first ones, of which a cell may have more than another.
+            count = min(len(cell[values]), len(rws[values]))
+            difference = np.subtract(cell[values][:count], rws[values][:count])
             stderr = np.std(difference, ddof=1) / np.sqrt(len(difference))
             return float(np.mean(difference)), float(stderr)
     return None

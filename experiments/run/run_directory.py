@@ -131,6 +131,11 @@ class RunDirectory(contextlib.AbstractContextManager["RunDirectory"]):
             directory.mkdir(exist_ok=True)
         return directory / name
 
+    @property
+    def has_pictures(self) -> bool:
+        """Whether any was drawn."""
+        return any((self.path / "pictures").glob("*"))
+
     def close(self) -> None:
         """Unlocks the directory for other processes."""
         if self._events is not None:

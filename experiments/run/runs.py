@@ -43,8 +43,9 @@ def run_to_result(
         Stopped: someone asked for it; what is done so far is saved.
     """
     result = run.result() if run is not None else {}
-    # A run may go on to more epochs than those of its result.
-    if gather(result.get("epochs") == settings.epochs)[0, 0]:
+    # A run may go on to more epochs than those of its result, or to pictures that it has not drawn.
+    drawn = not settings.pictures or (run is not None and run.has_pictures)
+    if gather(result.get("epochs") == settings.epochs and drawn)[0, 0]:
         return result
     problem = build(settings) if problem is None else problem
     on_first(lambda: _require_same_data(run, problem))

@@ -16,18 +16,15 @@ from dwave.plugins.torch.models.losses.kl_divergence import pseudo_kl_divergence
 from dwave.plugins.torch.samplers import BlockSampler
 from torch import nn
 
-from benchmarks.peers.discrete.pytorch import tanh_layers
+from benchmarks.peers.discrete.pytorch import tanh_layers, updates
 from benchmarks.peers.discrete.work import (
-    ADAM_EPSILON,
     DATA_SIZE,
     HIDDEN_SIZE,
-    LEARNING_RATE,
     PRIOR_CHAINS,
     PRIOR_SWEEPS,
     DiscreteWork,
-    data,
 )
-from benchmarks.peers.torch_device import choose_device, finish
+from benchmarks.peers.torch_device import choose_device
 from benchmarks.peers.work import Prepared
 
 
@@ -65,21 +62,10 @@ def dvae(work: DiscreteWork) -> Prepared:
     autoencoder = DiscreteVariationalAutoencoder(encoder, _Decoder(work.bits)).to(device)
     prior = machine(work.bits, work.bits).to(device)
     chains = sampler(prior, work.bits, PRIOR_CHAINS, PRIOR_SWEEPS).to(device)
-    parameters = [*autoencoder.parameters(), *prior.parameters()]
-    optimizer = torch.optim.Adam(parameters, LEARNING_RATE, eps=ADAM_EPSILON)
-    rows = torch.from_numpy(data(work)).to(device)
-    centre = rows.mean(dim=0)
 
-    def run() -> None:
-        order = torch.randperm(len(rows), device=device)
-        for index in order.split(work.batch_size):
-            x = rows[index]
-            logits, spins, pixels = autoencoder(x - centre)
-            loss = nn.functional.binary_cross_entropy_with_logits(pixels, x, reduction="sum")
-            divergence = pseudo_kl_divergence_loss(spins, logits, chains.sample(), prior)
-            optimizer.zero_grad()
-            (loss / len(x) + divergence).backward()
-            optimizer.step()
-        finish(device)
+    def loss(x: torch.Tensor, centred: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        logits, spins, pixels = autoencoder(centred)
+        surprise = nn.functional.binary_cross_entropy_with_logits(pixels, x, reduction="sum")
+        return surprise / len(x) + pseudo_kl_divergence_loss(spins, logits, chains.sample(), prior)
 
-    return Prepared(run, None)
+    return updates(work, device, nn.ModuleList([autoencoder, prior]), loss)

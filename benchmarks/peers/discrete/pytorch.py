@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -148,7 +149,25 @@ def _updates(work: DiscreteWork, kind: type[nn.Module]) -> Prepared:
     prior, posterior, decoder = (
         part.to(device) for part in (Prior(work.bits), kind(work), decoder)
     )
-    parts = nn.ModuleList([prior, posterior, decoder])
+
+    def loss(x: torch.Tensor, centred: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        zeta, smoothed, log_q = posterior(centred, index)
+        log_likelihood = -nn.functional.binary_cross_entropy_with_logits(
+            decoder(zeta), x, reduction="none"
+        ).sum(dim=1)
+        log_prior = prior.gain(smoothed[:, : work.bits], smoothed[:, work.bits :])
+        return prior.log_z() - (log_likelihood + log_prior - log_q).mean()
+
+    return updates(work, device, nn.ModuleList([prior, posterior, decoder]), loss)
+
+
+def updates(
+    work: DiscreteWork,
+    device: torch.device,
+    parts: nn.Module,
+    loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
+) -> Prepared:
+    """Adam down loss(x, x less its mean, places in the data) over the batches of a pass."""
     optimizer = torch.optim.Adam(parts.parameters(), LEARNING_RATE, eps=ADAM_EPSILON)
     rows = torch.from_numpy(data(work)).to(device)
     centre = rows.mean(dim=0)
@@ -157,14 +176,8 @@ def _updates(work: DiscreteWork, kind: type[nn.Module]) -> Prepared:
         order = torch.randperm(len(rows), device=device)
         for index in order.split(work.batch_size):
             x = rows[index]
-            zeta, smoothed, log_q = posterior(x - centre, index)
-            log_likelihood = -nn.functional.binary_cross_entropy_with_logits(
-                decoder(zeta), x, reduction="none"
-            ).sum(dim=1)
-            log_prior = prior.gain(smoothed[:, : work.bits], smoothed[:, work.bits :])
-            loss = prior.log_z() - (log_likelihood + log_prior - log_q).mean()
             optimizer.zero_grad()
-            loss.backward()
+            loss(x, x - centre, index).backward()
             optimizer.step()
         finish(device)
 

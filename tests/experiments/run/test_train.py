@@ -70,6 +70,20 @@ def test_finished_run_is_printed_again_and_not_touched(finished, run_binary, tin
     assert _files(finished) == before
 
 
+def test_pictures_may_be_drawn_later(finished, run_binary, tmp_path, numbers, expected_numbers):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    shutil.rmtree(run / "pictures")
+    done = run_binary(train, f"--run_dir={run}", "--resume", "--nopictures")
+    assert (done.code, "the result is in" in done.stdout) == (0, True)
+    assert not (run / "pictures").exists()
+    done = run_binary(train, f"--run_dir={run}", "--resume", "--pictures")
+    assert (done.code, done.stderr) == (0, "")
+    drawn = {path.name for path in (run / "pictures").iterdir()}
+    assert drawn == {path.name for path in (finished / "pictures").iterdir()}
+    assert numbers(run) == expected_numbers
+
+
 def _untrained(settings, run, stop, problem):
     return run.config()
 
