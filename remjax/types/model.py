@@ -1,40 +1,15 @@
-"""The types that every room shares: what a model, a recognition network and an estimator are.
-
-Shape letters, used everywhere: N datapoints of a data set, B datapoints of a batch, K particles per
-datapoint, M particles kept for the gradient, D latent dimension, X data dimension.
-"""
+"""What a generative model is, with and without its parameters and a datapoint filled in."""
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
-from jax import lax
-from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
+from jaxtyping import Array, Key, PyTree, Shaped
 
 from remjax.distributions.base import Distribution
 from remjax.errors import InputError
-
-Latent = PyTree[Array]
-Scalar = Float[Array, ""]
-Metrics = dict[str, Array]
-# One x: a vector [X] for the networks of the library; an image, bits or whole numbers for others.
-Datapoint = Shaped[Array, "*X"]
-
-
-class Params(NamedTuple):
-    """Everything that is learned. Pytrees of arrays; each loss moves its own part.
-
-    Attributes:
-        theta: the parameters of the generative model p_theta(x, z).
-        eta: the parameters of the recognition network r_eta(z | x).
-        baseline: the parameters of a learned baseline, for the methods that have one.
-    """
-
-    theta: PyTree
-    eta: PyTree
-    baseline: PyTree = ()
+from remjax.types.arrays import Datapoint, Latent, Scalar
 
 
 class Decoded(NamedTuple):
@@ -236,132 +211,3 @@ def _one_number(name: str, value: Array) -> Scalar:
             "over pixels and latents"
         )
     return value
-
-
-class Memory(NamedTuple):
-    """What is remembered of each datapoint from one visit to the next: Markov chains, say.
-
-    A training step gathers the memories of its batch. The estimate advances them, without gradient,
-    by what the network says of x, and shows them to that same distribution (`Recognition.visit`).
-    The step writes them back; where the update is skipped they stay as they were. They are arrays
-    of any type; bits (bool) are stored eight to the byte.
-
-    Attributes:
-        init: key -> the memory of one datapoint that was never visited, a pytree of arrays.
-        advance: (params, key, x, r, memory) -> the memory of that datapoint at this visit, where r
-            is `Recognition.distribution(eta, x)`: the network need not be run for it again.
-    """
-
-    init: Callable[[Key[Array, ""]], PyTree[Array]]
-    advance: Callable[
-        [Params, Key[Array, ""], Datapoint, Distribution, PyTree[Array]], PyTree[Array]
-    ]
-
-
-class Recognition(NamedTuple):
-    """A recognition network r_eta(z | x), a pure function of ONE x.
-
-    Attributes:
-        init: key -> eta.
-        distribution: (eta, x) -> the distribution r_eta(. | x).
-        memory: what it remembers of each datapoint, if anything.
-    """
-
-    init: Callable[[Key[Array, ""]], PyTree]
-    distribution: Callable[[PyTree, Datapoint], Distribution]
-    memory: Memory | None = None
-
-    def r(self, eta: PyTree, x: Datapoint) -> Distribution:
-        """The distribution r_eta(. | x), without a memory of x.
-
-        Raises:
-            InputError: where `distribution` returns something else.
-        """
-        r = self.distribution(eta, x)
-        if not isinstance(r, Distribution):
-            raise InputError(
-                f"Recognition.distribution returns a {type(r).__name__}: return a "
-                "remjax.Distribution, such as remjax.DiagonalGaussian(loc, scale)"
-            )
-        return r
-
-    def visit(
-        self,
-        r: Distribution,
-        params: Params,
-        key: Key[Array, ""],
-        x: Datapoint,
-        memory: PyTree[Array],
-    ) -> tuple[Distribution, PyTree[Array]]:
-        """r at what is remembered of x after this visit, and that memory, which has no gradient.
-
-        Args:
-            r: what `r` gives for x.
-            params: of which the memory may make use.
-            key: of the advance. Consumed.
-            x: the datapoint.
-            memory: as the last visit left it; () for a datapoint of which nothing is remembered.
-        """
-        if self.memory is None or not jax.tree.leaves(memory):
-            return r, memory
-        seen = lax.stop_gradient((params, r))
-        memory = lax.stop_gradient(self.memory.advance(seen[0], key, x, seen[1], memory))
-        return r.at(memory), memory
-
-
-class Batch(NamedTuple):
-    """Datapoints, their places in the data set, and what is remembered of them.
-
-    The place names the particles of a datapoint, together with the key of the step. Within a batch
-    no place comes twice.
-
-    Attributes:
-        x: the datapoints, whose first axis is B.
-        index: their places.
-        memory: their memories before this visit, arrays whose first axis is B; () for none.
-    """
-
-    x: Shaped[Array, "B *X"]
-    index: Int[Array, " B"]
-    memory: PyTree[Array] = ()
-
-
-class Estimate(NamedTuple):
-    """What an estimator says about a batch: two losses, in nats per datapoint.
-
-    The gradient of `theta_loss` reaches only theta and that of `eta_loss` only eta (and the
-    baseline). The values are surrogates: read `metrics` to know how the fit stands.
-
-    Attributes:
-        theta_loss: what theta descends.
-        eta_loss: what eta descends.
-        metrics: means over the batch.
-        memory: the memories of the batch after this visit, a row for each datapoint; () for none.
-        statistics: the batch statistics after the batch, by the number of their leaf among those of
-            params; empty for networks without any.
-    """
-
-    theta_loss: Scalar
-    eta_loss: Scalar
-    metrics: Metrics
-    memory: PyTree[Array] = ()
-    statistics: dict[int, Array] = {}  # noqa: RUF012
-
-
-class Estimator(NamedTuple):
-    """A method for one model and recognition network: how to begin, and a batch as two losses.
-
-    Attributes:
-        init: key -> (params, state); the state is the method's own, empty for most.
-        estimate: (params, state, key, batch) -> (Estimate, state).
-        state_of_batch: whether the state comes out the same on every device that shares a batch
-            (`sharding.mean_over_batch`): only then, or where it is empty, does a mesh serve.
-        memory: what is remembered of each datapoint, if anything.
-        support: the values that x may have.
-    """
-
-    init: Callable[[Key[Array, ""]], tuple[Params, PyTree]]
-    estimate: Callable[[Params, Any, Key[Array, ""], Batch], tuple[Estimate, Any]]
-    state_of_batch: bool = False
-    memory: Memory | None = None
-    support: Support = Support()
