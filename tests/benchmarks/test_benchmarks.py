@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import (
     boltzmann,
+    compile_time,
     gradient_variance,
     precision,
     replicas,
@@ -79,6 +80,16 @@ def test_step_time(run_binary):
     assert done.code == 0, done.stderr
     for form in ("one-shot", "exact", "keep=4"):
         assert done.stdout.count(form) == 2
+
+
+def test_compile_time(run_binary):
+    done = run_binary(
+        compile_time, "--methods=rws,iwae", "--batch_size=2", "--num_particles=8", "--keep=4",
+        "--repeats=1",
+    )  # fmt: skip
+    assert done.code == 0, done.stderr
+    assert "| rws" in done.stdout
+    assert "| iwae" in done.stdout
 
 
 def test_precision(tmp_path, run_binary):
