@@ -2,12 +2,12 @@
 
     from remjax import boltzmann
 
-    rbm = boltzmann.init_rbm(key, 500, data.mean(axis=0))
-    chains = boltzmann.init(key, rbm, num_chains=100)
-    chains, info = boltzmann.gibbs_step(key, rbm, chains)
-    path = boltzmann.data_mean_base(rbm, data.mean(axis=0))
-    record = boltzmann.ais(key, path, boltzmann.choose_inverse_temperatures(key, path, 10_000))
-    rbm.log_prob(v, record.log_z)
+    keys = iter(jax.random.split(jax.random.key(0), 4))
+    rbm = boltzmann.init_rbm(next(keys), 500, data.mean(axis=0))
+    chains = boltzmann.init(next(keys), rbm, num_chains=100)
+    chains, info = boltzmann.gibbs_step(next(keys), rbm, chains)
+    found = boltzmann.measure_log_likelihood(next(keys), rbm, test, data)
+    print(found.low, found.value, found.high)  # nats per row
 
 This room needs nothing of models, methods or training; an estimator of `make_estimator` is trained
 as those of the methods are.
@@ -57,6 +57,7 @@ from remjax.boltzmann.population import population_annealing
 from remjax.boltzmann.posterior import MarginalPosterior, UndirectedPosterior
 from remjax.boltzmann.rbm import RBM, Units, gaussian_units, init_rbm
 from remjax.boltzmann.schedules import choose_inverse_temperatures
+from remjax.boltzmann.scores import LogLikelihood, measure_log_likelihood
 from remjax.boltzmann.spins import Spins, from_spins, to_spins
 from remjax.boltzmann.tempering import (
     Ladder,
@@ -78,6 +79,7 @@ __all__ = [
     "Ladder",
     "LadderInfo",
     "LearningState",
+    "LogLikelihood",
     "LogPartition",
     "Machine",
     "MarginalPosterior",
@@ -125,6 +127,7 @@ __all__ = [
     "mean_field",
     "mean_field_base",
     "measure_bracket",
+    "measure_log_likelihood",
     "negative_phases",
     "pcd",
     "population",

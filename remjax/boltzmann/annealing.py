@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, Shaped
 
-from remjax.boltzmann.machine import check_chains, check_count
+from remjax.boltzmann.machine import as_chains, check_count
 from remjax.boltzmann.partition import LogPartition, Sum, from_forward, from_reverse
 from remjax.boltzmann.paths import Path, check_inverse_temperatures, check_path
 from remjax.errors import InputError
@@ -86,19 +86,20 @@ def reverse_ais(
     """
     check_path(path)
     check_count("num_sweeps", num_sweeps)
-    _check_samples(path, samples)
+    samples = _checked_samples(path, samples)
     schedule = check_inverse_temperatures(inverse_temperatures)
     return _reverse(key, path, schedule, samples, num_sweeps)
 
 
-def _check_samples(path: Path[U], samples: U) -> None:
-    check_chains(path.machine, samples, "samples")
+def _checked_samples(path: Path[U], samples: U) -> U:
+    samples = as_chains(path.machine, samples, "samples")
     counts = [leaf.shape[:-1] for leaf in jax.tree.leaves(samples)]
     if len(set(counts)) != 1 or len(counts[0]) != 1 or not counts[0][0]:
         shapes = [leaf.shape for leaf in jax.tree.leaves(samples)]
         raise InputError(
             f"samples of the shapes {shapes}: give the same number of each, one or more"
         )
+    return samples
 
 
 def _walk(

@@ -14,6 +14,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from remjax.boltzmann.bits import bits
+from remjax.boltzmann.parameters import as_parameters
 from remjax.boltzmann.pytrees import frozen_pytree
 from remjax.types import Support
 
@@ -133,6 +134,9 @@ class Reals(Family):
     """
 
     log_precision: Float[Array, " N"]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "log_precision", as_parameters(self.log_precision)[0])
 
     @property
     def precision(self) -> Float[Array, " N"]:

@@ -7,13 +7,13 @@ from zipfile import BadZipFile
 import numpy as np
 
 from remjax.boltzmann.families import Bits, Family, Reals
-from remjax.boltzmann.machine import as_parameter
 from remjax.boltzmann.rbm import RBM
 from remjax.errors import InputError
 
 _BIASES = ("visible_bias", "hidden_bias")
 # A side of real units has its precisions beside the others; of bits there is nothing to say.
 _PRECISIONS = ("visible_log_precision", "hidden_log_precision")
+_NAMES = ("weights", *_BIASES, *_PRECISIONS)
 
 
 def save_machine(path: str | os.PathLike[str], rbm: RBM) -> None:
@@ -26,9 +26,11 @@ def save_machine(path: str | os.PathLike[str], rbm: RBM) -> None:
         rbm: one machine.
 
     Raises:
-        InputError: for another ending.
+        InputError: for another ending, or a machine that is no RBM.
     """
     path = _npz(path)
+    if not isinstance(rbm, RBM):
+        raise InputError(f"{type(rbm).__name__} is no RBM, which a file holds: save its arrays")
     parts = {name: np.asarray(getattr(rbm, name)) for name in ("weights", *_BIASES)}
     for name, family in zip(_PRECISIONS, rbm.families, strict=True):
         if isinstance(family, Reals):
@@ -42,7 +44,7 @@ def load_machine(path: str | os.PathLike[str]) -> RBM:
     """The machine of a file of `save_machine`, or of arrays that others saved by these names.
 
     Raises:
-        InputError: for a file that is missing or holds no machine.
+        InputError: for a file that is missing or holds no machine of finite numbers.
     """
     path = _npz(path)
     try:
@@ -55,12 +57,19 @@ def load_machine(path: str | os.PathLike[str]) -> RBM:
     missing = [name for name in ("weights", *_BIASES) if name not in parts]
     if missing:
         raise InputError(f"{path} holds no {missing[0]}: name a file of save_machine")
+    parts = {name: value for name, value in parts.items() if name in _NAMES}
+    for name, value in parts.items():
+        if value.dtype.kind not in "biuf" or not np.isfinite(value).all():
+            raise InputError(
+                f"{path} holds {name} of type {value.dtype} that are not all finite numbers: name "
+                "a file of save_machine"
+            )
 
     def family(name: str) -> Family:
-        return Reals(as_parameter(parts[name])) if name in parts else Bits()
+        return Reals(parts[name]) if name in parts else Bits()
 
     visible, hidden = map(family, _PRECISIONS)
-    weights, of_visible, of_hidden = (as_parameter(parts[name]) for name in ("weights", *_BIASES))
+    weights, of_visible, of_hidden = (parts[name] for name in ("weights", *_BIASES))
     return RBM(weights, of_visible, of_hidden, visible, hidden)
 
 

@@ -14,7 +14,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
 
 from remjax.boltzmann.families import Temperature
-from remjax.boltzmann.machine import Machine, check_chains, check_count
+from remjax.boltzmann.machine import Machine, as_chains, check_count
 from remjax.boltzmann.rbm import RBM, Units
 from remjax.data.checks import check_rows, is_concrete
 from remjax.errors import InputError
@@ -104,7 +104,8 @@ def gibbs_step(
         machine: whose distribution it leaves as it is.
         state: the chains; leading axes of any shape.
         temperature: the sweep leaves p(z)^(1 / temperature) as it is, renormalised; positive, one
-            number or one for each chain. It may be traced: no value compiles anew.
+            number or one for each chain. It may be traced, when its value is not looked at: none
+            compiles anew.
         clamped: units of the form of `state` (broadcast to it), True where a unit keeps its value:
             the others are drawn given it. All are free by default.
 
@@ -114,7 +115,7 @@ def gibbs_step(
     Raises:
         InputError: for a temperature that is not positive, or shapes that do not meet.
     """
-    check_chains(machine, state)
+    state = as_chains(machine, state)
     _check_sweep(state, temperature, clamped)
     machine, before = lax.stop_gradient((machine, state))
     state, last = before, len(machine.families) - 1
@@ -136,17 +137,17 @@ def gibbs_steps(
     key: Key[Array, ""],
     machine: Machine[U],
     state: U,
-    num_steps: Int[Array, ""] | int,
+    num_sweeps: Int[Array, ""] | int,
     temperature: Temperature = 1.0,
     clamped: PyTree[Marks] | None = None,
 ) -> tuple[U, Info]:
-    """Sweeps one after the other; a number that is traced compiles once for all.
+    """Sweeps one after the other, compiled once for any number of them.
 
     Args:
         key: of all sweeps. Consumed.
         machine: as in `gibbs_step`, and so are state, temperature and clamped.
         state: the chains before.
-        num_steps: of sweeps, at least one.
+        num_sweeps: of sweeps, at least one.
         temperature: of all sweeps.
         clamped: units that keep their values.
 
@@ -156,15 +157,33 @@ def gibbs_steps(
     Raises:
         InputError: as `gibbs_step`, and for a number of sweeps below one.
     """
-    check_count("num_steps", num_steps)
+    check_count("num_sweeps", num_sweeps)
+    state = as_chains(machine, state)
+    _check_sweep(state, temperature, clamped)
+    # A temperature of one is no argument: the fields need no division then.
+    plain = isinstance(temperature, float | int) and temperature == 1
+    return _sweeps(key, machine, state, num_sweeps, None if plain else temperature, clamped)
+
+
+@jax.jit
+def _sweeps(
+    key: Key[Array, ""],
+    machine: Machine[U],
+    state: U,
+    num_sweeps: Int[Array, ""] | int,
+    temperature: Temperature | None,
+    clamped: PyTree[Marks] | None,
+) -> tuple[U, Info]:
+    machine, state = lax.stop_gradient((machine, state))
+    of_sweep = 1.0 if temperature is None else temperature
 
     def sweep(number: Int[Array, ""], state: U) -> U:
         one = jax.random.fold_in(key, number)
-        return gibbs_step(one, machine, state, temperature, clamped)[0]
+        return gibbs_step(one, machine, state, of_sweep, clamped)[0]
 
-    state = lax.fori_loop(1, num_steps, sweep, state)
+    state = lax.fori_loop(1, num_sweeps, sweep, state)
     # The last sweep stands outside of the loop, so that only it reports.
-    return gibbs_step(jax.random.fold_in(key, 0), machine, state, temperature, clamped)
+    return gibbs_step(jax.random.fold_in(key, 0), machine, state, of_sweep, clamped)
 
 
 def _check_sweep(state: PyTree, temperature: Temperature, clamped: PyTree[Marks] | None) -> None:

@@ -194,11 +194,11 @@ def pseudo_log_likelihood(
         v: datapoints, with any leading axes.
 
     Raises:
-        InputError: for visible units that are no bits, or another number of them.
+        InputError: for visible units that are no bits, another number of them, or other values.
     """
     if not isinstance(machine.visible, Bits):
         raise InputError("the pseudo-likelihood is of visible units that are bits: leave it out")
-    v = jnp.asarray(v, machine.dtype)
+    v = jnp.asarray(machine.checked_visible(v), machine.dtype)
     field = machine.hidden_field(v)
     rows = v.reshape(-1, v.shape[-1])
     places = jax.random.randint(key, rows.shape[:1], 0, rows.shape[1])

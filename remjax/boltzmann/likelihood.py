@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Shaped
 
 from remjax.boltzmann.machine import Machine, check_width
 from remjax.boltzmann.rbm import RBM
+from remjax.data.checks import check_rows, is_concrete
 from remjax.errors import InputError
 
 # Data come as NumPy arrays, of bools or integers too.
@@ -78,13 +79,11 @@ def likelihood_loss(
         offsets: of centring; no gradient reaches them. None for the plain gradient.
 
     Raises:
-        InputError: for shapes that do not meet, no rows, or offsets of another machine than an RBM.
+        InputError: for shapes that do not meet, no rows, values that units cannot have, or offsets
+            of another machine than an RBM.
     """
-    size = machine.sizes[0] if isinstance(machine, RBM) else machine.num_units
-    for name, rows in (("data", data), ("samples", samples)):
-        if len(rows.shape) != 2 or not rows.shape[0]:
-            raise InputError(f"{name} of the shape {rows.shape}: give rows [n, {size}]")
-        check_width(name, rows.shape, size)
+    data, samples = _rows("data", machine, data), _rows("samples", machine, samples)
+    weights = None if weights is None else jnp.asarray(weights)
     if weights is not None and weights.shape != samples.shape[:1]:
         raise InputError(
             f"weights of the shape {weights.shape} for {samples.shape[0]} samples: give one of each"
@@ -94,21 +93,35 @@ def likelihood_loss(
             raise InputError("offsets center an RBM: leave them out for a machine on a graph")
         return _energy_gap(machine, data, samples, weights)
     if offsets is not None:
-        check_width("offsets.visible", offsets.visible.shape, size)
+        check_width("offsets.visible", offsets.visible.shape, machine.sizes[0])
         check_width("offsets.hidden", offsets.hidden.shape, machine.sizes[1])
     positive, negative = sample_of(machine, data), sample_of(machine, samples, weights)
     loss = surrogate(machine, positive, negative, offsets)
     return free_energy_gap(machine, positive, negative) + loss - lax.stop_gradient(loss)
 
 
+def _rows(name: str, machine: RBM | Machine[Float[Array, "... V"]], rows: Rows) -> Array:
+    """Datapoints in the machine's own type, once they are known to be what its units can be."""
+    size = machine.sizes[0] if isinstance(machine, RBM) else machine.num_units
+    if np.ndim(rows) != 2 or not np.shape(rows)[0]:
+        raise InputError(f"{name} of the shape {np.shape(rows)}: give rows [n, {size}]")
+    check_width(name, np.shape(rows), size)
+    if is_concrete(rows):
+        try:
+            check_rows(np.asarray(rows), machine.families[0].support)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
+    return jnp.asarray(rows, machine.dtype)
+
+
 def _energy_gap(
     machine: Machine[Float[Array, "... V"]],
-    data: Rows,
-    samples: Rows,
+    data: Float[Array, "n V"],
+    samples: Float[Array, "C V"],
     weights: Float[Array, " C"] | None,
 ) -> Float[Array, ""]:
     """mean E(data) - mean E(samples), nats."""
-    data, samples = lax.stop_gradient((jnp.asarray(data), jnp.asarray(samples)))
+    data, samples = lax.stop_gradient((data, samples))
     share = 1.0 if weights is None else lax.stop_gradient(weights)
     return jnp.mean(machine.energy(data)) - jnp.mean(share * machine.energy(samples))
 

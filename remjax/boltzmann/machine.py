@@ -21,6 +21,10 @@ from remjax.errors import InputError
 U = TypeVar("U")
 """The units of a machine: a pytree of arrays whose leading axes are those of the chains."""
 
+# Of the numbers of blocks in `random`: far from those in a sweep, lest chains that are begun and
+# swept with one key repeat themselves.
+_BEGINNING = 1 << 20
+
 
 class Machine(abc.ABC, Generic[U]):
     """A frozen pytree of parameters with the functions that Gibbs sampling and log Z need.
@@ -84,8 +88,7 @@ class Machine(abc.ABC, Generic[U]):
         Raises:
             InputError: for units that are none of this machine.
         """
-        check_chains(self, units, "units")
-        units = jax.tree.map(lambda leaf: jnp.asarray(leaf, self.dtype), units)
+        units = as_chains(self, units, "units")
         last = len(self.families) - 1
         return -(self.rest(last, units) + self.given_field(last, units, self.field(last, units)))
 
@@ -123,7 +126,7 @@ class Machine(abc.ABC, Generic[U]):
         drawn = []
         for number, (family, size) in enumerate(zip(self.families, self.sizes, strict=True)):
             blank = jnp.zeros((*shape, size), self.dtype)
-            drawn.append(family.draw(jax.random.fold_in(key, number), blank))
+            drawn.append(family.draw(jax.random.fold_in(key, _BEGINNING + number), blank))
         return self.units(drawn)
 
 
@@ -137,6 +140,18 @@ def check_width(what: str, shape: tuple[int, ...], size: int) -> None:
         raise InputError(
             f"{what} of the shape {shape} for the {size} of the machine: give [..., {size}]"
         )
+
+
+def as_chains(machine: Machine[U], units: U, what: str = "chains") -> U:
+    """Units as arrays of the machine's own type, once their form is known to be its.
+
+    Chains and data come as bools or integers too, which means cannot be.
+
+    Raises:
+        InputError: naming the shapes that came and those that were wanted.
+    """
+    check_chains(machine, units, what)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, machine.dtype), units)
 
 
 def check_chains(machine: Machine[U], units: U, what: str = "chains") -> None:
@@ -156,25 +171,21 @@ def check_chains(machine: Machine[U], units: U, what: str = "chains") -> None:
         else:
             return
     wanted = ", ".join(f"[..., {width}]" for width in widths)
+    if any(not np.shape(leaf) for leaf in leaves):
+        raise InputError(f"{what} hold lists or single numbers: give arrays {wanted}")
     raise InputError(
         f"{what} of the shapes {shapes}: give those of the machine, {wanted}, as init makes them"
     )
 
 
 def check_count(name: str, value: Any, least: int = 1) -> Any:
-    """A number of things, once it is known to be one. A traced one is not looked at.
+    """A number of things, once it is known to be one. The value of a traced one is not looked at.
 
     Raises:
-        InputError: for less than `least`, or no whole number.
+        InputError: for less than `least`, or what is no integer.
     """
+    if np.shape(value) or not jnp.issubdtype(jnp.result_type(value), jnp.integer):
+        raise InputError(f"{name} is {value}: give a whole number, as an integer")
     if is_concrete(value) and value < least:
         raise InputError(f"{name} is {value}: give {least} or more")
-    if is_concrete(value) and value != int(value):
-        raise InputError(f"{name} is {value}: give a whole number")
     return value
-
-
-def as_parameter(value: Any) -> Array:
-    """A list, or an array of any numbers, as one of real numbers."""
-    array = jnp.asarray(value)
-    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)

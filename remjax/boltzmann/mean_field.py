@@ -3,12 +3,12 @@
 from typing import NamedTuple, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from remjax.boltzmann.machine import Machine, check_chains
+from remjax.boltzmann.machine import Machine, as_chains, check_count
+from remjax.data.checks import is_concrete
 
 U = TypeVar("U")
 
@@ -29,16 +29,25 @@ def mean_field(machine: Machine[U], start: U, num_sweeps: Int[Array, ""] | int) 
         The means. Gradients flow through the sweeps where their number is no traced one.
 
     Raises:
-        InputError: for a start that is not of the machine's form.
+        InputError: for a start that is not of the machine's form, or less than no sweep.
     """
-    check_chains(machine, start, "start")
+    start = as_chains(machine, start, "start")
+    check_count("num_sweeps", num_sweeps, 0)
+    if is_concrete(num_sweeps):
+        return _compiled(machine, start, int(num_sweeps))
+    return _descended(machine, start, num_sweeps)
 
+
+def _descended(machine: Machine[U], start: U, num_sweeps: Int[Array, ""] | int) -> U:
     def sweep(_: Int[Array, ""], means: U) -> U:
         for block, family in enumerate(machine.families):
             means = machine.with_values(block, means, family.mean(machine.field(block, means)))
         return means
 
     return lax.fori_loop(0, num_sweeps, sweep, start)
+
+
+_compiled = jax.jit(_descended, static_argnums=2)
 
 
 class Modes(NamedTuple):
@@ -59,7 +68,8 @@ def find_modes(
     """The modes of a machine, counted as Vahdat et al. 2019 do (Section 4.1.1).
 
     Every chain is the start of a mean-field iteration; fixed points whose means agree once they are
-    rounded are one mode.
+    rounded are one mode. How many there are is known when it has run: it cannot be part of a
+    compiled function.
 
     Args:
         machine: of any kind.
@@ -71,8 +81,7 @@ def find_modes(
     Raises:
         InputError: for chains that are not of the machine's form.
     """
-    check_chains(machine, chains)
-    means = _fixed_points(machine, chains, num_sweeps)
+    means = mean_field(machine, as_chains(machine, chains), num_sweeps)
     blocks = [np.asarray(machine.values(b, means)) for b in range(len(machine.families))]
     rows = np.concatenate([block.reshape(-1, block.shape[-1]) for block in blocks], axis=1)
     # Zero is added for the sake of -0, which has other bytes than 0.
@@ -80,9 +89,3 @@ def find_modes(
     order = np.argsort(-counts, kind="stable")
     order = order[counts[order] >= least]
     return Modes(unique[order], counts[order])
-
-
-@jax.jit
-def _fixed_points(machine: Machine[U], chains: U, num_sweeps: Int[Array, ""] | int) -> U:
-    real = jax.tree.map(lambda leaf: jnp.asarray(leaf, machine.dtype), chains)
-    return mean_field(machine, real, num_sweeps)

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from remjax.boltzmann.families import Bits, Family
-from remjax.boltzmann.machine import Machine, as_parameter, check_count, check_width
+from remjax.boltzmann.machine import Machine, check_count, check_width
+from remjax.boltzmann.parameters import as_parameters
 from remjax.boltzmann.pytrees import frozen_pytree
 from remjax.boltzmann.rbm import RBM
 from remjax.errors import InputError
@@ -129,8 +130,9 @@ class PairwiseMachine(Machine[Float[Array, "... N"]]):
                 f"couplings of the shape {np.shape(self.couplings)} and a bias of the shape "
                 f"{np.shape(self.bias)} for {edges} edges and {units} units: give one for each"
             )
-        for name in ("couplings", "bias"):
-            object.__setattr__(self, name, as_parameter(getattr(self, name)))
+        couplings, bias = as_parameters(self.couplings, self.bias)
+        object.__setattr__(self, "couplings", couplings)
+        object.__setattr__(self, "bias", bias)
 
     @property
     def widths(self) -> int:

@@ -111,6 +111,14 @@ def exact(machine: Machine[U]) -> LogPartition:
     Raises:
         InputError: for more than 25 units that are enumerated, or real ones among them.
     """
+    _enumerated(machine)
+    log_z = _summed(machine)
+    zero = jnp.zeros_like(log_z)
+    return LogPartition(log_z, zero, jnp.full_like(log_z, jnp.inf), log_z[None], None)
+
+
+@jax.jit
+def _summed(machine: Machine[U]) -> Float[Array, ""]:
     largest, places = _enumerated(machine)
     count = 2 ** len(places)
     size = min(count, 2**_BLOCK)
@@ -120,9 +128,7 @@ def exact(machine: Machine[U]) -> LogPartition:
         units = _states(machine, places, number * size + jnp.arange(size))
         return jax.nn.logsumexp(machine.log_sum_out(largest, units))
 
-    log_z = jax.nn.logsumexp(lax.map(block_sum, jnp.arange(count // size)))
-    zero = jnp.zeros_like(log_z)
-    return LogPartition(log_z, zero, jnp.full_like(log_z, jnp.inf), log_z[None], None)
+    return jax.nn.logsumexp(lax.map(block_sum, jnp.arange(count // size)))
 
 
 def log_partition(machine: Machine[U]) -> Float[Array, ""]:

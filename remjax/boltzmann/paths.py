@@ -171,6 +171,10 @@ def data_mean_base(machine: RBM, data_mean: Shaped[Any, " V"]) -> Path[Any]:
     Raises:
         InputError: for another shape, or means that visible units cannot have.
     """
+    if not isinstance(machine, RBM):
+        raise InputError(
+            f"{type(machine).__name__} has no visible side: give bias_base or mean_field_base"
+        )
     mean = checked_mean(machine.visible, jnp.asarray(data_mean, machine.dtype))
     check_width("data_mean", mean.shape, machine.sizes[0])
     return Path(machine, (machine.visible.field_of(mean), jnp.zeros_like(machine.hidden_bias)))

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float, Key, Shaped
 
 from remjax.boltzmann.families import Bits, Family, Reals
-from remjax.boltzmann.machine import Machine, as_parameter, check_count, check_width
+from remjax.boltzmann.machine import Machine, check_count, check_width
+from remjax.boltzmann.parameters import as_parameters
 from remjax.boltzmann.pytrees import frozen_pytree
 from remjax.data.checks import check_rows, is_concrete
 from remjax.errors import InputError
@@ -61,8 +62,18 @@ class RBM(Machine[Units]):
                 f"weights of the shape {np.shape(self.weights)} with biases of the shapes "
                 f"{sides[0]} and {sides[1]}: give weights [V, H], and biases [V] and [H]"
             )
-        for name in ("weights", "visible_bias", "hidden_bias"):
-            object.__setattr__(self, name, as_parameter(getattr(self, name)))
+        if 0 in sides[0] + sides[1]:
+            raise InputError(
+                f"{sides[0][0]} visible and {sides[1][0]} hidden units: give one of each or more"
+            )
+        # Those of the families with the others: all of them are of one type.
+        leaves, form = jax.tree.flatten((self.visible, self.hidden))
+        own = (self.weights, self.visible_bias, self.hidden_bias)
+        *parameters, weights, of_visible, of_hidden = as_parameters(*leaves, *own)
+        visible, hidden = jax.tree.unflatten(form, parameters)
+        values = (weights, of_visible, of_hidden, visible, hidden)
+        for field, value in zip(dataclasses.fields(self), values, strict=True):
+            object.__setattr__(self, field.name, value)
         for family, size in zip(self.families, self.sizes, strict=True):
             if isinstance(family, Reals):
                 check_width("log_precision", np.shape(family.log_precision), size)
@@ -113,9 +124,11 @@ class RBM(Machine[Units]):
         """log p(v | h) = log base(v) + v (a + W h) - log normaliser(a + W h), nats.
 
         Their leading axes are broadcast. Gradients reach the parameters, v and h.
+
+        Raises:
+            InputError: for values that visible units cannot have.
         """
-        v = jnp.asarray(v, self.dtype)
-        check_width("visible units", v.shape, self.sizes[0])
+        v = jnp.asarray(self.checked_visible(v), self.dtype)
         field = self.visible_field(h)
         linear = jnp.vecdot(v, field)
         return self.visible.log_base(v) + linear - self.visible.log_normalizer(field)
@@ -151,9 +164,19 @@ class RBM(Machine[Units]):
         Raises:
             InputError: for values that visible units cannot have: a grey value has no probability.
         """
-        if is_concrete(v) and np.ndim(v) and np.shape(v)[-1:] == self.sizes[:1]:
+        return -self.free_energy(self.checked_visible(v)) - log_z
+
+    def checked_visible(self, v: Visible) -> Visible:
+        """The same, once they are known to be what visible units can be; traced ones by shape.
+
+        Raises:
+            InputError: for another number of units, or naming the first row and value that cannot
+                be.
+        """
+        check_width("visible units", np.shape(v), self.sizes[0])
+        if is_concrete(v):
             check_rows(np.asarray(v).reshape(-1, self.sizes[0]), self.visible.support)
-        return -self.free_energy(v) - log_z
+        return v
 
     def rest(self, block: int, units: Units) -> Float[Array, "..."]:
         """The bias terms of the other side."""
@@ -201,7 +224,8 @@ def init_rbm(
         InputError: for a number of units that is none, or means that visible units cannot have.
     """
     visible = Bits() if visible is None else visible
-    mean = checked_mean(visible, np.asarray(data_mean, np.float32))
+    known = np.asarray(data_mean, jnp.result_type(float)) if is_concrete(data_mean) else data_mean
+    mean = checked_mean(visible, known)
     check_count("num_hidden", num_hidden)
     weights = scale * jax.random.normal(key, (mean.shape[0], num_hidden))
     blank = RBM(weights, jnp.zeros(mean.shape[0]), jnp.zeros(num_hidden), visible)
@@ -253,6 +277,6 @@ def gaussian_units(data_std: Shaped[Any, " V"]) -> Reals:
                 f"data_std holds {numbers[wrong[0]]:g} in column {wrong[0]}: give finite standard "
                 "deviations of 0 or more"
             )
-    std = jnp.asarray(data_std, jnp.float32)
+    std = jnp.asarray(data_std, float)
     typical = jnp.where(jnp.any(std > 0), jnp.sum(std) / jnp.maximum(jnp.sum(std > 0), 1), 1.0)
     return Reals(-2.0 * jnp.log(jnp.where(std > 0, std, typical)))

@@ -35,12 +35,13 @@ def choose_inverse_temperatures(
     the effective sample size of the step's weights is `efficiency` of the chains, which are then
     resampled and swept. `count` steps are laid evenly among those of the pilots, by interpolation.
     Schedules adapted to the very chains that are counted would bias log Z, by O(1 / chains): the
-    pilots are thrown away, and the chains that count have other keys.
+    pilots are thrown away, and the chains that count have other keys. How many steps the pilots
+    take is known when they have run: it cannot be part of a compiled function.
 
     Args:
         key: of the pilots. Consumed.
         path: from a base to the machine.
-        count: T; as many as the pilots made by default.
+        count: of steps, T - 1; as many as the pilots made by default.
         num_pilots: chains.
         efficiency: above 0 and below 1; nearer to 1 makes more steps.
 
@@ -58,7 +59,7 @@ def choose_inverse_temperatures(
     if count is not None and count < 1:
         raise InputError(f"the number of inverse temperatures is {count}: give 1 or more")
     found, steps = _pilot(key, path, efficiency, num_pilots)
-    knots = np.asarray(found, np.float64)[: int(steps) + 1]
+    knots = np.array(found, np.float64)[: int(steps) + 1]  # JAX lends its own read-only
     knots[-1] = max(1.0, knots[-1])  # where the pilots ran out of steps
     places = np.arange(len(knots))
     # The last step of the pilots leads beyond 1: as much of it counts as leads there.

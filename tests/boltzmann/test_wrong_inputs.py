@@ -125,7 +125,7 @@ WRONG = {
     ),
     "half a sweep": (
         lambda: boltzmann.gibbs_steps(KEY, MACHINE, STATE, 2.5),
-        "num_steps is 2.5: give a whole number",
+        "num_sweeps is 2.5: give a whole number, as an integer",
     ),
     "visible units": (
         lambda: MACHINE.free_energy(jnp.zeros((2, 7))),
@@ -186,7 +186,52 @@ WRONG = {
     ),
     "no sweeps": (
         lambda: boltzmann.gibbs_steps(KEY, MACHINE, STATE, 0),
-        "num_steps is 0: give 1 or more",
+        "num_sweeps is 0: give 1 or more",
+    ),
+    "a number of chains that is no integer": (
+        lambda: boltzmann.init(KEY, MACHINE, 3.0),
+        "num_chains is 3.0: give a whole number, as an integer",
+    ),
+    "less than no sweep": (
+        lambda: boltzmann.mean_field(MACHINE, STATE, -1),
+        "num_sweeps is -1: give 0 or more",
+    ),
+    # Values.
+    "no hidden units of a machine": (
+        lambda: RBM(*zeros((5, 0), 5, 0)),
+        "5 visible and 0 hidden units: give one of each or more",
+    ),
+    "complex weights": (
+        lambda: RBM(jnp.zeros((5, 4), complex), *zeros(5, 4)),
+        "parameters of type complex64: give real numbers",
+    ),
+    "lists of units": (
+        lambda: MACHINE.energy(Units([0, 0, 0, 0, 1], [0, 0, 0, 0])),
+        "units hold lists or single numbers: give arrays [..., 5], [..., 4]",
+    ),
+    "bytes given hidden units": (
+        lambda: MACHINE.visible_log_prob(255 * ROWS, STATE.hidden[0]),
+        "row 1 holds 255 .* must lie in [0, 1]",
+    ),
+    "a pseudo-likelihood of bytes": (
+        lambda: boltzmann.pseudo_log_likelihood(KEY, MACHINE, 255 * ROWS),
+        "row 1 holds 255 .* must lie in [0, 1]",
+    ),
+    "a loss of bytes": (
+        lambda: boltzmann.likelihood_loss(MACHINE, 255 * ROWS, STATE.visible),
+        "data: row 1 holds 255 .* must lie in [0, 1]",
+    ),
+    "a loss of NaN": (
+        lambda: boltzmann.likelihood_loss(MACHINE, ROWS, np.nan * ROWS),
+        "samples: row 0 holds nan",
+    ),
+    "means of the data of a graph": (
+        lambda: boltzmann.data_mean_base(GRID, ROWS.mean(axis=0)),
+        "PairwiseMachine has no visible side: give bias_base or mean_field_base",
+    ),
+    "a file of a graph": (
+        lambda: boltzmann.save_machine("grid.npz", GRID),
+        "PairwiseMachine is no RBM, which a file holds: save its arrays",
     ),
 }
 
