@@ -29,7 +29,7 @@ def test_undirected_models() -> None:
     assert abs(found.gap) < 0.5
     # A model of independent pixels has about -27 nats; the machine must have learned more.
     assert -24.0 < float(rbm.log_prob(test, found.log_z).mean()) < -18.0
-    assert abs(names["score"].value - rbm.log_prob(test, found.log_z).mean()) < 0.3
+    assert abs(names["likelihood"].value - rbm.log_prob(test, found.log_z).mean()) < 0.3
 
 
 def test_discrete_vaes() -> None:
