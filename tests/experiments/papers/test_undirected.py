@@ -54,13 +54,28 @@ def test_claims_are_of_runs_that_are_there():
     assert all({claim.better, claim.worse} <= set(places) for claim in claims)
 
 
+def test_every_claim_is_in_the_figures_of_the_paper():
+    """Of MNIST, 100+100, the machine has 84.09 and four groups 84.07: that is no claim."""
+    claims = list(undirected.claims([cell.place for cell in _cells("full")]))
+    assert all(FIGURES[claim.better] < FIGURES[claim.worse] for claim in claims)
+    pairs = {(claim.better, claim.worse) for claim in claims}
+    machine, *groups = (
+        ("binarized_mnist", 100, *rest, 1, "shared")
+        for rest in (("rbm", 1), ("pwl", 1), ("pwl", 4))
+    )
+    assert (machine, groups[0]) in pairs
+    assert (machine, groups[1]) not in pairs
+    # What the paper has no figure of, it claims nothing of.
+    assert not list(undirected.claims([cell.place for cell in _cells("smoke")]))
+
+
 @pytest.mark.exhaustive
 def test_smoke_scale_writes_the_report(run_binary, tmp_path):
     done = run_binary(command, f"--run_dir={tmp_path}", "--scale=smoke")
     assert done.code == 0, done.stderr
     assert "| posterior | groups |" in done.stdout
     assert "modes of the prior" in done.stdout
-    for name in ("table", "orderings", "structured", "modes", "samples", "annealing", "toys"):
+    for name in ("table", "structured", "modes", "samples", "annealing", "toys"):
         with Image.open(tmp_path / f"{name}.png") as image:
             assert min(image.size) > 50
 
@@ -78,10 +93,36 @@ def test_divergence_of_the_toy_machine_is_that_of_all_states():
     assert abs(float(found) - gap.mean()) < 4.5 * error
 
 
-def test_toys_learn():
-    """REINFORCE, sweeps and reparameterisation all lower the divergence."""
-    toy = undirected_toys.gaussian((1, 2))
-    assert set(toy.steps) == {"t = 1", "t = 2", "REINFORCE, mean subtracted", "reparameterised"}
-    for step in toy.steps.values():
-        line = undirected_toys.course(toy, step, updates=150, seeds=1)
-        assert line.values[-1, 0] < 0.1 * line.values[0, 0]
+def test_toys_learn_and_leave_what_their_gradients_leave():
+    """Where the divergence is small the gradient without bias is ahead of that of one sweep."""
+    toy = undirected_toys.gaussian((1, 8))
+    plain, centred = "REINFORCE", "REINFORCE, mean subtracted"
+    assert set(toy.steps) == {"t = 1", "t = 8", plain, centred, "reparameterised"}
+    left = {}
+    for name, step in toy.steps.items():
+        line = undirected_toys.course(toy, step, updates=320, seeds=1)
+        left[name] = line.values[-1, 0]
+        assert left[name] < 1e-3 * line.values[0, 0]
+    assert left["reparameterised"] < 0.1 * left["t = 1"]
+    assert left["t = 8"] < 0.3 * left["t = 1"]
+
+
+def test_the_mean_that_reinforce_subtracts_changes_its_noise_and_not_its_mean():
+    """Against the exact gradient of the divergence, five standard errors over 400 batches."""
+    toy = undirected_toys.gaussian((1,))
+    params = {"loc": jnp.asarray([0.5, -0.3]), "factor": jnp.asarray([[1.2, 0.0], [0.4, 0.9]])}
+    exact = jax.grad(toy.divergence)(params)
+    keys = jax.random.split(jax.random.key(0), 400)
+    noise = {}
+    for name in ("REINFORCE", "REINFORCE, mean subtracted"):
+        step = toy.steps[name]
+        one = jax.grad(lambda params, key, step=step: step(params, key, jnp.zeros(()))[0])
+        found = jax.jit(jax.vmap(one, (None, 0)))(params, keys)
+        # The mean of 100 signals, taken from each, shrinks the gradient by a hundredth.
+        shrunk = 0.99 if "mean" in name else 1.0
+        for ours, right in zip(*map(jax.tree.leaves, (found, exact)), strict=True):
+            each = np.asarray(ours, np.float64)
+            error = each.std(axis=0) / np.sqrt(len(each))
+            assert np.all(np.abs(each.mean(axis=0) - shrunk * np.asarray(right)) < 5 * error + 1e-6)
+        noise[name] = sum(float(jnp.var(leaf, axis=0).sum()) for leaf in jax.tree.leaves(found))
+    assert noise["REINFORCE, mean subtracted"] < noise["REINFORCE"]
