@@ -6,16 +6,22 @@ from typing import Any
 from experiments.papers.protocol import Cell, Claim, Outcome, Place, Plan, Protocol, Scale, Table
 from experiments.papers.undirected_figures import FIGURES
 from experiments.papers.undirected_machines import draw_annealing, modes_table
-from experiments.papers.undirected_structured import structured_table
+from experiments.papers.undirected_structured import (
+    structured_claims,
+    structured_outcomes,
+    structured_table,
+)
 from experiments.papers.undirected_toys import draw_toys
 from experiments.pictures.sweeps import labelled_images
 from experiments.run.discrete_pictures import prior_images
 from experiments.run.finished_run import finished_run
+from experiments.run.stopping import StopRequest
 
 # Of the authors' code, where the paper is silent.
 STATED: Mapping[str, Any] = {
     "batch_size": 100,
     "hidden_size": "200",
+    "num_replicas": 5,
     # Normal weights of variance 2 over the number of inputs.
     "initialization": "he",
     "prior_phase": "population",
@@ -74,8 +80,7 @@ SCALES: Mapping[str, Scale] = {
             "structured": {
                 "groups": (1, 2, 4),
                 "particles": (1, 5, 25),
-                "updates": 1_000_000,
-                "seeds": 5,
+                "updates": _UPDATES,
             },
         },
     ),
@@ -105,7 +110,7 @@ SCALES: Mapping[str, Scale] = {
             "toys": {"updates": 2000, "seeds": 3, "sweeps": (1, 2, 4, 8)},
             "temperatures": (10, 30, 100, 300, 1000, 3000, 30_000),
             "mode_images": 30,
-            "structured": {"groups": (1,), "particles": (1, 5), "updates": 4000, "seeds": 1},
+            "structured": {"groups": (1,), "particles": (1, 5), "updates": 4000},
         },
     ),
     "smoke": Scale(
@@ -137,7 +142,7 @@ SCALES: Mapping[str, Scale] = {
             "toys": {"updates": 20, "seeds": 1, "sweeps": (1, 2)},
             "temperatures": (3, 10, 30),
             "mode_images": 3,
-            "structured": {"groups": (2,), "particles": (2,), "updates": 4, "seeds": 1},
+            "structured": {"groups": (2,), "particles": (2,), "updates": 4},
         },
     ),
 }
@@ -213,8 +218,9 @@ def _length(dataset: str, updates: int) -> dict[str, int]:
 
 
 def claims(places: Sequence[Place]) -> Iterator[Claim]:
-    """The orderings of Tables 1, 2 and 4, as far as the paper's figures have them."""
-    for claim in _orderings(places):
+    """The orderings of Tables 1 to 4, as far as the paper's figures have them."""
+    yield from structured_claims(places)
+    for claim in _orderings([place for place in places if len(place) == 6]):
         better, worse = FIGURES.get(claim.better), FIGURES.get(claim.worse)
         if better and worse and better < worse:
             yield claim
@@ -249,19 +255,29 @@ def _groups(count: int) -> str:
     return f"{count} group" + "s" * (count > 1)
 
 
+def further(plan: Plan, stop: StopRequest) -> list[Outcome]:
+    """The cells of Table 3."""
+    values = plan.scale.values
+    whole = values["updates"] is not None
+    datasets = {
+        name: {"split": _SPLITS[name]} if whole and name in _SPLITS else {}
+        for name in values["datasets"]
+    }
+    return structured_outcomes(plan, stop, datasets, values["sizes"][0], **values["structured"])
+
+
 def tables(plan: Plan, outcomes: Sequence[Outcome]) -> list[Table]:
     """structured.md; and modes.md, where a posterior is undirected."""
     values = plan.scale.values
     found = modes_table(outcomes, values["mode_images"])
-    size = values["sizes"][0]
-    structured = structured_table(plan, values["datasets"], size, **values["structured"])
-    return [structured, *([found] if found.rows else [])]
+    return [structured_table(outcomes, values["sizes"][0]), *([found] if found.rows else [])]
 
 
 def draw(plan: Plan, outcomes: Sequence[Outcome]) -> None:
     """Samples of the prior on the first data set, errors of annealing, and the toy problems."""
     values = plan.scale.values
-    draw_toys(plan.root, **values["toys"])
+    seeds = {"seeds": plan.seeds} if plan.seeds else {}
+    draw_toys(plan.root, **values["toys"] | seeds)
     draw_annealing(plan.root, outcomes, values["temperatures"])
     first = outcomes[0].cell.settings.dataset
     rows, shape = {}, (0, 0)
@@ -290,6 +306,7 @@ PROTOCOL = Protocol(
     draw=draw,
     claims=claims,
     tables=tables,
+    further=further,
     claim_notes=(
         "only orderings that the paper's own figures have are listed",
         "the paper's runs are of 1,000,000 updates, ours of as many as the epochs give; the "

@@ -1,5 +1,6 @@
 """The protocol of Vahdat et al. 2019: its cells, its figures, its claims, its toy problems."""
 
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -9,10 +10,14 @@ import pytest
 from PIL import Image
 
 from experiments import undirected as command
-from experiments.papers import undirected, undirected_toys
+from experiments.papers import undirected, undirected_structured, undirected_toys
 from experiments.papers.protocol import Plan
 from experiments.papers.undirected_figures import FIGURES
+from experiments.run.fitting import Stopped
+from experiments.run.stopping import StopRequest
+from remjax import InputError
 from remjax.boltzmann import RBM
+from remjax.training import checkpoints
 
 
 def _cells(scale, preset="dvae_release"):
@@ -89,6 +94,66 @@ def test_every_claim_is_in_the_figures_of_the_paper():
     assert (machine, groups[1]) not in pairs
     # What the paper has no figure of, it claims nothing of.
     assert not list(undirected.claims([cell.place for cell in _cells("smoke")]))
+
+
+@pytest.fixture(scope="module")
+def table_3(tmp_path_factory):
+    """Two cells of the smoke scale, two seeds of each, and the run that was stopped on the way."""
+    smoke = undirected.SCALES["smoke"]
+    plan = Plan(tmp_path_factory.mktemp("sweep"), smoke, "dvae_release", seeds=2)
+    options = {"groups": (2,), "particles": (2,), "updates": 130}
+    go = partial(undirected_structured.structured_outcomes, plan, datasets={"digits": {}}, size=3)
+    stopped = StopRequest()
+    stopped.signal_name = "SIGTERM"
+    with pytest.raises(Stopped):
+        go(stop=stopped, **options)
+    (folder,) = (plan.root / "structured").iterdir()
+    assert checkpoints.latest_step(folder / "checkpoints") == 100
+    return plan, go, options, go(stop=StopRequest(), **options)
+
+
+def test_table_3_goes_on_and_is_kept_for_these_settings_alone(table_3, tmp_path):
+    plan, go, options, outcomes = table_3
+    before = {p: p.stat().st_mtime_ns for p in plan.root.glob("structured/*/result.json")}
+    assert len(before) == 4
+    again = go(stop=StopRequest(), **options)
+    assert [one.result for one in again] == [one.result for one in outcomes]
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+    # Never stopped, the first run comes to the same figure.
+    scale = plan.scale
+    whole = undirected_structured.structured_outcomes(
+        plan._replace(root=tmp_path, seeds=1), StopRequest(), {"digits": {}}, 3, **options
+    )
+    assert whole[0].result["replicas"] == outcomes[0].result["replicas"][:1]
+    for name, value in (("hidden_size", "21"), ("batch_size", 40), ("posterior_sweeps", 3)):
+        other = plan._replace(scale=scale._replace(settings={**scale.settings, name: value}))
+        with pytest.raises(InputError, match=f"--{name}="):
+            undirected_structured.structured_outcomes(
+                other, StopRequest(), {"digits": {}}, 3, **options
+            )
+    with pytest.raises(InputError, match="--updates=130"):
+        go(stop=StopRequest(), **options | {"updates": 140})
+
+
+def test_table_3_has_its_seeds_and_its_orderings(table_3):
+    _, _, _, outcomes = table_3
+    table = undirected_structured.structured_table(outcomes, 3)
+    assert [row["posterior"] for row in table.rows] == ["2 groups", "machine"]
+    for row, outcome in zip(table.rows, outcomes, strict=True):
+        figures = [-one["test_log_likelihood"] for one in outcome.result["replicas"]]
+        np.testing.assert_allclose(row["ours"], np.mean(figures))
+        np.testing.assert_allclose(row["± seeds"], abs(figures[0] - figures[1]) / 2)
+        assert 10.0 < row["ours"] < 40.0
+    assert any("130 updates" in text for text in table.remarks[0])
+    assert not list(undirected.claims([one.cell.place for one in outcomes]))
+    places = [
+        (outcomes[0].cell.place[0], dataset, posterior, count)
+        for dataset, posterior in undirected_structured.PAPER
+        for count in (1, 5, 25)
+    ]
+    claims = list(undirected.claims(places))
+    assert len(claims) == 2 * 3 * 3
+    assert {claim.better[2] for claim in claims} == {"machine"}
 
 
 @pytest.mark.exhaustive
