@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from experiments.run.kinds import chosen, kind_of
 from experiments.run.presets import PRESETS, form_of
 from experiments.run.settings import DEFAULTS, Settings
+from experiments.run.stopping import StopRequest
 from remjax.errors import InputError
 
 # Smaller than the training sets of the scales above smoke: they are used whole.
@@ -161,6 +162,10 @@ def _no_tables(*_: object) -> Iterable[Table]:
     return ()
 
 
+def _nothing_further(*_: object) -> Sequence[Outcome]:
+    return ()
+
+
 class Protocol(NamedTuple):
     """The protocol of a paper.
 
@@ -176,6 +181,8 @@ class Protocol(NamedTuple):
         claims: of the paper, by the places of the cells that were run.
         claim_notes: what else to know of the claims.
         tables: those beside the comparison of likelihoods and the claims.
+        further: runs that experiments.train cannot make, after the cells; stopped, they go on as
+            cells do. Their outcomes come last and have no row in the comparison of likelihoods.
         draw: writes the pictures into the root of the plan, those of toy problems among them.
     """
 
@@ -191,3 +198,4 @@ class Protocol(NamedTuple):
     claims: Callable[[Sequence[Place]], Iterable[Claim]] | None = None
     claim_notes: tuple[str, ...] = ()
     tables: Callable[[Plan, Sequence[Outcome]], Iterable[Table]] = _no_tables
+    further: Callable[[Plan, StopRequest], Sequence[Outcome]] = _nothing_further

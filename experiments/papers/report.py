@@ -76,7 +76,7 @@ def differences(outcome: Outcome) -> list[str]:
     """What differs from the paper: settings as `name ours (the paper's)`, then the remarks."""
     settings = outcome.cell.settings
     texts = [*_settings_that_differ(outcome.cell)]
-    if settings.num_replicas > 1:
+    if settings.num_replicas > 1 and "num_replicas" not in outcome.cell.stated:
         texts.append(f"{settings.num_replicas} seeds (1)")
     texts += outcome.cell.remarks
     if "PNGs" in outcome.result["source"]:

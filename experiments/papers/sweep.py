@@ -107,11 +107,12 @@ def run_sweep(protocol: Protocol) -> None:
     with stop_on_signal() as stop:
         try:
             found = _run_cells(root, runs, work, stop)
+            further = protocol.further(plan, stop)
         except Stopped:
             print(f"stopped by {stop.signal_name}; the same command goes on")
             return
     outcomes = [found[cell.settings]._replace(cell=cell) for cell in cells]
-    print(write_report(protocol, plan, outcomes))
+    print(write_report(protocol, plan, [*outcomes, *further]))
     print(f"\nthe tables and the pictures are in {root}")
 
 

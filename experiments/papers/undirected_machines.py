@@ -42,8 +42,8 @@ def machines_of(outcome: Outcome, images: int) -> Machines:
 
 
 def of_machines(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """The outcomes with an undirected posterior."""
-    return [one for one in outcomes if one.cell.settings.posterior == "rbm"]
+    """The outcomes with an undirected posterior, of Tables 1 and 2."""
+    return [one for one in outcomes if one.cell.row and one.cell.settings.posterior == "rbm"]
 
 
 def draw_annealing(root: Path, outcomes: Sequence[Outcome], temperatures: Sequence[int]) -> None:
@@ -88,7 +88,8 @@ def modes_table(outcomes: Sequence[Outcome], images: int) -> Table:
                 "bits": outcome.cell.row["bits"],
                 "K": outcome.cell.row["K"],
                 "modes of the prior": _num_modes(machines.prior),
-                "posteriors with one mode": f"{np.mean(counts <= 1):.0%}",
+                "posteriors with one mode": f"{np.mean(counts == 1):.0%}",
+                "with none": f"{np.mean(counts == 0):.0%}" if np.any(counts == 0) else None,
                 "most modes of a posterior": int(counts.max()),
             }
         )

@@ -1,7 +1,12 @@
-"""Table 3 of Vahdat et al. 2019: the lower half of an image predicted from the upper half."""
+"""Table 3 of Vahdat et al. 2019: the lower half of an image predicted from the upper half.
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+Each seed is a run of its own in DIR/structured, with its checkpoints: stopped or killed, it goes on
+to the same numbers, and a run with other settings is refused, as the cells of the sweep are.
+"""
+
+import dataclasses
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,11 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from experiments.output.files import read_json, write_json
-from experiments.papers.protocol import Plan, Table
+from experiments.papers.protocol import Cell, Claim, Outcome, Place, Plan, Table
+from experiments.papers.report import differences
+from experiments.papers.seeds import of_each_seed, over_seeds
 from experiments.run.choices import choose_binarization
+from experiments.run.fitting import Stopped
 from experiments.run.images import evaluation_images, images_of
-from experiments.run.settings import Settings
+from experiments.run.run_directory import RunDirectory, start
+from experiments.run.settings import DEFAULTS, MAY_CHANGE, Settings
+from experiments.run.stopping import StopRequest
 from remjax.distributions import Bernoulli, PiecewiseLinear
 from remjax.methods import structured_prediction
 from remjax.methods.method import make_estimator
@@ -25,14 +34,27 @@ from remjax.models import (
     undirected_recognition,
 )
 from remjax.models.latent_variable import Prior, dense_decoder, latent_variable_model
+from remjax.training import checkpoints
 from remjax.training.epochs import make_epoch
 from remjax.training.optimizers import adam, vahdat_schedule
 from remjax.training.steps import init_train_state
 from remjax.types import Model, Recognition
 
 _RATE, _DECAY = 3e-4, 1e-4
-# Updates between two looks at the values.
-_BLOCK = 1_000
+# Updates of one call, between which a run can be stopped, and between two checkpoints.
+_CALL, _CHECKPOINT = 100, 1_000
+_STATED: Mapping[str, Any] = {
+    "batch_size": 100,
+    "hidden_size": "200",
+    "initialization": "he",
+    "posterior_sweeps": 10,
+    "relaxed_sweeps": 1,
+    "eval_num_particles": 4000,
+    "eval_size": 0,
+    "num_replicas": 5,
+}
+# Of the cells of this table; then data set, posterior and K.
+_HERE = "structured prediction"
 
 # By data set and posterior (groups, or a machine), and K = 1, 5, 25: nats.
 PAPER: Mapping[tuple[str, str], tuple[float, float, float]] = {
@@ -97,15 +119,30 @@ def halves(settings: Settings, posterior: str, side: int, mean: np.ndarray) -> H
     return Halves(model, recognition)
 
 
-def score(settings: Settings, parts: Halves, updates: int, seed: int) -> float:
-    """Train, and give the mean of -log 1/K sum_k p(x_2 | z_k) over test images, nats."""
+def score(
+    run: RunDirectory, settings: Settings, parts: Halves, updates: int, stop: StopRequest
+) -> float:
+    """Train, and give the mean of -log 1/K sum_k p(x_2 | z_k) over test images, nats.
+
+    Args:
+        run: its directory; what is there of the same run goes on.
+        settings: of the run; its seed.
+        parts: the networks.
+        updates: how many.
+        stop: asked after every hundred updates.
+
+    Raises:
+        Stopped: someone asked for it; the state is saved.
+    """
+    found = run.result().get("nats")
+    if found is not None:
+        return found
     dataset = images_of(settings)
     method = structured_prediction(max(updates // 2, 1))
     estimator = make_estimator(*parts, method, Particles(settings.num_particles))
-    rate = vahdat_schedule(_RATE, updates)
-    optimizer = adam(rate, eps=1e-3, weight_decay=_DECAY)
+    optimizer = adam(vahdat_schedule(_RATE, updates), eps=1e-3, weight_decay=_DECAY)
     train = jnp.asarray(dataset.train)
-    state = init_train_state(estimator, optimizer, jax.random.key(seed), train)
+    state = init_train_state(estimator, optimizer, jax.random.key(settings.seed), train)
     epochs = make_epoch(
         estimator,
         optimizer,
@@ -113,8 +150,16 @@ def score(settings: Settings, parts: Halves, updates: int, seed: int) -> float:
         batch_size=settings.batch_size,
         binarization=choose_binarization(dataset, settings.binarization),
     )
-    for start in range(0, updates, _BLOCK):
-        state = epochs(state, train, min(_BLOCK, updates - start))
+    if checkpoints.latest_step(run.checkpoints) is not None:
+        state = checkpoints.restore(run.checkpoints, state)
+    step = int(state.step)
+    while step < updates:
+        state = epochs(state, train, min(_CALL, updates - step))
+        step = int(state.step)
+        if stop or step % _CHECKPOINT == 0 or step == updates:
+            checkpoints.save(run.checkpoints, step, state)
+        if stop:
+            raise Stopped
     params, count = state.params, settings.eval_num_particles
 
     @jax.jit
@@ -132,80 +177,126 @@ def score(settings: Settings, parts: Halves, updates: int, seed: int) -> float:
         return lax.map(of_image, (images, jax.random.split(jax.random.key(1), len(images))))
 
     test = evaluation_images(dataset, "test", settings.eval_size)
-    return -float(np.mean(np.asarray(log_likelihoods(jnp.asarray(test)), np.float64)))
+    nats = -float(np.mean(np.asarray(log_likelihoods(jnp.asarray(test)), np.float64)))
+    run.update_result({"nats": nats})
+    return nats
 
 
-def structured_table(
+def structured_outcomes(
     plan: Plan,
-    datasets: Sequence[str],
+    stop: StopRequest,
+    datasets: Mapping[str, Mapping[str, Any]],
     size: int,
     *,
     groups: Sequence[int],
     particles: Sequence[int],
     updates: int,
-    seeds: int,
-) -> Table:
-    """Each cell is trained once and kept in the folder `structured` of the sweep.
+) -> list[Outcome]:
+    """The cells of Table 3, running those that have no figure yet.
 
     Args:
-        plan: the settings and the folder.
-        datasets: names.
+        plan: the settings, the seeds and the folder.
+        stop: of the sweep.
+        datasets: name -> what is set for it.
         size: bits of each side of the machine.
         groups: of the directed posteriors.
         particles: K of the bound.
         updates: of each run.
-        seeds: of each cell; the figure is their mean.
+
+    Raises:
+        Stopped: someone asked for it; what is done so far is saved.
+        InputError: a run that is there has other settings.
     """
-    rows = []
+    found = []
+    remark = () if updates == 1_000_000 else (f"{updates:,} updates (1,000,000)",)
     names = [f"{count} group" + "s" * (count > 1) for count in groups]
-    for dataset in datasets:
-        for count in particles:
-            for posterior in (*names, "machine"):
-                chosen = {"dataset": dataset, "num_particles": count, "posterior": "rbm"}
-                settings = plan.settings("dvae", plan.scale.settings, chosen)
-                values = [
-                    _kept(plan.root, settings, posterior, size, updates, seed)
-                    for seed in range(seeds)
-                ]
-                paper = PAPER.get((dataset, posterior))
-                stated = paper[_COUNTS.index(count)] if paper and count in _COUNTS else None
-                ours = float(np.mean(values))
-                rows.append(
-                    {
-                        "data set": dataset,
-                        "K": count,
-                        "posterior": posterior,
-                        "ours": f"{ours:.2f}",
-                        "paper": "" if stated is None else f"{stated:.2f}",
-                        "difference": "" if stated is None else f"{ours - stated:+.2f}",
-                    }
-                )
+    cells = [(d, k, p) for d in datasets for k in particles for p in (*names, "machine")]
+    for dataset, count, posterior in cells:
+        chosen = {**datasets[dataset], "dataset": dataset, "num_particles": count}
+        settings = plan.settings("dvae", plan.scale.settings, chosen | {"posterior": "rbm"})
+        place = (_HERE, dataset, posterior, count)
+        name = f"{dataset}-{posterior.replace(' ', '_')}-{count}"
+        folder, seeds, source = plan.root / "structured", [], images_of(settings).source
+        for seed in range(settings.seed, settings.seed + settings.num_replicas):
+            one = dataclasses.replace(settings, seed=seed, num_replicas=1)
+            about = {"structured_posterior": posterior, "side": size, "updates": updates}
+            config = dataclasses.asdict(one) | about
+            with start(
+                folder / f"{name}-{seed}",
+                config,
+                resume=True,
+                may_change=MAY_CHANGE,
+                defaults=DEFAULTS,
+            ) as run:
+                images = images_of(one).train
+                run.require_data(source, zlib.crc32(images.tobytes()), {"num_train": len(images)})
+                parts = halves(one, posterior, size, images.mean(axis=0))
+                nats = score(run, one, parts, updates, stop)
+            seeds.append({"seed": seed, "test_log_likelihood": -nats})
+            print(f"structured {name}-{seed}: test {-nats:.2f} nats", flush=True)
+        cell = Cell(place, name, settings, stated=_STATED, remarks=remark)
+        found.append(Outcome(cell, {"replicas": seeds, "source": source}, folder))
+    return found
+
+
+def of_structured(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes that are cells of Table 3."""
+    return [one for one in outcomes if one.cell.place[0] == _HERE]
+
+
+def structured_table(outcomes: Sequence[Outcome], size: int) -> Table:
+    """Table 3: ours beside the paper's.
+
+    Args:
+        outcomes: of the sweep.
+        size: bits of each side of the machine.
+    """
+    here, rows = of_structured(outcomes), []
+    for outcome in here:
+        _, dataset, posterior, count = outcome.cell.place
+        mean, error = over_seeds(of_each_seed(outcome.result, "test_log_likelihood"))
+        paper = _stated(outcome.cell.place)
+        rows.append(
+            {
+                "data set": dataset,
+                "K": count,
+                "posterior": posterior,
+                "paper": paper,
+                "ours": -mean,
+                "± seeds": error,
+                "difference": None if paper is None else -mean - paper,
+            }
+        )
     return Table(
         name="structured",
         title="Negative log-likelihood of the lower half given the upper one, nats (Table 3)",
         rows=rows,
-        remarks=[() for _ in rows],
+        remarks=[differences(outcome) for outcome in here],
         notes=(
-            f"{updates:,} updates, the paper's 1,000,000; {2 * size} bits, {seeds} of each",
+            f"{2 * size} bits; ± seeds: standard error over the seeds, which share the images",
             "bits of a machine are the ends of chains of 100 sweeps from fair coins: its figure is "
             "that of what the chains draw",
+            "in the remarks our setting stands first, the paper's in brackets",
         ),
     )
 
 
-def _kept(
-    root: Path, settings: Settings, posterior: str, size: int, updates: int, seed: int
-) -> float:
-    """The figure of a cell, trained where it is not known yet."""
-    place = (settings.dataset, posterior.replace(" ", "_"), settings.num_particles, seed)
-    path = root / "structured" / ("-".join(map(str, place)) + ".json")
-    about: dict[str, Any] = {"size": size, "updates": updates}
-    if path.is_file():
-        found = read_json(path)
-        if {name: found.get(name) for name in about} == about:
-            return found["nats"]
-    mean = images_of(settings).train.mean(axis=0)
-    value = score(settings, halves(settings, posterior, size, mean), updates, seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, about | {"nats": value})
-    return value
+def structured_claims(places: Sequence[Place]) -> Iterator[Claim]:
+    """That the machine is above each directed posterior, where the paper's Table 3 has it."""
+    here = [place for place in places if place[0] == _HERE]
+    for better in here:
+        for worse in here:
+            same = better[1::2] == worse[1::2]
+            if better[2] != "machine" or worse[2] == "machine" or not same:
+                continue
+            ours, theirs = _stated(better), _stated(worse)
+            if ours is not None and theirs is not None and ours < theirs:
+                where = f"{better[1]}, {_HERE}, K={better[3]}"
+                yield Claim(f"machine above {worse[2]}", where, better, worse)
+
+
+def _stated(place: Place) -> float | None:
+    """The paper's figure of a cell, if it has one."""
+    _, dataset, posterior, count = place
+    paper = PAPER.get((dataset, posterior))
+    return paper[_COUNTS.index(count)] if paper and count in _COUNTS else None

@@ -114,12 +114,12 @@ def gaussian(sweeps: tuple[int, ...]) -> Toy:
         z = jax.vmap(q.rsample)(jax.random.split(key, _GAUSSIANS))
         return jnp.mean(jax.vmap(lambda one: gap(q, one))(z)), chains
 
-    def reinforce(params: Params, key: jax.Array, chains: jax.Array) -> Any:
+    def reinforce(centred: bool, params: Params, key: jax.Array, chains: jax.Array) -> Any:
         q = q_of(params)
         z = jax.vmap(lax.stop_gradient(q).sample)(jax.random.split(key, _GAUSSIANS))
         signal = jax.vmap(lambda one: gap(q, one))(z)
-        centred = lax.stop_gradient(signal - jnp.mean(signal))
-        return jnp.mean(centred * jax.vmap(q.log_prob)(z)), chains
+        baseline = jnp.mean(signal) if centred else 0.0
+        return jnp.mean(lax.stop_gradient(signal - baseline) * jax.vmap(q.log_prob)(z)), chains
 
     def reparameterised(params: Params, key: jax.Array, chains: jax.Array) -> Any:
         q, noise = q_of(params), jax.random.normal(key, (_GAUSSIANS, 2))
@@ -131,7 +131,11 @@ def gaussian(sweeps: tuple[int, ...]) -> Toy:
         "a Gaussian (Figure 1)",
         lambda _: ({"loc": jnp.zeros(2), "factor": jnp.eye(2)}, jnp.zeros(())),
         {f"t = {count}": functools.partial(through_sweeps, count) for count in sweeps}
-        | {"REINFORCE, mean subtracted": reinforce, "reparameterised": reparameterised},
+        | {
+            "REINFORCE": functools.partial(reinforce, False),
+            "REINFORCE, mean subtracted": functools.partial(reinforce, True),
+            "reparameterised": reparameterised,
+        },
         lambda params: q_of(params).kl_divergence(_TARGET),
     )
 

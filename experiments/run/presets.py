@@ -204,7 +204,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     # As Algorithm 1 has it: all terms at the relaxed bits, and the network's couplings as they are.
     "dvae_paper": _DVAE | {"raw_heads": True},
     # As the code has it: the KL term at means, and couplings of an Ising model, normalised.
-    "dvae_release": _DVAE | {"log_z_temperatures": 10_000},
+    "dvae_release": _DVAE
+    | {"log_z_base": "uniform", "log_z_temperatures": 10_000, "log_z_chains": 1024},
 }
 
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from remjax import InputError, log_likelihood
-from remjax.boltzmann import bracket, exact
+from remjax.boltzmann import HarmoniumPosterior, MarginalPosterior, bracket, exact
 from remjax.boltzmann.annealing import ais, reverse_ais
 from remjax.boltzmann.partition import exact_samples
 from remjax.boltzmann.paths import bias_base, linear_inverse_temperatures
-from remjax.distributions import PiecewiseLinear
-from remjax.evaluation import make_undirected_log_likelihood
+from remjax.distributions import Bernoulli, DiagonalGaussian, PiecewiseLinear
+from remjax.evaluation import make_undirected_log_likelihood, undirected
 from remjax.models import (
+    HarmoniumHeads,
     RawHeads,
     bernoulli_likelihood,
     boltzmann_model,
@@ -23,7 +24,7 @@ from remjax.models import (
     prior_machine,
     undirected_recognition,
 )
-from remjax.types import Params
+from remjax.types import Model, Params
 
 SIDE, X = 6, 5
 MEAN = np.full(X, 0.4)
@@ -124,13 +125,115 @@ def test_the_bracket_of_the_prior_is_part_of_the_figure():
     assert "by the released scheme" in str(found)
 
 
-def test_a_figure_does_not_depend_on_the_rows_beside_it_and_chunks_bound_the_memory():
+def test_a_figure_does_not_depend_on_the_rows_beside_it():
     options = {"num_particles": 70, "num_temperatures": 5, "chunk_size": 20}
     evaluate = make_undirected_log_likelihood(MODEL, RECOGNITION, **options)
     together = evaluate(PARAMS, jax.random.key(0), IMAGES)
     alone = evaluate(PARAMS, jax.random.key(0), IMAGES[:1])
     np.testing.assert_allclose(together.log_likelihood[:1], alone.log_likelihood, rtol=1e-5)
     assert np.isnan(alone.stderr)
+
+
+def test_two_chunk_sizes_agree():
+    """Other chunks have other draws: 4,000 particles, five standard errors by the ESS."""
+    options = {"num_particles": 4000, "num_temperatures": 10}
+    found = [
+        make_undirected_log_likelihood(MODEL, RECOGNITION, chunk_size=size, **options)(
+            PARAMS, jax.random.key(0), IMAGES[:2]
+        )
+        for size in (500, 4000)
+    ]
+    error = np.sqrt(sum(1.0 / one.ess for one in found))
+    gap = np.abs(found[0].log_likelihood - found[1].log_likelihood)
+    assert np.all(gap > 0.0)
+    assert np.all(gap < 5 * error)
+
+
+def test_chunks_bound_the_memory(monkeypatch):
+    """Of eight times the particles in as many more chunks the program needs hardly more memory.
+
+    In one chunk it needs several times as much.
+    """
+    needed = []
+
+    def measured(one, support, mesh, **options):
+        def run(params, key, x, progress):
+            program = jax.jit(one).lower(params, key, jnp.asarray(x[0])).compile()
+            needed.append(program.memory_analysis().temp_size_in_bytes)
+            return (np.zeros(1),) * 4
+
+        return run
+
+    monkeypatch.setattr(undirected, "over_datapoints", measured)
+    for count, size in ((500, 500), (4000, 500), (4000, 4000)):
+        evaluate = make_undirected_log_likelihood(
+            MODEL, RECOGNITION, num_particles=count, num_temperatures=5, chunk_size=size
+        )
+        evaluate(PARAMS, jax.random.key(0), IMAGES[:1])
+    few, chunked, whole = needed
+    # Beside a chunk there are its four numbers per particle.
+    assert chunked < few + 4 * 16 * 4000
+    assert whole > 4 * few
+
+
+def test_one_side_of_a_machine_has_the_evidence():
+    """Auxiliary units: w = p(x, v) / f(v), where f sums over them; 4,000 particles, by the ESS."""
+    sizes = {"visible_size": 2 * SIDE, "hidden_size": 4, "hidden_sizes": (7,)}
+    recognition = undirected_recognition(
+        MEAN, heads=RawHeads, posterior=MarginalPosterior, relaxation=PiecewiseLinear(), **sizes
+    )
+    params = PARAMS._replace(eta=perturbed(recognition.init(jax.random.key(1)), 1, 0.6))
+    evaluate = make_undirected_log_likelihood(
+        MODEL, recognition, num_particles=4000, num_temperatures=20
+    )
+    found = evaluate(params, jax.random.key(3), IMAGES)
+    error = np.sqrt(1.0 / found.ess - 1.0 / 4000)
+    assert np.all(np.abs(found.log_likelihood - EXACT) < 5 * error + 1e-4)
+    machines = jax.vmap(lambda x: recognition.distribution(params.eta, x).machine)(IMAGES)
+    log_z = jax.vmap(lambda machine: exact(machine).log_z)(machines)
+    np.testing.assert_allclose(found.log_z, log_z, atol=0.1)
+
+
+def test_a_harmonium_has_the_evidence():
+    """Two bits and a real number: the evidence is a sum over bits of integrals by quadrature."""
+    weights = jnp.asarray([[1.0, -0.5, 0.3], [0.2, 0.7, -1.0]])
+    weights = jnp.concatenate([weights, 0.5 * jnp.ones((1, 3))])
+
+    def log_prior(theta, z):
+        normal = DiagonalGaussian(jnp.zeros(1), jnp.ones(1))
+        return Bernoulli(jnp.zeros(2)).log_prob(z[:2]) + normal.log_prob(z[2:])
+
+    def log_likelihood_of(theta, x, z):
+        return Bernoulli(theta + z @ weights).log_prob(x)
+
+    model = Model(lambda key: jnp.zeros(3), log_prior, log_likelihood_of, lambda theta, key: None)
+    recognition = undirected_recognition(
+        np.full(3, 0.4),
+        visible_size=2,
+        hidden_size=1,
+        hidden_sizes=(4,),
+        relaxation=PiecewiseLinear(),
+        heads=HarmoniumHeads,
+        posterior=HarmoniumPosterior,
+    )
+    params = Params(jnp.asarray([0.2, -0.1, 0.3]), recognition.init(jax.random.key(0)))
+    params = params._replace(eta=perturbed(params.eta, 2, 0.3))
+    x = np.asarray(list(itertools.product((0.0, 1.0), repeat=3)), np.float32)[::3]
+    real = jnp.linspace(-8.0, 8.0, 801)
+    bits = jnp.asarray(list(itertools.product((0.0, 1.0), repeat=2)))
+    states = jnp.asarray([[*v, h] for v in np.asarray(bits) for h in np.asarray(real)])
+    exact_ones = [
+        jax.nn.logsumexp(jax.vmap(model.joint(params.theta, jnp.asarray(row)))(states))
+        + jnp.log(real[1] - real[0])
+        for row in x
+    ]
+    evaluate = make_undirected_log_likelihood(
+        model, recognition, num_particles=4000, num_temperatures=5
+    )
+    found = evaluate(params, jax.random.key(3), x)
+    error = np.sqrt(1.0 / found.ess - 1.0 / 4000)
+    assert np.all(np.abs(found.log_likelihood - np.asarray(exact_ones)) < 5 * error + 1e-4)
+    assert np.all(found.ess > 100)
 
 
 def test_wrong_inputs():

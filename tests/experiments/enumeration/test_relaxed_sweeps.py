@@ -31,3 +31,6 @@ def test_straight_through_bits_of_a_weak_machine_are_nearly_exact():
     """Where couplings are weak, term I is small, and f nearly linear in each bit: within noise."""
     (row,) = relaxed_sweeps.rows(StraightThrough(), (1,), scale=0.05, num_draws=4000)
     assert row["bias of t"] < 0.1
+    # The length of the vector of errors is about `error`, small beside the gradient.
+    assert row["error"] < 0.1
+    assert row["bias"] < row["bias of t"] + 3 * row["error"]
