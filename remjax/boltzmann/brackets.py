@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, Key, Shaped
 from remjax.boltzmann.annealing import ais, reverse_ais
 from remjax.boltzmann.gibbs import gibbs_steps
 from remjax.boltzmann.machine import check_chains
-from remjax.boltzmann.partition import LogPartition
+from remjax.boltzmann.partition import ForwardChains, ReverseChains, check_same_units
 from remjax.boltzmann.paths import Path, check_path
 from remjax.errors import InputError
 
@@ -28,8 +28,8 @@ class Bracket(NamedTuple):
         stderr: of the bridge, nats.
     """
 
-    lower: LogPartition
-    upper: LogPartition
+    lower: ForwardChains
+    upper: ReverseChains
     log_z: Float[Array, ""]
     stderr: Float[Array, ""]
 
@@ -39,7 +39,7 @@ class Bracket(NamedTuple):
         return self.upper.log_z - self.lower.log_z
 
 
-def bracket(forward: LogPartition, reverse: LogPartition) -> Bracket:
+def bracket(forward: ForwardChains, reverse: ReverseChains) -> Bracket:
     """Forward and reverse chains of the same path together, and the bridge between them.
 
     The bridge is Bennett's acceptance ratio (1976): with s the sigmoid and m = log(C_F / C_R) it
@@ -49,7 +49,17 @@ def bracket(forward: LogPartition, reverse: LogPartition) -> Bracket:
     Args:
         forward: of `ais`.
         reverse: of `reverse_ais`, on the same path and inverse temperatures.
+
+    Raises:
+        InputError: for records of anything else, `exact` and `population_annealing` among them; for
+            those of different machines.
     """
+    if not (isinstance(forward, ForwardChains) and isinstance(reverse, ReverseChains)):
+        raise InputError(
+            f"a bracket of {type(forward).__name__} and {type(reverse).__name__} cannot be: give "
+            "the record of ais, and after it that of reverse_ais"
+        )
+    check_same_units([forward, reverse])
     return Bracket(forward, reverse, *_bridge(forward.log_weights, reverse.log_weights))
 
 
