@@ -78,9 +78,7 @@ def log_z_figures(
             blocks.append(jax.block_until_ready(found))
             bar.update(size)
             check()
-    whole = bracket(
-        joined([one.lower for one in blocks]), joined([one.upper for one in blocks], reverse=True)
-    )
+    whole = bracket(joined([one.lower for one in blocks]), joined([one.upper for one in blocks]))
     return {
         "log_z_by": "annealing",
         "log_z": float(whole.log_z),

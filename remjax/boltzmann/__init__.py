@@ -13,7 +13,7 @@ This room needs nothing of models, methods or training; an estimator of `make_es
 as those of the methods are.
 """
 
-from remjax.boltzmann import negative_phases
+from remjax.boltzmann import negative_phases, trajectories
 from remjax.boltzmann.annealing import ais, reverse_ais
 from remjax.boltzmann.brackets import Bracket, bracket, measure_bracket
 from remjax.boltzmann.enumerated import EnumeratedMachine
@@ -139,5 +139,6 @@ __all__ = [
     "sparse",
     "tempered_pcd",
     "to_spins",
+    "trajectories",
     "uniform_base",
 ]

@@ -14,7 +14,13 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Key, Shaped
 
 from remjax.boltzmann.machine import as_chains, check_count
-from remjax.boltzmann.partition import LogPartition, Sum, from_forward, from_reverse
+from remjax.boltzmann.partition import (
+    ForwardChains,
+    ReverseChains,
+    Sum,
+    from_forward,
+    from_reverse,
+)
 from remjax.boltzmann.paths import Path, check_inverse_temperatures, check_path
 from remjax.errors import InputError
 
@@ -28,7 +34,7 @@ def ais(
     *,
     num_chains: int = 1000,
     num_sweeps: int = 1,
-) -> LogPartition:
+) -> ForwardChains:
     """log Z by chains from the base to the machine (Neal 2001; Salakhutdinov & Murray 2008).
 
     log w = log Z_base + sum_t log f_{t+1}(z_t) - log f_t(z_t), the first block of z_t summed out;
@@ -63,7 +69,7 @@ def reverse_ais(
     samples: U,
     *,
     num_sweeps: int = 1,
-) -> LogPartition:
+) -> ReverseChains:
     """log Z by chains from samples of the machine down to the base.
 
     exp(-log w) has the mean 1 / Z where the samples are exact; then log Z comes out too large on
@@ -138,7 +144,7 @@ def _forward(
     schedule: Float[Array, " T"],
     num_chains: int,
     num_sweeps: int,
-) -> LogPartition:
+) -> ForwardChains:
     path = lax.stop_gradient(path)
     key_base, key_walk = jax.random.split(key)
     units = path.draw_base(key_base, (num_chains,))
@@ -153,7 +159,7 @@ def _reverse(
     schedule: Float[Array, " T"],
     samples: U,
     num_sweeps: int,
-) -> LogPartition:
+) -> ReverseChains:
     path, samples = lax.stop_gradient((path, samples))
     units, log_ratio = _walk(key, path, samples, schedule[::-1], num_sweeps, backward=True)
     return from_reverse(path.log_z_of_base - log_ratio, units)

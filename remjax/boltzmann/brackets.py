@@ -10,8 +10,8 @@ from jaxtyping import Array, Float, Int, Key, Shaped
 
 from remjax.boltzmann.annealing import ais, reverse_ais
 from remjax.boltzmann.gibbs import gibbs_steps
-from remjax.boltzmann.machine import check_chains
-from remjax.boltzmann.partition import LogPartition
+from remjax.boltzmann.machine import check_chains, check_count
+from remjax.boltzmann.partition import ForwardChains, ReverseChains, check_same_units
 from remjax.boltzmann.paths import Path, check_path
 from remjax.errors import InputError
 
@@ -28,8 +28,8 @@ class Bracket(NamedTuple):
         stderr: of the bridge, nats.
     """
 
-    lower: LogPartition
-    upper: LogPartition
+    lower: ForwardChains
+    upper: ReverseChains
     log_z: Float[Array, ""]
     stderr: Float[Array, ""]
 
@@ -39,7 +39,7 @@ class Bracket(NamedTuple):
         return self.upper.log_z - self.lower.log_z
 
 
-def bracket(forward: LogPartition, reverse: LogPartition) -> Bracket:
+def bracket(forward: ForwardChains, reverse: ReverseChains) -> Bracket:
     """Forward and reverse chains of the same path together, and the bridge between them.
 
     The bridge is Bennett's acceptance ratio (1976): with s the sigmoid and m = log(C_F / C_R) it
@@ -49,7 +49,17 @@ def bracket(forward: LogPartition, reverse: LogPartition) -> Bracket:
     Args:
         forward: of `ais`.
         reverse: of `reverse_ais`, on the same path and inverse temperatures.
+
+    Raises:
+        InputError: for records of anything else, `exact` and `population_annealing` among them; for
+            those of different machines.
     """
+    if not (isinstance(forward, ForwardChains) and isinstance(reverse, ReverseChains)):
+        raise InputError(
+            f"a bracket of {type(forward).__name__} and {type(reverse).__name__} cannot be: give "
+            "the record of ais, and after it that of reverse_ais"
+        )
+    check_same_units([forward, reverse])
     return Bracket(forward, reverse, *_bridge(forward.log_weights, reverse.log_weights))
 
 
@@ -78,17 +88,11 @@ def measure_bracket(
     """
     check_path(path)
     check_chains(path.machine, starts, "starts")
-    if burn_in < 1:
-        raise InputError(f"burn_in is {burn_in}: give 1 sweep or more")
+    check_count("burn_in", burn_in)
     key_forward, key_burn, key_reverse = jax.random.split(key, 3)
     forward = ais(key_forward, path, inverse_temperatures, num_chains=num_chains)
-    samples = _burnt_in(key_burn, path.machine, starts, jnp.asarray(burn_in))
+    samples, _ = gibbs_steps(key_burn, path.machine, starts, burn_in)
     return bracket(forward, reverse_ais(key_reverse, path, inverse_temperatures, samples))
-
-
-@jax.jit
-def _burnt_in(key: Key[Array, ""], machine: Any, starts: U, burn_in: Int[Array, ""]) -> U:
-    return gibbs_steps(key, machine, starts, burn_in)[0]
 
 
 @jax.jit

@@ -110,7 +110,9 @@ def make_estimator(
     """A machine with its way of learning, for `make_train_step`, `make_epoch`, replicas and meshes.
 
     `Params.theta` is the machine. Chains are divided over the mesh axis `particles`, the batch over
-    `data`; the numbers are those of one device.
+    `data`; the numbers are those of one device, but for a penalty that is not linear in the mean
+    over the batch: `sparse` takes the mean activity of each device's datapoints, so that on a mesh
+    over `data` its penalty is the mean of those of the devices, and no smaller than that of one.
 
     Args:
         init: key -> machine, as `lambda key: init_rbm(key, 500, data_mean)`.

@@ -39,15 +39,15 @@ class Sum(NamedTuple):
 class LogPartition(NamedTuple):
     """An estimate of log Z and what it is made of.
 
+    That of independent annealed chains is one of the two kinds below, which say from which end the
+    chains came; those of `exact` and of populations, whose chains are relatives, are neither.
+
     Attributes:
         log_z: the estimate, nats.
         stderr: its standard error over the chains, nats, by the delta method; 0 where it is exact.
             It knows nothing of what no chain has seen.
         ess: effective number of chains; infinite where it is exact.
-        log_weights: of each chain, nats. Forward chains: log_z is the log of the mean of
-            exp(log_weights), an estimate of Z without bias, so that log_z is too small on average.
-            Reverse ones: -log_z is the log of the mean of exp(-log_weights), so that log_z is too
-            large on average where the chains began at exact samples.
+        log_weights: of each chain, nats.
         samples: the units where the chains ended; of forward ones, weighted, samples of the
             machine. None where there are none.
     """
@@ -59,9 +59,32 @@ class LogPartition(NamedTuple):
     samples: Any
 
 
-def from_forward(log_weights: Float[Array, " C"], samples: PyTree) -> LogPartition:
+class ForwardChains(LogPartition):
+    """Of independent chains from a base to the machine (`ais`).
+
+    log_z is the log of the mean of exp(log_weights), an estimate of Z without bias, so that log_z
+    is too small on average.
+    """
+
+    __slots__ = ()
+
+
+class ReverseChains(LogPartition):
+    """Of independent chains from samples of the machine to a base (`reverse_ais`).
+
+    -log_z is the log of the mean of exp(-log_weights), so that log_z is too large on average where
+    the samples were exact.
+    """
+
+    __slots__ = ()
+
+
+Kind = TypeVar("Kind", ForwardChains, ReverseChains)
+
+
+def from_forward(log_weights: Float[Array, " C"], samples: PyTree) -> ForwardChains:
     """The record of independent forward chains whose exp(log_weights) has the mean Z."""
-    return LogPartition(
+    return ForwardChains(
         log_mean_exp(log_weights),
         _stderr(log_weights),
         effective_sample_size(log_weights),
@@ -70,9 +93,9 @@ def from_forward(log_weights: Float[Array, " C"], samples: PyTree) -> LogPartiti
     )
 
 
-def from_reverse(log_weights: Float[Array, " C"], samples: PyTree) -> LogPartition:
+def from_reverse(log_weights: Float[Array, " C"], samples: PyTree) -> ReverseChains:
     """The record of independent reverse chains whose exp(-log_weights) has the mean 1 / Z."""
-    return LogPartition(
+    return ReverseChains(
         -log_mean_exp(-log_weights),
         _stderr(-log_weights),
         effective_sample_size(-log_weights),
@@ -81,16 +104,49 @@ def from_reverse(log_weights: Float[Array, " C"], samples: PyTree) -> LogPartiti
     )
 
 
-def joined(records: Sequence[LogPartition], *, reverse: bool = False) -> LogPartition:
+def joined(records: Sequence[Kind]) -> Kind:
     """Independent records of one path as one, chains after chains.
 
     Args:
-        records: of `ais`, or all of `reverse_ais`.
-        reverse: whether they are of reverse chains.
+        records: one or more, all of `ais` or all of `reverse_ais`.
+
+    Raises:
+        InputError: for no records, those of both directions or of no independent chains, and those
+            of different machines.
     """
+    kinds = sorted({type(one).__name__ for one in records})
+    if kinds not in (["ForwardChains"], ["ReverseChains"]):
+        raise InputError(
+            f"records of {' and '.join(kinds) or 'nothing'} are not put together: give one or "
+            "more, all of ais or all of reverse_ais"
+        )
+    check_same_units(records)
     log_weights = jnp.concatenate([one.log_weights for one in records])
     samples = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *[r.samples for r in records])
-    return (from_reverse if reverse else from_forward)(log_weights, samples)
+    if isinstance(records[0], ForwardChains):
+        return from_forward(log_weights, samples)
+    return from_reverse(log_weights, samples)
+
+
+def check_same_units(records: Sequence[LogPartition]) -> None:
+    """Hold records against one another: chains [C] of units of one form.
+
+    Raises:
+        InputError: naming the shapes.
+    """
+    shapes = [one.log_weights.shape for one in records]
+    if any(len(shape) != 1 for shape in shapes):
+        raise InputError(
+            f"log weights of the shapes {shapes}: give records of one run each, [C], or call it "
+            "within vmap"
+        )
+    units = [[np.shape(leaf)[1:] for leaf in jax.tree.leaves(one.samples)] for one in records]
+    forms = {jax.tree.structure(one.samples) for one in records}
+    if len(forms) > 1 or any(one != units[0] for one in units):
+        raise InputError(
+            f"the records are of different machines, with units of the shapes "
+            f"{', '.join(map(str, units))}: give those of one path"
+        )
 
 
 def _stderr(log_weights: Float[Array, " C"]) -> Float[Array, ""]:

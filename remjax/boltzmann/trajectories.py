@@ -12,9 +12,17 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Key
 
-from remjax.boltzmann.families import Bits, Family
+from remjax.boltzmann.families import Family
 from remjax.boltzmann.machine import check_count
 from remjax.boltzmann.rbm import RBM
+from remjax.boltzmann.trajectory_checks import (
+    check_bits,
+    check_distribution,
+    check_each,
+    check_enumerable,
+    check_states,
+    check_trajectory,
+)
 from remjax.errors import InputError
 
 
@@ -36,9 +44,11 @@ def trajectory(
     """z_i ~ p(z | x_i), x_{i+1} ~ p(x | z_i), from x_0 = start. Consumes the key; no gradient.
 
     Raises:
-        InputError: for fewer steps than one.
+        InputError: for fewer steps than one, rows of another width, or values that visible units
+            cannot have.
     """
     check_count("steps", steps)
+    start = jnp.asarray(machine.checked_visible(start), machine.dtype)
     machine, start = lax.stop_gradient((machine, start))
 
     def step(
@@ -54,14 +64,24 @@ def trajectory(
 
 
 def forward_log_prob(machine: RBM, tau: Trajectory) -> Float[Array, "..."]:
-    """log q(z_0, x_1, ..., x_k | x_0), nats. Gradients reach the machine."""
+    """log q(z_0, x_1, ..., x_k | x_0), nats. Gradients reach the machine.
+
+    Raises:
+        InputError: for a trajectory of other shapes than `trajectory` makes.
+    """
+    check_trajectory(machine, *tau)
     to_hidden = _hidden_log_prob(machine, tau.visible[:-1], tau.hidden)
     to_visible = _visible_log_prob(machine, tau.hidden, tau.visible[1:])
     return jnp.sum(to_hidden + to_visible, axis=0)
 
 
 def backward_log_prob(machine: RBM, tau: Trajectory) -> Float[Array, "..."]:
-    """log p(x_0, z_0, ..., z_{k-1} | x_k), nats: the chain run from x_k to x_0."""
+    """log p(x_0, z_0, ..., z_{k-1} | x_k), nats: the chain run from x_k to x_0.
+
+    Raises:
+        InputError: for a trajectory of other shapes than `trajectory` makes.
+    """
+    check_trajectory(machine, *tau)
     to_hidden = _hidden_log_prob(machine, tau.visible[1:], tau.hidden)
     to_visible = _visible_log_prob(machine, tau.hidden, tau.visible[:-1])
     return jnp.sum(to_hidden + to_visible, axis=0)
@@ -72,7 +92,11 @@ def log_ratio(machine: RBM, tau: Trajectory) -> Float[Array, "..."]:
 
     Without biases of the visible units it is log Z_{x_k} - log Z_{x_0}, as the paper prints it; its
     mean gradient is that of CD-k, to be descended (43).
+
+    Raises:
+        InputError: for a trajectory of other shapes than `trajectory` makes.
     """
+    check_trajectory(machine, *tau)
     return machine.free_energy(tau.visible[0]) - machine.free_energy(tau.visible[-1])
 
 
@@ -101,8 +125,15 @@ def neglected_term(
 
     Returns:
         Its value is no sign of progress. Add it to `likelihood_loss` for the gradient (35).
+
+    Raises:
+        InputError: for a trajectory of other shapes than `trajectory` makes, or another number of
+            log_marginal or of baselines than of trajectories.
     """
-    signal = lax.stop_gradient(log_ratio(machine, tau) - log_marginal)
+    ratio = log_ratio(machine, tau)
+    check_each("log_marginal", log_marginal, ratio.shape)
+    check_each("baseline", 0.0 if baseline is None else baseline, ratio.shape)
+    signal = lax.stop_gradient(ratio - log_marginal)
     if baseline is None:
         count = signal.size
         baseline = (jnp.sum(signal) - signal) / max(1, count - 1)
@@ -122,8 +153,14 @@ def estimated_end_log_prob(machine: RBM, tau: Trajectory) -> Float[Array, " C"]:
         tau: of [C] chains, two or more.
 
     Raises:
-        InputError: for one chain, which has no others.
+        InputError: for one chain, which has no others, and for other shapes.
     """
+    check_trajectory(machine, *tau)
+    if tau.visible.ndim != 3:
+        raise InputError(
+            f"log q(x_k) is estimated from chains [k + 1, C, V], and these are {tau.visible.shape}:"
+            " give one axis of them"
+        )
     if tau.visible.shape[1] < 2:
         raise InputError("log q(x_k) is estimated from other chains and there is 1: give 2 or more")
     fields = machine.visible_field(tau.hidden[-1])
@@ -138,16 +175,18 @@ def transition_matrix(machine: RBM, states: Float[Array, "n V"]) -> Float[Array,
     """q(x' | x) of one step x -> z -> x', between all states, by enumeration of the hidden units.
 
     Args:
-        machine: of bits, of at most some 12 hidden units.
-        states: all 2^V visible states (`all_bits`).
+        machine: of bits, of at most 12 visible units and 25 in all.
+        states: all 2^V visible states (`all_bits`), in any order.
 
     Returns:
         [n, n]; rows sum to one. Gradients reach the machine.
 
     Raises:
-        InputError: for real units, which have no list of states.
+        InputError: for real units, which have no list of states; for a machine too large; for
+            other states than all of them.
     """
     to_hidden, to_visible = _conditionals(machine, states)
+    check_enumerable(machine, machine.sizes[0], machine.sizes[0])
     return to_hidden @ to_visible
 
 
@@ -157,8 +196,15 @@ def end_marginal(
     """q(x_k) of all states, where x_0 has the distribution `data` over them (32).
 
     A step goes by way of the hidden states: 2 n 2^H multiplications, and no [n, n] matrix.
+
+    Raises:
+        InputError: as `transition_matrix` does, but for visible units up to 20; for fewer steps
+            than one; for a D of another number of states, of negative numbers or of another sum
+            than one.
     """
+    check_count("steps", steps)
     to_hidden, to_visible = _conditionals(machine, states)
+    check_distribution(data, len(states))
     end = lax.fori_loop(0, steps, lambda _, q: (q @ to_hidden) @ to_visible, data)
     return end / jnp.sum(end)  # one, but for what hundreds of float32 products have lost
 
@@ -179,6 +225,9 @@ def exact_divergence(
 
     Returns:
         Nats. Its gradient by the machine is exact, that through the chain included.
+
+    Raises:
+        InputError: as `end_marginal` does.
     """
     end = end_marginal(machine, data, states, steps)
     free = machine.free_energy(states)
@@ -190,7 +239,12 @@ def exact_divergence(
 
 
 def all_bits(count: int) -> Float[Array, "_ N"]:
-    """All 2^count states of so many bits, a row each."""
+    """All 2^count states of so many bits, a row each.
+
+    Raises:
+        InputError: for more than 20 bits.
+    """
+    check_bits(count)
     return ((jnp.arange(2**count)[:, None] >> jnp.arange(count)) & 1).astype(jnp.float32)
 
 
@@ -198,9 +252,9 @@ def _conditionals(
     machine: RBM, states: Float[Array, "n V"]
 ) -> tuple[Float[Array, "n m"], Float[Array, "m n"]]:
     """p(z | x) and p(x | z) of the states given and all hidden ones; rows sum to one."""
-    if not all(isinstance(family, Bits) for family in machine.families):
-        raise InputError("real units have no list of states: simulate trajectories instead")
-    hidden = all_bits(machine.hidden_bias.shape[0])
+    check_enumerable(machine, *machine.sizes)
+    check_states(machine, states)
+    hidden = all_bits(machine.sizes[1])
 
     def table(family: Family, fields: Array, values: Array) -> Array:
         terms = fields @ values.T + family.log_base(values)

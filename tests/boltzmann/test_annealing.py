@@ -21,6 +21,7 @@ from remjax.boltzmann import (
     reverse_ais,
     uniform_base,
 )
+from remjax.boltzmann.partition import from_forward, from_reverse
 from tests.boltzmann import machines
 from tests.boltzmann.machines import OF_BITS, SIGMAS, assert_same_distribution, codes, flat
 
@@ -166,10 +167,7 @@ def crooks(key, forward, reverse, log_z, sd):
 
 
 def as_records(f, r):
-    blank = ais(
-        jax.random.key(0), bias_base(MACHINES["rbm"]), linear_inverse_temperatures(1), num_chains=2
-    )
-    return blank._replace(log_weights=f), blank._replace(log_weights=r)
+    return from_forward(f, None), from_reverse(r, None)
 
 
 @pytest.mark.parametrize(("forward", "reverse"), [(400, 400), (2_000, 50), (50, 2_000)])

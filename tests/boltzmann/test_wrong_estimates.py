@@ -1,4 +1,4 @@
-"""What a user gets wrong of log Z, tempering, learning and trajectories is one line each."""
+"""What a user gets wrong of log Z, tempering and learning is one line each."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,6 @@ from remjax.boltzmann import (
     uniform_base,
 )
 from remjax.boltzmann.tempering import init_ladder
-from remjax.boltzmann.trajectories import estimated_end_log_prob, trajectory, transition_matrix
 from tests.boltzmann import machines
 from tests.boltzmann.refusals import assert_refused, every
 
@@ -215,19 +214,6 @@ WRONG = {
     "pseudo-likelihood of reals": (
         lambda: boltzmann.pseudo_log_likelihood(KEY, REAL, jnp.zeros(3)),
         "the pseudo-likelihood is of visible units that are bits: leave it out",
-    ),
-    # Trajectories.
-    "no steps of a trajectory": (
-        lambda: trajectory(KEY, MACHINE, STATE.visible, 0),
-        "steps is 0: give 1 or more",
-    ),
-    "one trajectory": (
-        lambda: estimated_end_log_prob(MACHINE, trajectory(KEY, MACHINE, STATE.visible[:1], 1)),
-        "log q(x_k) is estimated from other chains and there is 1: give 2 or more",
-    ),
-    "states of reals": (
-        lambda: transition_matrix(REAL, jnp.zeros((2, 3))),
-        "real units have no list of states: simulate trajectories instead",
     ),
 }
 
