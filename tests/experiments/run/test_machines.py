@@ -191,6 +191,23 @@ def test_real_data_have_real_units(run_binary, tmp_path, frey_file):
     assert "tracked_log_z" not in metrics_of(tmp_path)[0]
 
 
+def test_few_real_columns_beside_many_hidden_units(run_binary, tmp_path):
+    """It is the hidden side that would be enumerated: 2^30 states, so log Z is annealed."""
+    table = tmp_path / "real.csv"
+    rows = np.random.default_rng(0).normal(size=(80, 4))
+    np.savetxt(table, rows, delimiter=",", header="a,b,c,d", comments="")
+    flags = (
+        "--model=rbm", f"--dataset={table}", "--latent_size=30", "--batch_size=20", "--epochs=1",
+        "--learning_rate=0.001", "--track_temperatures=0", "--log_z_temperatures=50",
+        "--log_z_chains=20", "--log_z_burn_in=20", f"--run_dir={tmp_path / 'run'}",
+    )  # fmt: skip
+    done = run_binary(train, *flags)
+    assert (done.code, done.stderr) == (0, "")
+    result = json_of(tmp_path / "run" / "result.json")
+    assert result["log_z_by"] == "annealing"
+    assert np.isfinite([result[f"test_log_likelihood{end}"] for end in ("_low", "", "_high")]).all()
+
+
 def test_checkpoint_of_another_machine_is_refused(run_binary, fitted, tmp_path):
     path = tmp_path / "run"
     shutil.copytree(fitted[0], path)
