@@ -30,6 +30,15 @@ _BLOCK = 100
 # Where it takes no more units than these, log Z is enumerated.
 _EXACT = 20
 
+TEST_METRICS = (
+    "log_z",
+    "log_z_gap",
+    "test_log_likelihood",
+    "test_log_likelihood_low",
+    "test_log_likelihood_high",
+)
+"""What an epoch of --eval_every has of the figures of a result: likelihoods with their bracket."""
+
 
 def base_of(settings: Settings, machine: RBM, visible_mean: np.ndarray) -> Path[Any]:
     """The path from what --log_z_base names to the machine."""
