@@ -97,7 +97,8 @@ def learning_curves(
       metrics: One mapping per epoch: `epoch`; `seconds`, the training time since the start of the
         run; and what is drawn, in any of them.
       curves: The names of the metrics that are drawn, with what the legend calls them: by default
-        the log-evidence of training and that of the test images.
+        the log-evidence of training and that of the test images. Behind a metric whose bracket is
+        there, as NAME_low and NAME_high, stands a band from one to the other.
       label: What they are, with their unit.
       title: Stands above the panels.
     """
@@ -109,6 +110,7 @@ def learning_curves(
             unit, seconds = "seconds", 1
         for axes, key, divisor in ((left, "epoch", 1), (right, "seconds", seconds)):
             for style, (name, called) in enumerate(curves.items()):
+                _band(axes, metrics, key, name, style, divisor)
                 _line(axes, metrics, key, name, style, called, divisor)
             _begin_at_zero(axes)
         _zoom_on_the_end(left, metrics, tuple(curves))
@@ -220,7 +222,7 @@ def _begin_at_zero(axes: "Axes") -> None:
 def _zoom_on_the_end(axes: "Axes", metrics: Metrics, names: Sequence[str]) -> None:
     """Fits the panel to all but the first quarter of a long run, whose climb would flatten it."""
     late = metrics[len(metrics) // 4 :] if len(metrics) >= 8 else []
-    values = [row.get(name) for row in late for name in names]
+    values = [row.get(end) for row in late for name in names for end in (name, *_ends(name))]
     known = [value for value in values if value is not None and math.isfinite(value)]
     if known and max(known) > min(known):
         margin = 0.08 * (max(known) - min(known))
@@ -240,3 +242,20 @@ def _line(
     if points:
         marker = MARKERS[style] if len(points) <= 20 else None
         axes.plot(*zip(*points, strict=True), color=COLOURS[style], marker=marker, label=label)
+
+
+def _ends(name: str) -> tuple[str, str]:
+    """What metrics call the lower and the upper end of the bracket of one of them."""
+    return f"{name}_low", f"{name}_high"
+
+
+def _band(axes: "Axes", metrics: Metrics, x: str, y: str, style: int, divisor: float = 1) -> None:
+    """Fills the bracket of a metric over the epochs that have one."""
+    columns = (x, *_ends(y))
+    points = [[row.get(name) for name in columns] for row in metrics]
+    known = [point for point in points if None not in point]
+    if known:
+        place, low, high = np.transpose(np.asarray(known, np.float64))
+        # A bracket of one epoch, or one that has closed, is a line that shows all the same.
+        band = {"color": COLOURS[style], "alpha": 0.25, "linewidth": 1}
+        axes.fill_between(place / divisor, low, high, **band)

@@ -89,7 +89,10 @@ def _sides(settings: Settings) -> tuple[int, int]:
 def _line(metrics: Mapping[str, float]) -> str:
     if "log_evidence" not in metrics:
         return f"log_evidence plus log Z {metrics['unnormalized_log_evidence']:9.2f} nats"
-    return f"log_evidence {metrics['log_evidence']:9.2f} nats  log Z {metrics['log_z']:8.2f}"
+    text = f"log_evidence {metrics['log_evidence']:9.2f} "
+    if "log_evidence_low" in metrics:
+        text += f"({metrics['log_evidence_low']:.2f} to {metrics['log_evidence_high']:.2f}) "
+    return f"{text}nats  log Z {metrics['log_z']:8.2f}"
 
 
 KINDS: Mapping[str, Kind] = {

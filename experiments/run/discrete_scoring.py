@@ -10,7 +10,7 @@ import numpy as np
 from experiments.run.images import evaluation_images
 from experiments.run.kind import Check, Figures, Problem, Scoring
 from experiments.run.likelihoods import Chosen
-from experiments.run.log_z import base_of, log_z_figures
+from experiments.run.log_z import TEST_METRICS, base_of, log_z_figures
 from experiments.run.progress import Bar, Bars, progress_bar
 from experiments.run.settings import Settings
 from remjax.boltzmann import Units, bias_base, linear_inverse_temperatures, measure_bracket
@@ -61,14 +61,14 @@ def score(problem: Problem, state: TrainState, check: Check, bars: Bars) -> Figu
 
 
 def test_metrics(problem: Problem, state: TrainState) -> dict[str, float]:
-    """The log-likelihood of the test images, measured as at the end of the run."""
+    """The log-likelihood of the test images and its bracket, measured as at the end of the run."""
 
     def nothing() -> None:
         return None
 
     figures = prior_figures(problem, state, nothing, progress_bar)
     figures |= _of_part(problem, state, "test", figures, nothing, progress_bar)
-    return {name: figures[name] for name in ("log_z", "log_z_gap", "test_log_likelihood")}
+    return {name: figures[name] for name in TEST_METRICS}
 
 
 def prior_figures(problem: Problem, state: TrainState, check: Check, bars: Bars) -> Figures:
@@ -111,11 +111,13 @@ def tracked(problem: Problem, state: TrainState) -> dict[str, float]:
         num_chains=_TRACK_CHAINS,
         burn_in=_TRACK_BURN_IN,
     )
-    log_z = float(found.log_z)
+    unnormalized = means["unnormalized_log_evidence"]
     return {
-        "log_z": log_z,
+        "log_z": float(found.log_z),
         "log_z_gap": float(found.gap),
-        "log_evidence": means["unnormalized_log_evidence"] - log_z,
+        "log_evidence": unnormalized - float(found.log_z),
+        "log_evidence_low": unnormalized - float(found.upper.log_z),
+        "log_evidence_high": unnormalized - float(found.lower.log_z),
     }
 
 

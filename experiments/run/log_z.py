@@ -1,7 +1,7 @@
 """log Z of a machine as a run reports it: from both sides, or exactly."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,7 +12,6 @@ from experiments.run.progress import Bars
 from experiments.run.settings import Settings
 from remjax.boltzmann import (
     RBM,
-    Bits,
     Bracket,
     Path,
     Units,
@@ -22,13 +21,23 @@ from remjax.boltzmann import (
     joined,
     measure_bracket,
 )
+from remjax.boltzmann.partition import num_enumerated
 
 # All runs are measured with the same key.
 _KEY = 1_000_006
 # Chains that are annealed together: a stop is heard, and the bar moves, between blocks.
 _BLOCK = 100
-# Up to so many units on the smaller side, log Z is enumerated.
+# Where it takes no more units than these, log Z is enumerated.
 _EXACT = 20
+
+TEST_METRICS = (
+    "log_z",
+    "log_z_gap",
+    "test_log_likelihood",
+    "test_log_likelihood_low",
+    "test_log_likelihood_high",
+)
+"""What an epoch of --eval_every has of the figures of a result: likelihoods with their bracket."""
 
 
 def base_of(settings: Settings, machine: RBM, visible_mean: np.ndarray) -> Path[Any]:
@@ -53,9 +62,9 @@ def log_z_figures(
         check: called between blocks of chains; may raise to stop.
         bars: makes the bar over the chains.
     """
-    machine = cast(RBM, path.machine)
-    if min(machine.sizes) <= _EXACT and isinstance(machine.hidden, Bits):
-        value = float(jax.jit(exact)(machine).log_z)
+    enumerated = num_enumerated(path.machine)
+    if enumerated is not None and enumerated <= _EXACT:
+        value = float(jax.jit(exact)(path.machine).log_z)
         return {"log_z_by": "enumeration", "log_z_gap": 0.0, "log_z_stderr": 0.0} | dict.fromkeys(
             ("log_z", "log_z_ais", "log_z_reverse"), value
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.run.images import evaluation_images
 from experiments.run.kind import Check, Figures, Problem, Scoring
-from experiments.run.log_z import base_of, log_z_figures
+from experiments.run.log_z import TEST_METRICS, base_of, log_z_figures
 from experiments.run.machine_sampling import sampler_of
 from experiments.run.progress import Bars, progress_bar
 from experiments.run.sampled import COLUMNS, sampled_figures, sampled_remarks
@@ -82,15 +82,14 @@ def likelihood_figures(problem: Problem, state: TrainState, check: Check, bars: 
 
 
 def test_metrics(problem: Problem, state: TrainState) -> dict[str, float]:
-    """The log-likelihood of the test images, measured as at the end of the run."""
+    """The log-likelihood of the test images and its bracket, measured as at the end of the run."""
 
     def nothing() -> None:
         return None
 
     bars = functools.partial(progress_bar, leave=False)
     figures = likelihood_figures(problem, state, nothing, bars)
-    names = ("log_z", "log_z_gap", "test_log_likelihood")
-    return {name: figures[name] for name in names}
+    return {name: figures[name] for name in TEST_METRICS}
 
 
 def tracked(problem: Problem, state: TrainState) -> dict[str, float]:

@@ -7,6 +7,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from remjax.boltzmann.families import Bits, Family, Reals
+from remjax.boltzmann.parameters import as_parameters
 from remjax.boltzmann.rbm import RBM
 from remjax.errors import InputError
 
@@ -66,10 +67,10 @@ def load_machine(path: str | os.PathLike[str]) -> RBM:
             )
 
     def family(name: str) -> Family:
-        return Reals(parts[name]) if name in parts else Bits()
+        return Reals(*as_parameters(parts[name])) if name in parts else Bits()
 
     visible, hidden = map(family, _PRECISIONS)
-    weights, of_visible, of_hidden = (parts[name] for name in ("weights", *_BIASES))
+    weights, of_visible, of_hidden = as_parameters(*(parts[name] for name in ("weights", *_BIASES)))
     return RBM(weights, of_visible, of_hidden, visible, hidden)
 
 

@@ -212,12 +212,28 @@ def exact_samples(key: Key[Array, ""], machine: Machine[U], num_samples: int) ->
     return machine.draw_block(key_block, largest, units, machine.field(largest, units))
 
 
-def _enumerated(machine: Machine[U]) -> tuple[int, list[tuple[int, int]]]:
-    """The block that is summed out, and (block, place in it) of each unit that is enumerated."""
+def num_enumerated(machine: Machine[Any]) -> int | None:
+    """How many units `exact` enumerates: all but the block that it sums out.
+
+    That is the largest block, or the real units wherever there are some. None for two sides of real
+    units, whose log Z is not known exactly.
+    """
+    summed_out = _summed_out(machine)
+    return None if summed_out is None else sum(machine.sizes) - machine.sizes[summed_out]
+
+
+def _summed_out(machine: Machine[Any]) -> int | None:
     real = [b for b, family in enumerate(machine.families) if not isinstance(family, Bits)]
     if len(real) > 1:
+        return None
+    return real[0] if real else int(np.argmax(machine.sizes))
+
+
+def _enumerated(machine: Machine[U]) -> tuple[int, list[tuple[int, int]]]:
+    """The block that is summed out, and (block, place in it) of each unit that is enumerated."""
+    largest = _summed_out(machine)
+    if largest is None:
         raise InputError("log Z of two sides of real units is not known exactly: estimate it")
-    largest = real[0] if real else int(np.argmax(machine.sizes))
     places = [
         (block, place)
         for block, size in enumerate(machine.sizes)

@@ -110,6 +110,21 @@ def test_other_curves_than_the_evidence(path):
     assert not {tuple(bytes.fromhex(colour[1:])) for colour in COLOURS[3:6]} & found
 
 
+def test_a_bracket_is_a_band(path):
+    """Of epochs that have one; between both ends it has the colour of the curve, and no others."""
+    rows = [{"epoch": n, "seconds": n, "a": 0.0, "a_low": -n, "a_high": n} for n in (1, 2, 3)]
+    with_gap = [*rows, {"epoch": 4, "seconds": 4, "a": 0.0, "a_low": None, "a_high": 1.0}]
+    found = []
+    for metrics in (rows, with_gap, [{**row, "a_low": None} for row in rows]):
+        one_run.learning_curves(path, metrics, curves={"a": "one"}, label="d")
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"), float)
+        mixed = 255 * 0.75 + 0.25 * np.array(list(bytes.fromhex(COLOURS[0][1:])))
+        found.append((np.abs(pixels - mixed) < 2).all(axis=-1).mean())
+    assert min(found[:2]) > 0.02
+    assert found[2] < 0.01
+
+
 def test_place_that_cannot_be_written_is_one_line(tmp_path):
     with pytest.raises(InputError, match=r"cannot write .*picture.png: No such file or directory"):
         one_run.image_grid(tmp_path / "missing" / "picture.png", IMAGES)
