@@ -23,7 +23,7 @@ from experiments.run.latent_variables import (
 )
 from experiments.run.likelihoods import choose
 from experiments.run.log_z_settings import LOG_Z_SETTINGS
-from experiments.run.methods import WITH_RECOGNITION, default_of
+from experiments.run.methods import WITH_RECOGNITION
 from experiments.run.network_settings import NETWORK_SETTINGS
 from experiments.run.networks import inputs_of, likelihood_of
 from experiments.run.settings import Settings
@@ -60,9 +60,7 @@ def _build(
     )
     posterior = look_up(POSTERIORS, "posterior", settings.posterior)
     inputs = inputs_of(facts, centred=settings.centred_input)
-    follows_draws = default_of(settings.method).hyperobjective.follows_draws
-    relaxation = settings.bits_as(follows_draws=follows_draws)
-    recognition = posterior.build(settings, inputs.arguments(), initialization, relaxation)
+    recognition = posterior.build(settings, inputs.arguments(), initialization)
     phase = look_up(PRIOR_PHASES, "prior_phase", settings.prior_phase)
     estimator = with_boltzmann_prior(
         method_estimator(settings, facts, model, recognition),

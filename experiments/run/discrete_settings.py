@@ -9,8 +9,6 @@ from experiments.run.fields import Checked, require_positive, setting
 from remjax.distributions import Relaxation
 from remjax.errors import InputError
 
-AUTO = "auto"
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DiscreteSettings(Checked):
@@ -20,9 +18,7 @@ class DiscreteSettings(Checked):
         "directed", f"posterior of --model=dvae: {', '.join(POSTERIORS)} (rbm: Boltzmann machines)"
     )
     relaxation: str = setting(
-        AUTO,
-        f"relaxation of the posterior's bits, for a gradient: {', '.join(RELAXATIONS)}; {AUTO} "
-        "takes pwl, and none for a method without a gradient through the draws",
+        "pwl", f"relaxation of the posterior's bits, for a gradient: {', '.join(RELAXATIONS)}"
     )
     sharpness: float | None = setting(
         None, "how close relaxed bits are to bits (beta, or 1 / temperature); default its papers'"
@@ -69,7 +65,7 @@ class DiscreteSettings(Checked):
         super().__post_init__()
         for flag, table in (
             ("posterior", POSTERIORS),
-            ("relaxation", {AUTO: None, **RELAXATIONS}),
+            ("relaxation", RELAXATIONS),
             ("prior_phase", PRIOR_PHASES),
         ):
             look_up(table, flag, getattr(self, flag))
@@ -92,29 +88,23 @@ class DiscreteSettings(Checked):
             raise InputError(
                 "--prior_temperatures does nothing for --prior_phase=pcd: leave it out"
             )
-        self.bits_as(follows_draws=True)  # refuses a sharpness that the relaxation has not
+        _ = self.bits_as  # refuses a sharpness that the relaxation has not
 
-    def bits_as(self, *, follows_draws: bool) -> Relaxation | None:
+    @property
+    def bits_as(self) -> Relaxation | None:
         """The relaxation of the posterior's bits; None for bits.
-
-        Args:
-            follows_draws: whether the method has a gradient through the draws.
 
         Raises:
             InputError: for a sharpness where there is none to set.
         """
-        named = self.relaxation
-        if named == AUTO:
-            named = "pwl" if follows_draws else "none"
-        make = look_up(RELAXATIONS, "relaxation", named)
+        make = look_up(RELAXATIONS, "relaxation", self.relaxation)
         if self.sharpness is None:
             return make()
         if not inspect.signature(make).parameters:
-            raise InputError(f"--sharpness does nothing for --relaxation={named}: leave it out")
-        try:
-            return make(self.sharpness)
-        except InputError as error:
-            raise InputError(f"--sharpness={self.sharpness:g} cannot be: {error}") from error
+            raise InputError(
+                f"--sharpness does nothing for --relaxation={self.relaxation}: leave it out"
+            )
+        return make(self.sharpness)
 
 
 DISCRETE_SETTINGS = frozenset(field.name for field in dataclasses.fields(DiscreteSettings))

@@ -35,20 +35,20 @@ class Asked(Protocol):
     batch_normalization: bool
     eval_num_particles: int
     eval_temperatures: int
+    bits_as: Relaxation | None
 
 
 class Posterior(NamedTuple):
     """A kind of posterior.
 
     Attributes:
-        build: (settings, how data enter it, initial weights, relaxation or None for bits) -> the
-            recognition network.
+        build: (settings, how data enter it, initial weights) -> the recognition network.
         evaluate: (model, recognition, settings, mesh) -> the compiled evaluation, whose results
             have log_likelihood and ess of each image.
         settings: the names of those that it alone has.
     """
 
-    build: Callable[[Any, Mapping[str, Any], Initialization, Relaxation | None], Recognition]
+    build: Callable[[Any, Mapping[str, Any], Initialization], Recognition]
     evaluate: Callable[[Model, Recognition, Any, jax.sharding.Mesh | None], Callable[..., Any]]
     settings: frozenset[str]
 
@@ -57,7 +57,6 @@ def _directed(
     settings: Asked,
     inputs: Mapping[str, Any],
     initialization: Initialization,
-    relaxation: Relaxation | None,
     *,
     heads: Heads | None = None,
 ) -> Recognition:
@@ -69,7 +68,7 @@ def _directed(
         num_smoothed=max(settings.latent_sizes[-1] // max(size, 1), 1),
         num_groups=settings.posterior_groups,
         hidden_sizes=settings.hidden_sizes[0],
-        relaxation=relaxation,
+        relaxation=settings.bits_as,
         shared_context=settings.shared_context,
         heads=heads,
         initialization=initialization,
@@ -78,10 +77,7 @@ def _directed(
 
 
 def _undirected(
-    settings: Asked,
-    inputs: Mapping[str, Any],
-    initialization: Initialization,
-    relaxation: Relaxation | None,
+    settings: Asked, inputs: Mapping[str, Any], initialization: Initialization
 ) -> Recognition:
     visible_size, hidden_size = settings.latent_sizes
     return undirected_recognition(
@@ -89,7 +85,7 @@ def _undirected(
         visible_size=visible_size,
         hidden_size=hidden_size,
         hidden_sizes=settings.hidden_sizes[0],
-        relaxation=relaxation,
+        relaxation=settings.bits_as,
         num_chains=settings.num_particles,
         num_sweeps=settings.posterior_sweeps,
         num_relaxed_sweeps=settings.relaxed_sweeps,

@@ -121,7 +121,7 @@ def iwae_release(
     @jax.jit
     def means(eta: PyTree) -> PyTree:
         keys = jax.random.split(key, len(x))
-        return jax.vmap(lambda x, key: recognition.code(eta, x, key))(x, keys)
+        return jax.vmap(lambda x, key: recognition.r(eta, x).hard().estimated_mean(key))(x, keys)
 
     layers = jax.tree.map(lambda layer: np.var(np.asarray(layer), axis=0), means(params.eta))
     return use._replace(activity=layers)
@@ -145,8 +145,6 @@ _IWAE: Mapping[str, Any] = {
 # Vahdat et al. 2019, who follow their earlier DVAE#: the rates are those of its code.
 _DVAE: Mapping[str, Any] = {
     "model": "dvae",
-    # The KL term at means; the paper's own form of it is that of `form_of`.
-    "method": "dvae",
     "posterior": "rbm",
     "epochs": 2000,
     "batch_size": 100,
@@ -205,7 +203,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
     # As Algorithm 1 has it: all terms at the relaxed bits, and the network's couplings as they are.
     "dvae_paper": _DVAE | {"raw_heads": True},
-    # As the code has it: couplings of an Ising model, normalised.
+    # As the code has it: the KL term at means, and couplings of an Ising model, normalised.
     "dvae_release": _DVAE
     | {"log_z_base": "uniform", "log_z_temperatures": 10_000, "log_z_chains": 1024},
 }

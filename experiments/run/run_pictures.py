@@ -57,7 +57,8 @@ def draw_run(problem: Problem, state: TrainState, run: RunDirectory, figures: Fi
     originals = evaluation_images(problem.dataset, "test", 20)
 
     def mean_of_posterior(x: jax.Array, key: jax.Array) -> jax.Array:
-        return model.at(x).mean(params.theta, recognition.code(params.eta, x, key))
+        r = recognition.r(params.eta, x).hard()
+        return model.at(x).mean(params.theta, r.estimated_mean(key))
 
     means = jax.jit(jax.vmap(mean_of_posterior))(jnp.asarray(originals), keys[: len(originals)])
     reconstructions(
@@ -86,7 +87,7 @@ def _draw_latents(problem: Problem, params: Params, run: RunDirectory, name: str
     keys = jax.random.split(jax.random.key(problem.settings.seed), len(originals))
 
     def code(x: jax.Array, key: jax.Array) -> jax.Array:
-        return recognition.code(params.eta, x, key)
+        return recognition.r(params.eta, x).estimated_mean(key)
 
     codes = jax.jit(jax.vmap(code))(originals, keys)
     flat = np.concatenate([np.asarray(layer) for layer in jax.tree.leaves(codes)], axis=1)

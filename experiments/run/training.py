@@ -72,7 +72,7 @@ def settings_from_flags() -> Settings:
     given = {name: FLAGS[name].value for name in FLAGS if FLAGS[name].present}
     path = Path(FLAGS.run_dir) / "config.json"
     earlier = read_json(path) if FLAGS.resume and path.is_file() else {}
-    model = given.get("model") or earlier.get("model") or preset.get("model") or FLAGS.model
+    model = given.get("model") or earlier.get("model") or FLAGS.model
     # A setting that is newer than the earlier run has the default of all models.
     goes_on = earlier and earlier.get("model", model) == model
     dataset = given.get("dataset", FLAGS.dataset)
@@ -81,10 +81,7 @@ def settings_from_flags() -> Settings:
     if not kind.defaults:
         defaults = _DATASET_DEFAULTS.get(dataset, {})
     base = earlier if goes_on else defaults
-    # A preset's before the model's default, an earlier run's before both.
-    of_preset = preset if preset.get("model", model) == model else {}
-    own = (given, earlier if goes_on else {}, of_preset, defaults)
-    method = next((some["method"] for some in own if some.get("method")), FLAGS.method)
+    method = given.get("method") or base.get("method") or FLAGS.method
     method = form_of(method, FLAGS.preset)
     # A preset serves every method and every posterior: what the chosen one has not is left out.
     preset = chosen(preset, model, method, given.get("posterior") or earlier.get("posterior"))

@@ -66,11 +66,6 @@ class UndirectedPosterior(Distribution):
         return self.relaxation is None
 
     @property
-    def is_relaxed(self) -> bool:
-        """Whether they are numbers in the place of bits."""
-        return self.relaxation is not None
-
-    @property
     def is_normalized(self) -> bool:
         """It is not: see `log_prob`."""
         return False
@@ -137,32 +132,9 @@ class UndirectedPosterior(Distribution):
     def sample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
         """A draw from a chain taken at random, without gradient."""
         count = 1 if self.chains is None else self.chains.shape[0]
-        key_chain, key_draw = jax.random.split(key)
-        index = jax.random.randint(key_chain, (), 0, count)
-        drawn = lax.stop_gradient(self)._drawn(Noise(key_draw, index))
+        index = jax.random.randint(jax.random.fold_in(key, 1), (), 0, count)
+        drawn = lax.stop_gradient(self)._drawn(Noise(key, index))
         return lax.stop_gradient(self.latents(drawn))
-
-    def estimated_mean(self, key: Key[Array, ""]) -> Float[Array, " D"]:
-        """E[z], without gradient: means of each block given the other, over hard sweeps.
-
-        They go on from a chain taken at random for as many sweeps as a fresh one has.
-        """
-        machine: RBM = lax.stop_gradient(self.machine)
-        key_chain, key_start, key_sweeps = jax.random.split(key, 3)
-        count = 1 if self.chains is None else self.chains.shape[0]
-        start = self._start(key_start, jax.random.randint(key_chain, (), 0, count))
-
-        def sweep(v: Float[Array, " V"], key: Key[Array, ""]) -> tuple[Float[Array, " V"], Units]:
-            key_hidden, key_visible = jax.random.split(key)
-            of_hidden = machine.hidden_field(v)
-            of_visible = machine.visible_field(machine.hidden.draw(key_hidden, of_hidden))
-            means = Units(machine.visible.mean(of_visible), machine.hidden.mean(of_hidden))
-            return machine.visible.draw(key_visible, of_visible), means
-
-        keys = jax.random.split(key_sweeps, self.num_fresh_sweeps)
-        _, means = lax.scan(sweep, lax.stop_gradient(start), keys)
-        means = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), means)
-        return lax.stop_gradient(self.latents(means))
 
     def rsample(self, key: Key[Array, ""] | Noise) -> Float[Array, " D"]:
         """The particle of this noise, with the gradient of t relaxed sweeps.

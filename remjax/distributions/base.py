@@ -64,11 +64,6 @@ class Distribution(abc.ABC):
         return False
 
     @property
-    def is_relaxed(self) -> bool:
-        """Whether draws are numbers in the place of bits (`hard`), for the sake of a gradient."""
-        return False
-
-    @property
     def is_normalized(self) -> bool:
         """Whether `log_prob` is normalised.
 

@@ -28,11 +28,6 @@ class RelaxedBernoulli(Distribution):
     logits: Float[Array, "*batch D"]
     relaxation: Relaxation
 
-    @property
-    def is_relaxed(self) -> bool:
-        """It is."""
-        return True
-
     def hard(self) -> Bernoulli:
         """The bits themselves: `Bernoulli(logits)`."""
         return Bernoulli(self.logits)

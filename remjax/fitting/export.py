@@ -57,11 +57,13 @@ def write_export(
         raise InputError("the model has no mean E[x | z], which a decoder is: give it one")
     # Where the mean of r has no closed form, it is that of the same draws for every datapoint.
     key = jax.random.key(0)
-    form = jax.eval_shape(lambda x: recognition.code(params.eta, x, key), jnp.zeros(data_size))
+    form = jax.eval_shape(
+        lambda x: recognition.r(params.eta, x).estimated_mean(key), jnp.zeros(data_size)
+    )
     flat, unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), form))
 
     def encode(x: Float[Array, " X"]) -> Float[Array, " D"]:
-        return ravel_pytree(recognition.code(params.eta, x, key))[0]
+        return ravel_pytree(recognition.r(params.eta, x).estimated_mean(key))[0]
 
     def decode(z: Float[Array, " D"], *condition: Float[Array, " C"]) -> Float[Array, " X"]:
         given = model.at(condition[0]) if condition else model

@@ -82,7 +82,7 @@ class Fitted:
             InputError: for rows that the model has no density for, as the others.
         """
         return self._over_rows(
-            lambda x, key: self.recognition.code(self.params.eta, x, key), x, seed
+            lambda x, key: self.recognition.r(self.params.eta, x).estimated_mean(key), x, seed
         )
 
     def reconstruct(self, x: Rows, *, seed: int = 0) -> np.ndarray:
@@ -98,7 +98,7 @@ class Fitted:
         self._require_mean()
 
         def one(x: Datapoint, key: Array) -> Array:
-            z = self.recognition.code(self.params.eta, x, key)
+            z = self.recognition.r(self.params.eta, x).estimated_mean(key)
             return _mean_of(self.model.at(x), self.params.theta, z)
 
         return self._as_given(self._over_rows(one, x, seed))

@@ -108,8 +108,7 @@ def _as_layers(r: Distribution) -> Layers:
 def _bits(layer: Distribution) -> Bernoulli:
     if not isinstance(layer, Bernoulli):
         raise InputError(
-            f"disarm is for layers of independent bits and one of r is {type(layer).__name__}: "
-            "use rloo or vimco, and no relaxation"
+            f"disarm is for bits and a layer of r is {type(layer).__name__}: use rloo or vimco"
         )
     return layer
 

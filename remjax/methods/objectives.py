@@ -66,11 +66,6 @@ class ExclusiveKLAnalytic(Objective):
     Pathwise: the particles must come from r itself. Needs `Model.prior`.
     """
 
-    @property
-    def follows_draws(self) -> bool:
-        """It does."""
-        return True
-
     def __call__(self, _posterior: Posterior, joint: Joint, r: Distribution) -> Summand:
         """The summand of one particle.
 

@@ -23,11 +23,6 @@ class SmoothedBound(Objective):
     """
 
     @property
-    def follows_draws(self) -> bool:
-        """It does."""
-        return True
-
-    @property
     def serves_unnormalized(self) -> bool:
         """It does: the parameters of r stand still inside log r."""
         return True

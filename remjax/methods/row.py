@@ -147,7 +147,6 @@ class Row(NamedTuple):
         r, memory = self.recognition.visit(r, params, jax.random.fold_in(key, _VISIT), x, memory)
         seen |= self._seen_at_a_draw(params, key, x, r)
         _check_normalized(r, method)
-        _check_bits(r, method)
         objectives = method.objective, method.hyperobjective
         proposals = method.proposal, method.hyperproposal
         draws = Draws(
@@ -232,19 +231,6 @@ def _check_normalized(r: Distribution, method: Choices) -> None:
                 f"{name} ascends {objective}, which needs a normalised r, and log Z of "
                 f"{type(r).__name__} is not known: use rws, rem_v1, stl, dreg or vae"
             )
-
-
-def _check_bits(r: Distribution, method: Choices) -> None:
-    """Raise InputError for relaxed bits where eta learns from scores at them.
-
-    The log-probability of bits, continued linearly, has another score at relaxed numbers than at
-    bits: its mean is not the gradient of any bound. An r that is not normalised has no such score.
-    """
-    if r.is_relaxed and r.is_normalized and not method.hyperobjective.follows_draws:
-        raise InputError(
-            f"eta ascends {method.hyperobjective}, without a gradient through the draws, and those "
-            "of r are relaxed bits: take the bits themselves, without a relaxation"
-        )
 
 
 def _summed(scored: Scored, ascents: tuple[Ascent, ...]) -> tuple[PyTree, ...]:

@@ -37,11 +37,6 @@ class BoundAndEntropy(Objective):
     """The importance-weighted bound and the entropy of r, which the combination puts together."""
 
     @property
-    def follows_draws(self) -> bool:
-        """It does."""
-        return True
-
-    @property
     def serves_unnormalized(self) -> bool:
         """It does: r has no part in the weights, and stands still in its entropy."""
         return True

@@ -55,11 +55,6 @@ class Objective(abc.ABC):
         return ()
 
     @property
-    def follows_draws(self) -> bool:
-        """Whether its gradient goes through the draws z(eta), which relaxed bits are made for."""
-        return False
-
-    @property
     def serves_unnormalized(self) -> bool:
         """Whether r may be one that is not normalised (`Distribution.is_normalized`).
 
@@ -142,11 +137,6 @@ class Sum(Objective):
         return getattr(self.weight, "powers", ())
 
     @property
-    def follows_draws(self) -> bool:
-        """All terms but log p(x, z) and log r(z) at a fixed z."""
-        return self.term not in (log_joint, log_r)
-
-    @property
     def serves_unnormalized(self) -> bool:
         """By its weight, and by whether the term differentiates log r at a fixed z."""
         fixed = self.term in (log_joint, log_w_along_path)
@@ -182,11 +172,6 @@ class Blend(Objective):
     share: float
     first: Sum
     second: Sum
-
-    @property
-    def follows_draws(self) -> bool:
-        """Where both do."""
-        return self.first.follows_draws and self.second.follows_draws
 
     @property
     def serves_unnormalized(self) -> bool:

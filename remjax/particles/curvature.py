@@ -125,9 +125,9 @@ def check_curvature(joint: Joint, r: Distribution) -> None:
             "curvature needs the output of the decoder by itself: give Model.decoded, or build the "
             "model by remjax.models"
         )
-    if r.is_discrete or r.is_relaxed:
+    if r.is_discrete:
         raise InputError(
-            "curvature needs latents of real numbers, and those of r are bits: take a proposal "
+            "curvature needs latents of real numbers, and those of r are discrete: take a proposal "
             "that is r or is made of its particles"
         )
 

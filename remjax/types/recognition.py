@@ -9,7 +9,7 @@ from jaxtyping import Array, Key, PyTree
 
 from remjax.distributions.base import Distribution
 from remjax.errors import InputError
-from remjax.types.arrays import Datapoint, Latent, Params
+from remjax.types.arrays import Datapoint, Params
 
 
 class Memory(NamedTuple):
@@ -58,16 +58,6 @@ class Recognition(NamedTuple):
                 "remjax.Distribution, such as remjax.DiagonalGaussian(loc, scale)"
             )
         return r
-
-    def code(self, eta: PyTree, x: Datapoint, key: Key[Array, ""]) -> Latent:
-        """E[z | x] under r; of a relaxed r under the bits behind it (`Distribution.hard`).
-
-        Args:
-            eta: parameters.
-            x: ONE datapoint.
-            key: of an unbiased estimate, where the mean has no closed form; not used elsewhere.
-        """
-        return self.r(eta, x).hard().estimated_mean(key)
 
     def visit(
         self,

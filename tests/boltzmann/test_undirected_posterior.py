@@ -230,13 +230,3 @@ def test_one_side_of_a_machine_is_the_sum_over_the_other():
     drawn = relaxed.particle(jax.random.key(0), jnp.asarray(1))
     assert drawn.z.shape == (sizes[0],)
     np.testing.assert_array_equal(relaxed.rsample(drawn.noise), drawn.z)
-
-
-@pytest.mark.parametrize("relaxation", [None, PiecewiseLinear()], ids=["bits", "relaxed"])
-def test_the_mean_is_that_of_bits(relaxation):
-    """Averaged over sweeps: less noise than a draw, of which it would take twenty."""
-    r = UndirectedPosterior(MACHINE, relaxation)
-    found = jax.jit(jax.vmap(r.estimated_mean))(jax.random.split(jax.random.key(0), 2000))
-    true = jnp.exp(log_q(MACHINE)) @ STATES
-    assert float(jnp.max(found.std(axis=0))) < 0.12
-    np.testing.assert_allclose(found.mean(axis=0), true, atol=0.015)

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 import remjax
-from remjax import fitting, methods, models
+from remjax import fitting, methods
 from remjax.data.binarization import per_minibatch
 from remjax.data.values import value_facts
-from remjax.distributions import PiecewiseLinear
 from remjax.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -196,20 +195,3 @@ def test_refusals(options, message):
 def test_networks_go_together():
     with pytest.raises(InputError, match=r"^model and recognition go together"):
         remjax.fit(TABLE, MODEL)
-
-
-def test_codes_of_relaxed_bits_are_their_means():
-    """Not one relaxed draw, which another seed would change."""
-    bits = (RNG.random((60, 6)) < 0.5).astype(np.float32)
-    mean = bits.mean(axis=0)
-    recognition = models.grouped_recognition(
-        mean, latent_size=3, num_groups=1, hidden_sizes=(4,), relaxation=PiecewiseLinear()
-    )
-    model = remjax.gaussian_model(
-        remjax.bernoulli_likelihood(mean), latent_size=3, hidden_sizes=(4,)
-    )
-    own = {"epochs": 1, "progress": False, "batch_size": 30}
-    fit = remjax.fit(bits, model, recognition, methods.stl, remjax.Particles(1), **own)
-    r = jax.vmap(lambda x: recognition.r(fit.params.eta, x).hard().mean)(jnp.asarray(bits))
-    for seed in (0, 1):
-        np.testing.assert_allclose(fit.encode(bits, seed=seed), r, rtol=1e-6)
