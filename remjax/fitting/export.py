@@ -33,8 +33,8 @@ def write_export(
 
     encoder.bin: x [batch, X + C] -> E_r[z | x] [batch, D], the layers of several side by side, z_1
     (nearest the data) first (`evaluation.code`). decoder.bin: (z [batch, D], and c [batch, C] of a
-    model with a condition) -> E[x | z] [batch, X]. export.json says so of these two. They load where
-    JAX is:
+    model with a condition) -> E[x | z] [batch, X]. export.json says so of these two. They load
+    where JAX is:
 
         program = jax.export.deserialize(open("decoder.bin", "rb").read())
         x = program.call(z)

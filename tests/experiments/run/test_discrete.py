@@ -1,6 +1,7 @@
 """Discrete VAEs in the commands: a Boltzmann prior with both posteriors; resume, mesh, refusals."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import scipy.special
 from PIL import Image
 
 from experiments import evaluate, train
+from experiments.run.discrete_scoring import within_bracket
 from experiments.run.images import evaluation_images
 from experiments.run.kinds import chosen
 from experiments.run.methods import WITH_RECOGNITION
@@ -20,6 +22,7 @@ from experiments.run.presets import PRESETS
 from experiments.run.settings import Settings
 from remjax.distributions import PiecewiseLinear
 from remjax.models import normalize_prior
+from remjax.training import checkpoints
 from remjax.training.optimizers import vahdat_schedule
 from tests.experiments.run.runs import json_of, metrics_of, state_of, stop_at_every_call
 
@@ -103,6 +106,25 @@ def test_stopped_run_comes_to_the_same_bits(run_binary, undirected, tmp_path, nu
     done = run_binary(train, f"--run_dir={tmp_path}", "--resume")
     assert (done.code, done.stderr) == (0, "")
     assert numbers(tmp_path) == numbers(undirected[0])
+
+
+def test_killed_run_comes_to_the_same_bits(run_binary, undirected, tmp_path, numbers, kills_itself):
+    """The metrics of epoch 2 are written, its checkpoint is not."""
+    flags = [*_FLAGS, *_MACHINE, f"--run_dir={tmp_path}", "--resume"]
+    command = [*kills_itself("remjax.training.checkpoints:save:2"), *flags]
+    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")
+    assert checkpoints.latest_step(tmp_path / "checkpoints") == 4
+    done = run_binary(train, f"--run_dir={tmp_path}", "--resume")
+    assert (done.code, done.stderr) == (0, "")
+    assert numbers(tmp_path) == numbers(undirected[0])
+
+
+def test_the_lower_figure_comes_first():
+    """Where noise has the ends of the bracket of log Z the wrong way about, too."""
+    for ends in ((5.0, 6.0), (6.0, 5.0)):
+        figures = {"log_z": 5.5, "log_z_ais": ends[0], "log_z_reverse": ends[1]}
+        assert within_bracket(-10.0, figures) == (-10.5, -9.5)
 
 
 def test_chains_of_the_images_are_bits_in_the_state(undirected):
