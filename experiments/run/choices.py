@@ -4,6 +4,7 @@ The library has no registry and no mode strings; a command line needs names, and
 """
 
 import difflib
+import functools
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -160,6 +161,7 @@ POSTERIORS: Mapping[str, Posterior] = {
 # Of a bit, with the sharpness that was asked for, if any.
 RELAXATIONS: Mapping[str, Callable[..., Relaxation | None]] = {
     "pwl": PiecewiseLinear,
+    "pwl_stop_slope": functools.partial(PiecewiseLinear, stop_slope=True),
     "concrete": Concrete,
     "power": PowerFunction,
     "spike_exponential": SpikeAndExponential,

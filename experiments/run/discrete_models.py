@@ -11,6 +11,7 @@ from experiments.run.data_facts import DataFacts
 from experiments.run.discrete_pictures import draw_discrete
 from experiments.run.discrete_scoring import SCORING, DiscreteVAE, tracked
 from experiments.run.discrete_settings import DISCRETE_SETTINGS
+from experiments.run.fields import said_of
 from experiments.run.kind import Kind
 from experiments.run.latent_variables import (
     about,
@@ -47,6 +48,8 @@ def _build(
     refuse_what_is_too_large(settings, facts.size)
     chosen = choose(settings.likelihood, facts)
     refuse_other_units(settings, chosen)
+    method = WITH_RECOGNITION.default_of(settings.method)
+    relaxed = settings.relaxed_for(settings.method, method.serves_relaxed)
     visible_size, hidden_size = _sides(settings)
     initialization = look_up(INITIALIZATIONS, "initialization", settings.initialization)
     likelihood = likelihood_of(chosen.name, facts, mean_output=settings.mean_output)
@@ -60,11 +63,15 @@ def _build(
     )
     posterior = look_up(POSTERIORS, "posterior", settings.posterior)
     inputs = inputs_of(facts, centred=settings.centred_input)
-    recognition = posterior.build(settings, inputs.arguments(), initialization)
+    recognition = posterior.build(relaxed, inputs.arguments(), initialization)
     phase = look_up(PRIOR_PHASES, "prior_phase", settings.prior_phase)
+    with said_of(f"--prior_temperatures={settings.prior_temperatures}"):
+        negative_phase = phase(
+            settings.prior_chains, settings.prior_sweeps, settings.prior_temperatures
+        )
     estimator = with_boltzmann_prior(
         method_estimator(settings, facts, model, recognition),
-        phase(settings.prior_chains, settings.prior_sweeps, settings.prior_temperatures),
+        negative_phase,
         weight_decay=settings.prior_decay,
     )
     # Traced without compiling, the state before the first update finds what cannot serve.

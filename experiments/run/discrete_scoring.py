@@ -135,15 +135,26 @@ def _of_part(
 
         key = jax.random.key(_KEY_PARTICLES)
         found = problem.parts.evaluate(params, key, images, progress=progress)
+    low, high = within_bracket(found.mean, figures)
     released = isinstance(found, UndirectedEvaluation)
     return {
         f"{part}_log_likelihood": found.mean,
-        f"{part}_log_likelihood_low": found.mean + figures["log_z"] - figures["log_z_reverse"],
-        f"{part}_log_likelihood_high": found.mean + figures["log_z"] - figures["log_z_ais"],
+        f"{part}_log_likelihood_low": low,
+        f"{part}_log_likelihood_high": high,
         f"{part}_log_likelihood_stderr": found.stderr,
         f"{part}_images": len(images),
         f"{part}_ess": float(np.mean(found.ess)),
     } | ({f"{part}_log_likelihood_as_released": found.mean_as_released} if released else {})
+
+
+def within_bracket(mean: float, figures: Mapping[str, Any]) -> tuple[float, float]:
+    """A mean log-likelihood with log Z at the two ends of its bracket, the smaller first.
+
+    Where the ends differ by less than their noise the lower one may lie above the other.
+    """
+    ends = figures["log_z_reverse"], figures["log_z_ais"]
+    low, high = sorted(mean + figures["log_z"] - end for end in ends)
+    return low, high
 
 
 def _announced(settings: Settings) -> str:

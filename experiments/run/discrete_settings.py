@@ -5,9 +5,12 @@ import inspect
 import math
 
 from experiments.run.choices import POSTERIORS, PRIOR_PHASES, RELAXATIONS, look_up
-from experiments.run.fields import Checked, require_positive, setting
+from experiments.run.fields import Checked, require_positive, said_of, setting
 from remjax.distributions import Relaxation
 from remjax.errors import InputError
+
+# Of methods with a gradient along the draws, and of the others.
+_DEFAULT, _NONE = "pwl", "none"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,8 +20,10 @@ class DiscreteSettings(Checked):
     posterior: str = setting(
         "directed", f"posterior of --model=dvae: {', '.join(POSTERIORS)} (rbm: Boltzmann machines)"
     )
-    relaxation: str = setting(
-        "pwl", f"relaxation of the posterior's bits, for a gradient: {', '.join(RELAXATIONS)}"
+    relaxation: str | None = setting(
+        None,
+        f"relaxation of the posterior's bits, for a gradient: {', '.join(RELAXATIONS)}; default "
+        f"{_DEFAULT} where the method has a gradient along the draws, else none",
     )
     sharpness: float | None = setting(
         None, "how close relaxed bits are to bits (beta, or 1 / temperature); default its papers'"
@@ -68,7 +73,8 @@ class DiscreteSettings(Checked):
             ("relaxation", RELAXATIONS),
             ("prior_phase", PRIOR_PHASES),
         ):
-            look_up(table, flag, getattr(self, flag))
+            if getattr(self, flag) is not None:
+                look_up(table, flag, getattr(self, flag))
         require_positive(
             self,
             "sharpness posterior_groups posterior_sweeps relaxed_sweeps prior_chains prior_sweeps "
@@ -92,19 +98,39 @@ class DiscreteSettings(Checked):
 
     @property
     def bits_as(self) -> Relaxation | None:
-        """The relaxation of the posterior's bits; None for bits.
+        """The relaxation of the posterior's bits, the default where none was given; None for bits.
 
         Raises:
             InputError: for a sharpness where there is none to set.
         """
-        make = look_up(RELAXATIONS, "relaxation", self.relaxation)
+        make = look_up(RELAXATIONS, "relaxation", self.relaxation or _DEFAULT)
         if self.sharpness is None:
             return make()
         if not inspect.signature(make).parameters:
             raise InputError(
                 f"--sharpness does nothing for --relaxation={self.relaxation}: leave it out"
             )
-        return make(self.sharpness)
+        with said_of(f"--sharpness={self.sharpness}"):
+            return make(self.sharpness)
+
+    def relaxed_for(self, method: str, serves_relaxed: bool) -> "DiscreteSettings":
+        """The settings with the relaxation that a method takes.
+
+        Args:
+            method: its name.
+            serves_relaxed: whether it can take any (`Method.serves_relaxed`).
+
+        Raises:
+            InputError: for a relaxation that was given to a method of bits, or a sharpness.
+        """
+        if serves_relaxed:
+            return dataclasses.replace(self, relaxation=self.relaxation or _DEFAULT)
+        if self.relaxation not in (None, _NONE):
+            raise InputError(
+                f"--relaxation={self.relaxation} does not go with --method={method}, which has no "
+                "gradient along the draws and takes bits: leave it out"
+            )
+        return dataclasses.replace(self, relaxation=_NONE)
 
 
 DISCRETE_SETTINGS = frozenset(field.name for field in dataclasses.fields(DiscreteSettings))

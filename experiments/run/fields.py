@@ -1,9 +1,10 @@
 """What the fields of settings have in common: a meaning, and refusals of one line."""
 
+import contextlib
 import dataclasses
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from absl import flags
@@ -55,3 +56,16 @@ def require_positive(settings: Any, flags: str) -> None:
             raise InputError(f"--{flag}={value} cannot be: give a positive number")
         if value is not None and value >= 2**31:  # a compiled program counts in 32 bits
             raise InputError(f"--{flag}={value} is too large: give less than 2^31")
+
+
+@contextlib.contextmanager
+def said_of(flag: str) -> Iterator[None]:
+    """What the library refuses within the block, said of a flag: it knows none by name.
+
+    Raises:
+        InputError: that of the library, after the flag and its value.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{flag} cannot be: {error}") from error

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 
+from experiments.run.fields import said_of
 from remjax.distributions import Relaxation
 from remjax.evaluation.importance_sampling import make_log_likelihood
 from remjax.evaluation.undirected import make_undirected_log_likelihood
@@ -61,19 +62,20 @@ def _directed(
     heads: Heads | None = None,
 ) -> Recognition:
     size = sum(settings.latent_sizes) // settings.posterior_groups
-    return grouped_recognition(
-        **inputs,
-        latent_size=sum(settings.latent_sizes),
-        # Those that lie within the second side of the prior, whose units are not coupled.
-        num_smoothed=max(settings.latent_sizes[-1] // max(size, 1), 1),
-        num_groups=settings.posterior_groups,
-        hidden_sizes=settings.hidden_sizes[0],
-        relaxation=settings.bits_as,
-        shared_context=settings.shared_context,
-        heads=heads,
-        initialization=initialization,
-        normalization=batch_normalization() if settings.batch_normalization else None,
-    )
+    with said_of(f"--posterior_groups={settings.posterior_groups}"):
+        return grouped_recognition(
+            **inputs,
+            latent_size=sum(settings.latent_sizes),
+            # Those that lie within the second side of the prior, whose units are not coupled.
+            num_smoothed=max(settings.latent_sizes[-1] // max(size, 1), 1),
+            num_groups=settings.posterior_groups,
+            hidden_sizes=settings.hidden_sizes[0],
+            relaxation=settings.bits_as,
+            shared_context=settings.shared_context,
+            heads=heads,
+            initialization=initialization,
+            normalization=batch_normalization() if settings.batch_normalization else None,
+        )
 
 
 def _undirected(

@@ -145,6 +145,7 @@ _IWAE: Mapping[str, Any] = {
 # Vahdat et al. 2019, who follow their earlier DVAE#: the rates are those of its code.
 _DVAE: Mapping[str, Any] = {
     "model": "dvae",
+    "method": "dvae",
     "posterior": "rbm",
     "epochs": 2000,
     "batch_size": 100,

@@ -16,6 +16,7 @@ from experiments.run.images import evaluation_images, spaced_index
 from experiments.run.kind import Figures, Problem
 from experiments.run.run_directory import RunDirectory
 from remjax.data import Dataset
+from remjax.evaluation import code
 from remjax.training.steps import TrainState
 from remjax.types import Params
 
@@ -57,8 +58,7 @@ def draw_run(problem: Problem, state: TrainState, run: RunDirectory, figures: Fi
     originals = evaluation_images(problem.dataset, "test", 20)
 
     def mean_of_posterior(x: jax.Array, key: jax.Array) -> jax.Array:
-        r = recognition.r(params.eta, x).hard()
-        return model.at(x).mean(params.theta, r.estimated_mean(key))
+        return model.at(x).mean(params.theta, code(recognition.r(params.eta, x), key))
 
     means = jax.jit(jax.vmap(mean_of_posterior))(jnp.asarray(originals), keys[: len(originals)])
     reconstructions(
@@ -86,10 +86,10 @@ def _draw_latents(problem: Problem, params: Params, run: RunDirectory, name: str
     originals = jnp.asarray(evaluation_images(problem.dataset, "test", _CODES))
     keys = jax.random.split(jax.random.key(problem.settings.seed), len(originals))
 
-    def code(x: jax.Array, key: jax.Array) -> jax.Array:
-        return recognition.r(params.eta, x).estimated_mean(key)
+    def code_of(x: jax.Array, key: jax.Array) -> jax.Array:
+        return code(recognition.r(params.eta, x), key)
 
-    codes = jax.jit(jax.vmap(code))(originals, keys)
+    codes = jax.jit(jax.vmap(code_of))(originals, keys)
     flat = np.concatenate([np.asarray(layer) for layer in jax.tree.leaves(codes)], axis=1)
     latent_space(
         run.picture("latent_space.png"),

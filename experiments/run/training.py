@@ -66,13 +66,14 @@ def _meaning(field: dataclasses.Field) -> str:
 def settings_from_flags() -> Settings:
     """The settings of the command line: the model's or the data's defaults, the preset, the flags.
 
-    With --resume those of the earlier run come first, so that they need not be given again.
+    The model and the method are those of the preset too, where no flag names another. With
+    --resume those of the earlier run come first, so that they need not be given again.
     """
     preset = look_up(PRESETS, "preset", FLAGS.preset) if FLAGS.preset else {}
     given = {name: FLAGS[name].value for name in FLAGS if FLAGS[name].present}
     path = Path(FLAGS.run_dir) / "config.json"
     earlier = read_json(path) if FLAGS.resume and path.is_file() else {}
-    model = given.get("model") or earlier.get("model") or FLAGS.model
+    model = given.get("model") or earlier.get("model") or preset.get("model") or FLAGS.model
     # A setting that is newer than the earlier run has the default of all models.
     goes_on = earlier and earlier.get("model", model) == model
     dataset = given.get("dataset", FLAGS.dataset)
@@ -81,7 +82,10 @@ def settings_from_flags() -> Settings:
     if not kind.defaults:
         defaults = _DATASET_DEFAULTS.get(dataset, {})
     base = earlier if goes_on else defaults
-    method = given.get("method") or base.get("method") or FLAGS.method
+    # Of another model than its own the preset names no method.
+    of_preset = preset.get("method") if preset.get("model", model) == model else None
+    found = earlier.get("method") if goes_on else of_preset
+    method = given.get("method") or found or base.get("method") or FLAGS.method
     method = form_of(method, FLAGS.preset)
     # A preset serves every method and every posterior: what the chosen one has not is left out.
     preset = chosen(preset, model, method, given.get("posterior") or earlier.get("posterior"))

@@ -78,6 +78,11 @@ class EnumeratedMachine(Distribution):
         return self.relaxation is None
 
     @property
+    def is_relaxed(self) -> bool:
+        """Whether numbers stand in the place of bits."""
+        return self.relaxation is not None
+
+    @property
     def mean(self) -> Float[Array, " D"] | None:
         """E[z] of bits, exactly; None for relaxed ones."""
         return None if self.relaxation is not None else self._moments()[0]

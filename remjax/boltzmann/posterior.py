@@ -66,6 +66,11 @@ class UndirectedPosterior(Distribution):
         return self.relaxation is None
 
     @property
+    def is_relaxed(self) -> bool:
+        """Whether numbers stand in the place of bits."""
+        return self.relaxation is not None
+
+    @property
     def is_normalized(self) -> bool:
         """It is not: see `log_prob`."""
         return False
@@ -132,9 +137,26 @@ class UndirectedPosterior(Distribution):
     def sample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
         """A draw from a chain taken at random, without gradient."""
         count = 1 if self.chains is None else self.chains.shape[0]
-        index = jax.random.randint(jax.random.fold_in(key, 1), (), 0, count)
-        drawn = lax.stop_gradient(self)._drawn(Noise(key, index))
+        key_index, key_draw = jax.random.split(key)
+        index = jax.random.randint(key_index, (), 0, count)
+        drawn = lax.stop_gradient(self)._drawn(Noise(key_draw, index))
         return lax.stop_gradient(self.latents(drawn))
+
+    def estimated_mean(self, key: Key[Array, ""]) -> Float[Array, " D"]:
+        """The mean of each side given a draw of the other, of a chain taken at random.
+
+        Unbiased for bits whose chains are at equilibrium, and of less noise than a draw. Of relaxed
+        bits a draw, as of all.
+        """
+        if self.relaxation is not None:
+            return self.sample(key)
+        key_index, key_draw = jax.random.split(key)
+        count = 1 if self.chains is None else self.chains.shape[0]
+        index = jax.random.randint(key_index, (), 0, count)
+        fixed = lax.stop_gradient(self)
+        v, h = fixed._drawn(Noise(key_draw, index))
+        visible = _in_two_rows(fixed.machine.visible_mean, h)
+        return fixed.latents(Units(visible, _in_two_rows(fixed.machine.hidden_mean, v)))
 
     def rsample(self, key: Key[Array, ""] | Noise) -> Float[Array, " D"]:
         """The particle of this noise, with the gradient of t relaxed sweeps.

@@ -64,6 +64,16 @@ class Distribution(abc.ABC):
         return False
 
     @property
+    def is_relaxed(self) -> bool:
+        """Whether draws are numbers in the place of bits, with a gradient of their own.
+
+        `log_prob` is then that of the bits, continued to the numbers, and no density of theirs:
+        weights and scores of the draws are wrong, and the gradient along a draw is all that they
+        are for. `hard` gives the bits.
+        """
+        return False
+
+    @property
     def is_normalized(self) -> bool:
         """Whether `log_prob` is normalised.
 

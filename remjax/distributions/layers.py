@@ -62,6 +62,11 @@ class Layers(Distribution):
         """Whether the layer drawn first is: all layers are taken to be of one kind."""
         return self.first.is_discrete
 
+    @property
+    def is_relaxed(self) -> bool:
+        """Whether the layer drawn first is: all layers are taken to be of one kind."""
+        return self.first.is_relaxed
+
     def _drawn(
         self, key: Key[Array, ""], draw: Callable[[Distribution, Key[Array, ""]], Array]
     ) -> tuple[list[Distribution], list[Array]]:
@@ -234,6 +239,11 @@ class Unflattened(Distribution):
     def is_discrete(self) -> bool:
         """As the flat distribution."""
         return self.flat.is_discrete
+
+    @property
+    def is_relaxed(self) -> bool:
+        """As the flat distribution."""
+        return self.flat.is_relaxed
 
     def estimated_mean(self, key: Key[Array, ""]) -> PyTree[Array]:
         """The mean, in the shape of the latent."""

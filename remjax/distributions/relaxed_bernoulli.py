@@ -28,6 +28,11 @@ class RelaxedBernoulli(Distribution):
     logits: Float[Array, "*batch D"]
     relaxation: Relaxation
 
+    @property
+    def is_relaxed(self) -> bool:
+        """They are."""
+        return True
+
     def hard(self) -> Bernoulli:
         """The bits themselves: `Bernoulli(logits)`."""
         return Bernoulli(self.logits)

@@ -56,7 +56,10 @@ class SpikeAndExponential(Relaxation):
         held = jnp.maximum(jnp.where(is_one, logits, 0.0), -80.0)
         share = jnp.minimum(jnp.where(is_one, uniform, 0.0) * (1.0 + jnp.exp(-held)), 1.0)
         inside = jnp.maximum(1.0 - share + math.exp(-self.beta) * share, _LEAST)
-        return jnp.where(is_one, jnp.clip(1.0 + jnp.log(inside) / self.beta, 0.0, 1.0), 0.0)
+        # Near one the logarithm over a small beta would have no digits of its difference from one.
+        below_one = jnp.maximum(math.expm1(-self.beta) * share, -0.5)
+        log_inside = jnp.where(below_one > -0.5, jnp.log1p(below_one), jnp.log(inside))
+        return jnp.where(is_one, jnp.clip(1.0 + log_inside / self.beta, 0.0, 1.0), 0.0)
 
     def __str__(self) -> str:
         """As a formula."""
@@ -91,6 +94,9 @@ class OverlappingExponentials(Smooth):
         c = (q - u) - s^2 (1 - u - q), solved for the larger of the two exponentials.
         """
         uniform = lax.stop_gradient(uniform)
+        if self.beta < 1.0:
+            y = self._of_soft_ones(uniform, jax.nn.sigmoid(logits))
+            return jnp.clip(0.5 + y / self.beta, 0.0, 1.0)
         q, s = jax.nn.sigmoid(logits), math.exp(-0.5 * self.beta)
         c = (q - uniform) - s * s * (1.0 - uniform - q)
         log_q, log_rest = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
@@ -102,6 +108,20 @@ class OverlappingExponentials(Smooth):
         larger = jnp.logaddexp(log_size, log_root) - math.log(2.0) + 0.5 * self.beta
         y = jnp.where(c > 0.0, larger - log_q, log_rest - larger)
         return jnp.clip(0.5 + y / self.beta, 0.0, 1.0)
+
+    def _of_soft_ones(
+        self, uniform: Float[Array, "*shape"], q: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        """The same y, by the root t = exp(y) - 1 of q t^2 + (1 - d) t - d = 0.
+
+        d = c / s - (2 q - 1), of the order of beta as t is: for a small beta both keep their
+        digits, of which the exponentials near one have none.
+        """
+        half = 0.5 * self.beta
+        d = 4.0 * math.sinh(0.5 * half) ** 2 * q - 2.0 * math.sinh(half) * uniform
+        d = d - math.expm1(-half)
+        root = jnp.sqrt(jnp.square(1.0 - d) + 4.0 * q * d)
+        return jnp.log1p(2.0 * d / (1.0 - d + root))
 
     def log_density(
         self, zeta: Float[Array, "*shape"], logits: Float[Array, "*shape"]

@@ -7,6 +7,7 @@ from remjax.evaluation.bounds import (
     make_annealed_log_likelihood,
     make_sandwich,
 )
+from remjax.evaluation.codes import code
 from remjax.evaluation.expectations import Expectation, make_expectation, make_imputation
 from remjax.evaluation.importance_sampling import (
     Evaluation,
@@ -35,6 +36,7 @@ __all__ = [
     "UndirectedEvaluation",
     "active_units",
     "activity",
+    "code",
     "from_curvature",
     "from_recognition",
     "latent_use",

@@ -82,7 +82,7 @@ def _make_expectation(
         params: Params, key: Key[Array, ""], x: Datapoint
     ) -> tuple[PyTree[Array], Float[Array, ""]]:
         joint = model.joint(params.theta, x)
-        r = recognition.r(params.eta, x)
+        r = recognition.r(params.eta, x).hard()
         form = jax.eval_shape(lambda: of(params, x, r.sample(key)))
         _, unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, float), form))
         num_chunks, size = balanced_chunks(num_particles, CHUNK_SIZE)

@@ -14,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from remjax.errors import InputError
+from remjax.evaluation.codes import code
 from remjax.types import Model, Params, Recognition
 
 _VERSION = 1
@@ -31,8 +32,9 @@ def write_export(
     """Two programs with the parameters inside, for batches of any size, on a CPU and on CUDA.
 
     encoder.bin: x [batch, X + C] -> E_r[z | x] [batch, D], the layers of several side by side, z_1
-    (nearest the data) first. decoder.bin: (z [batch, D], and c [batch, C] of a model with a
-    condition) -> E[x | z] [batch, X]. export.json says so of these two. They load where JAX is:
+    (nearest the data) first (`evaluation.code`). decoder.bin: (z [batch, D], and c [batch, C] of a
+    model with a condition) -> E[x | z] [batch, X]. export.json says so of these two. They load
+    where JAX is:
 
         program = jax.export.deserialize(open("decoder.bin", "rb").read())
         x = program.call(z)
@@ -55,15 +57,13 @@ def write_export(
     size = model.support.condition
     if model.at(jnp.zeros(size)).mean is None:
         raise InputError("the model has no mean E[x | z], which a decoder is: give it one")
-    # Where the mean of r has no closed form, it is that of the same draws for every datapoint.
+    # Where the mean of r has no closed form, it is of the same draws for every datapoint.
     key = jax.random.key(0)
-    form = jax.eval_shape(
-        lambda x: recognition.r(params.eta, x).estimated_mean(key), jnp.zeros(data_size)
-    )
+    form = jax.eval_shape(lambda x: code(recognition.r(params.eta, x), key), jnp.zeros(data_size))
     flat, unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), form))
 
     def encode(x: Float[Array, " X"]) -> Float[Array, " D"]:
-        return ravel_pytree(recognition.r(params.eta, x).estimated_mean(key))[0]
+        return ravel_pytree(code(recognition.r(params.eta, x), key))[0]
 
     def decode(z: Float[Array, " D"], *condition: Float[Array, " C"]) -> Float[Array, " X"]:
         given = model.at(condition[0]) if condition else model

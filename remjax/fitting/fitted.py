@@ -13,6 +13,7 @@ from jaxtyping import Array, PyTree, Shaped
 
 from remjax.data.checks import check_rows
 from remjax.errors import InputError
+from remjax.evaluation.codes import code
 from remjax.evaluation.expectations import make_imputation
 from remjax.evaluation.importance_sampling import Evaluation, make_log_likelihood
 from remjax.fitting.export import write_export
@@ -74,15 +75,18 @@ class Fitted:
     def encode(self, x: Rows, *, seed: int = 0) -> PyTree[np.ndarray]:
         """E_r[z | x] of each row: [N, D], or a tuple of such for several layers.
 
+        Of relaxed bits it is that of the bits. Where it has no closed form, it is the average of
+        100 unbiased estimates (`evaluation.code`).
+
         Args:
             x: [N, *X].
-            seed: of the draws, where the mean has no closed form.
+            seed: of the estimates, where the mean has no closed form.
 
         Raises:
             InputError: for rows that the model has no density for, as the others.
         """
         return self._over_rows(
-            lambda x, key: self.recognition.r(self.params.eta, x).estimated_mean(key), x, seed
+            lambda x, key: code(self.recognition.r(self.params.eta, x), key), x, seed
         )
 
     def reconstruct(self, x: Rows, *, seed: int = 0) -> np.ndarray:
@@ -90,7 +94,7 @@ class Fitted:
 
         Args:
             x: [N, *X].
-            seed: of the draws, where the mean of the code has no closed form.
+            seed: of the code, where that has no closed form (`encode`).
 
         Raises:
             InputError: as `encode`, and for a model without a mean.
@@ -98,7 +102,7 @@ class Fitted:
         self._require_mean()
 
         def one(x: Datapoint, key: Array) -> Array:
-            z = self.recognition.r(self.params.eta, x).estimated_mean(key)
+            z = code(self.recognition.r(self.params.eta, x), key)
             return _mean_of(self.model.at(x), self.params.theta, z)
 
         return self._as_given(self._over_rows(one, x, seed))

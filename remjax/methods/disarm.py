@@ -21,7 +21,7 @@ from remjax.methods.combine import Combine, equal_shares, over_groups
 from remjax.methods.draws import Draws, Scored
 from remjax.methods.method import Method
 from remjax.methods.objectives import evidence_lower_bound
-from remjax.methods.row import Particles, Row
+from remjax.methods.row import Particles, Row, check_serves
 from remjax.methods.sums import Objective, Summand
 from remjax.particles.posterior import Particle, Posterior
 from remjax.types import Batch, Estimate, Joint, Params
@@ -204,6 +204,7 @@ def _count_layers(row: Row, params: Params, batch: Batch) -> int:
         x, memory = jax.tree.map(lambda leaf: leaf[0], (batch.x, batch.memory))
         r = row.recognition.r(params.eta, x)
         r = r.at(memory) if jax.tree.leaves(memory) else r
+        check_serves(r, row.method)  # before a layer is said to be of another kind than bits
         z = r.sample(jax.random.key(0))
         layers = _as_layers(r).layer_distributions(z)
         return tuple(_bits(layer).logits for layer in layers)

@@ -66,6 +66,11 @@ class ExclusiveKLAnalytic(Objective):
     Pathwise: the particles must come from r itself. Needs `Model.prior`.
     """
 
+    @property
+    def is_pathwise(self) -> bool:
+        """It is."""
+        return True
+
     def __call__(self, _posterior: Posterior, joint: Joint, r: Distribution) -> Summand:
         """The summand of one particle.
 

@@ -27,6 +27,11 @@ class SmoothedBound(Objective):
         """It does: the parameters of r stand still inside log r."""
         return True
 
+    @property
+    def is_pathwise(self) -> bool:
+        """It is."""
+        return True
+
     def __call__(self, _posterior: Posterior, joint: Joint, r: Distribution) -> Summand:
         """The summand of one particle."""
 

@@ -24,7 +24,7 @@ from remjax.distributions.base import Distribution
 from remjax.errors import InputError
 from remjax.methods.batches import Terms, largest_divisor, rows_in_flight
 from remjax.methods.draws import Draws, Scored
-from remjax.methods.proposals import Proposal
+from remjax.methods.proposals import Proposal, from_r
 from remjax.methods.sums import Ascent, Objective
 from remjax.particles.chunks import check_counts, even_chunk_size
 from remjax.particles.particle_sum import particle_sum
@@ -61,6 +61,15 @@ class Choices:
     def fewest(self) -> int:
         """The fewest particles that both objectives can do with."""
         return max(self.objective.fewest, self.hyperobjective.fewest)
+
+    @property
+    def serves_relaxed(self) -> bool:
+        """Whether r may be of relaxed bits (`Distribution.is_relaxed`).
+
+        It may where eta learns along the draws of r, and no particles of another distribution are
+        weighed beside them. All others take the bits themselves.
+        """
+        return self.hyperobjective.is_pathwise and self.proposal == self.hyperproposal == from_r
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +155,7 @@ class Row(NamedTuple):
         r, seen = statistics.observed(lambda params: self.recognition.r(params.eta, x), params)
         r, memory = self.recognition.visit(r, params, jax.random.fold_in(key, _VISIT), x, memory)
         seen |= self._seen_at_a_draw(params, key, x, r)
-        _check_normalized(r, method)
+        check_serves(r, method)
         objectives = method.objective, method.hyperobjective
         proposals = method.proposal, method.hyperproposal
         draws = Draws(
@@ -221,8 +230,14 @@ class Row(NamedTuple):
         return bool(jax.eval_shape(over_batch, batch.x, batch.memory))
 
 
-def _check_normalized(r: Distribution, method: Choices) -> None:
-    """Raise InputError for an r whose log Z is not known and a method that needs it."""
+def check_serves(r: Distribution, method: Choices) -> None:
+    """Raise InputError for relaxed bits, or an unknown log Z, where the method cannot take them."""
+    if r.is_relaxed and not method.serves_relaxed:
+        raise InputError(
+            "relaxed bits have no density, only a gradient along their draws, and eta ascends "
+            f"{method.hyperobjective} over {method.hyperproposal}, which makes no use of it: leave "
+            "the relaxation out, or use a method that does, such as dvae, stl, vae or dreg"
+        )
     if r.is_normalized:
         return
     for name, objective in (("theta", method.objective), ("eta", method.hyperobjective)):

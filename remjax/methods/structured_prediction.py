@@ -41,6 +41,11 @@ class BoundAndEntropy(Objective):
         """It does: r has no part in the weights, and stands still in its entropy."""
         return True
 
+    @property
+    def is_pathwise(self) -> bool:
+        """Both parts are."""
+        return True
+
     def __call__(self, posterior: Posterior, joint: Joint, r: Distribution) -> Summand:
         """The summands of one particle, a pair."""
         parts = importance_weighted_bound, Sum(Uniform(), minus_log_r_along_path)

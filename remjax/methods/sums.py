@@ -63,6 +63,14 @@ class Objective(abc.ABC):
         """
         return False
 
+    @property
+    def is_pathwise(self) -> bool:
+        """Whether its gradient in eta passes through the draws of r.
+
+        It alone can make use of relaxed bits (`Distribution.is_relaxed`).
+        """
+        return False
+
     @abc.abstractmethod
     def __call__(self, posterior: Posterior, joint: Joint, r: Distribution) -> Ascent:
         """A number, or the function of one particle that is to be summed over the particles."""
@@ -144,6 +152,11 @@ class Sum(Objective):
             fixed or getattr(self.weight, "has_fixed_sum", False)
         )
 
+    @property
+    def is_pathwise(self) -> bool:
+        """Terms at a fixed z are not."""
+        return self.term not in (log_joint, log_r)
+
     def __call__(self, posterior: Posterior, joint: Joint, r: Distribution) -> Summand:
         """The summand of one particle."""
 
@@ -177,6 +190,11 @@ class Blend(Objective):
     def serves_unnormalized(self) -> bool:
         """Where both do."""
         return self.first.serves_unnormalized and self.second.serves_unnormalized
+
+    @property
+    def is_pathwise(self) -> bool:
+        """Where both are."""
+        return self.first.is_pathwise and self.second.is_pathwise
 
     def __call__(self, posterior: Posterior, joint: Joint, r: Distribution) -> Summand:
         """The summand of one particle."""

@@ -93,7 +93,7 @@ def curvature(
             as one batched product, and two with the likelihood.
 
     Raises:
-        InputError: for a model whose output is not known, and for discrete latents.
+        InputError: for a model whose output is not known, and for discrete latents or relaxed bits.
     """
     check_curvature(joint, r)
     _, unravel = flat_form(r)
@@ -118,16 +118,17 @@ def check_curvature(joint: Joint, r: Distribution) -> None:
     """Refuse a model or latents that have no curvature.
 
     Raises:
-        InputError: for a model whose output is not known, and for discrete latents.
+        InputError: for a model whose output is not known, and for discrete latents or relaxed bits.
     """
     if joint.decoded is None:
         raise InputError(
             "curvature needs the output of the decoder by itself: give Model.decoded, or build the "
             "model by remjax.models"
         )
-    if r.is_discrete:
+    if r.is_discrete or r.is_relaxed:
+        kind = "relaxed bits" if r.is_relaxed else "discrete"
         raise InputError(
-            "curvature needs latents of real numbers, and those of r are discrete: take a proposal "
+            f"curvature needs latents of real numbers, and those of r are {kind}: take a proposal "
             "that is r or is made of its particles"
         )
 

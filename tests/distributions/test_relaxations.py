@@ -294,3 +294,38 @@ def test_they_print_as_what_they_are():
 def test_wrong_steepness_is_refused(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+@pytest.mark.parametrize("beta", [1e-12, 1e-6, 1e-3, 0.3, 0.999])
+def test_a_small_beta_keeps_its_digits(beta):
+    """Near beta 0 the densities are flat: values and gradients against float64, by its series."""
+    uniform, logits = (leaf.ravel() for leaf in np.meshgrid(GRID[5::97], [-4.0, -0.5, 0.0, 2.0]))
+    q = scipy.special.expit(logits)
+
+    def found(relaxation):
+        value, pull = jax.vjp(lambda x: relaxation.relax(array(uniform), x), array(logits))
+        return value, pull(jnp.ones(len(logits)))[0]
+
+    # Those of the mixture: zeta = (1 - u) + beta (1 - 2 q) zeta (1 - zeta) / 2 to first order.
+    value, slope = found(OverlappingExponentials(beta))
+    tolerance = 2e-6 + beta**2
+    flat = 1 - uniform
+    first = flat - 0.5 * beta * (1 - 2 * q) * flat * (1 - flat)
+    np.testing.assert_allclose(value, first, atol=tolerance)
+    np.testing.assert_allclose(slope, beta * flat * (1 - flat) * q * (1 - q), atol=tolerance)
+
+    if beta > 1e-2:
+        relaxation, width = OverlappingExponentials(beta), 1e-3
+        exact = [inverse(relaxation, uniform, logits + add) for add in (-width, 0.0, width)]
+        np.testing.assert_allclose(value, exact[1], atol=2e-6)
+        np.testing.assert_allclose(slope, (exact[2] - exact[0]) / (2 * width), atol=1e-5)
+
+    value, slope = found(SpikeAndExponential(beta))
+    share = uniform / q
+    one = share < 1 - 1e-6
+    exact = 1 + np.log1p(np.expm1(-beta) * share[one]) / beta
+    of_share = np.expm1(-beta) / (1 + np.expm1(-beta) * share[one]) / beta
+    np.testing.assert_allclose(value[one], exact, atol=2e-6)
+    np.testing.assert_allclose(
+        slope[one], of_share * -share[one] * (1 - q[one]), rtol=1e-4, atol=1e-5
+    )

@@ -19,9 +19,8 @@ from remjax.distributions import (
     RelaxedBernoulli,
     bits,
 )
-from remjax.errors import InputError
 from remjax.evaluation import make_log_likelihood
-from remjax.methods import Particles, disarm, vae
+from remjax.methods import Particles, vae
 from tests.bits_in_one_vector import networks_of_bits
 
 RNG = np.random.default_rng(0)
@@ -179,11 +178,3 @@ def test_the_gradient_of_vae_is_that_of_the_relaxed_objective(key):
         error = np.std(rows, axis=0) / np.sqrt(len(keys))
         # The grid cuts the ends of a ramp within a hundredth.
         assert np.all(np.abs(np.mean(rows, axis=0) - value) < 5 * error + 5e-3)
-
-
-def test_a_method_for_bits_refuses_relaxed_ones(key):
-    model, recognition = networks_of_bits(bernoulli_likelihood(MEAN), MEAN, 2, relaxation=PWL)
-    estimator = make_estimator(model, recognition, disarm, Particles(2))
-    params, state = estimator.init(key)
-    with pytest.raises(InputError, match="a layer of r is RelaxedBernoulli: use rloo"):
-        estimator.estimate(params, state, key, Batch(jnp.asarray(X), jnp.arange(2)))

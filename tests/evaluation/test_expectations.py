@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from remjax import models
-from remjax.distributions import DiagonalGaussian
+from remjax.distributions import DiagonalGaussian, PiecewiseLinear
 from remjax.errors import InputError
 from remjax.evaluation import make_expectation, make_imputation, make_log_likelihood
 from remjax.models import Decoder, Prior, latent_variable_model, marginalized
 from remjax.types import Params, Recognition
+from tests.bits_in_one_vector import networks_of_bits
 from tests.linear_gaussian import LinearGaussian
 
 EXACT = LinearGaussian(
@@ -130,3 +131,20 @@ def test_refusals():
         impute(PARAMS, jax.random.key(0), np.zeros((0, 5), np.float32))
     with pytest.raises(InputError, match=r"^row 0 holds inf"):
         impute(PARAMS, jax.random.key(0), np.full((1, 5), np.inf, np.float32))
+
+
+def test_of_relaxed_bits_it_is_over_the_bits():
+    """Against the sum over all four pairs; five standard errors of 4,000 weighted particles."""
+    likelihood, mean = models.bernoulli_likelihood(np.full(4, 0.4)), np.full(4, 0.4)
+    model, recognition = networks_of_bits(likelihood, mean, 2, relaxation=PiecewiseLinear(1.0))
+    keys = jax.random.split(jax.random.key(0))
+    params = Params(model.init(keys[0]), recognition.init(keys[1]))
+    x = np.array([[1.0, 0.0, 1.0, 1.0]], np.float32)
+    pairs = jnp.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    log_joint = jax.vmap(model.joint(params.theta, jnp.asarray(x[0])))(pairs)
+    both = np.asarray(jax.nn.softmax(log_joint))[3]
+
+    expect = make_expectation(model, recognition, lambda _, z: z[0] * z[1], num_particles=PARTICLES)
+    found = expect(params, jax.random.key(1), x)
+    error = np.sqrt(both * (1.0 - both) / found.ess[0])
+    assert abs(found.value[0] - both) < 5 * error

@@ -169,7 +169,6 @@ CASES: dict[str, dict[str, tuple[Method, Particles]]] = {
         "vae": (vae(), ALL),
         "iwae keep": (iwae, KEPT),
         "dreg in chunks": (dreg, CUT),
-        "rem_v1": (rem_v1(), ALL),
     },
     "groups of machines": {
         "rws": (rws(), ALL),
@@ -208,7 +207,7 @@ VARIANTS = {
     },
     "categories": {"rem_mixture", "rws", "wake_sleep", "rloo", "nvil"},
     "groups of bits": {"rem_v1"},
-    "relaxed bits": {"vae", "iwae keep", "rem_v1"},
+    "relaxed bits": {"vae", "iwae keep"},
     "groups of machines": {"rws", "vimco", "wake_sleep", "rem_mixture in chunks"},
     "relaxed machines": {"vae", "iwae keep", "dvae"},
 }

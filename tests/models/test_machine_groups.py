@@ -94,6 +94,15 @@ def test_the_path_of_relaxed_groups_reaches_every_parameter(key, shared_context)
     assert set(np.unique(jax.vmap(hard.sample)(jax.random.split(key, 20)))) == {0.0, 1.0}
 
 
+def test_a_group_at_its_mean_has_the_small_side_of_the_draw(key):
+    """The decoder and the KL term see the same: the divergence is that of the decoder's draw."""
+    recognition = posterior(relaxation=PiecewiseLinear())
+    r = recognition.r(parameters(recognition, key), jnp.asarray(X))
+    smoothed, drawn = jax.jit(lambda r: (r.smoothed(key).z, r.rsample(key)))(r)
+    np.testing.assert_array_equal(smoothed[: GROUP + GROUP // 2], drawn[: GROUP + GROUP // 2])
+    assert np.any(smoothed != drawn)
+
+
 def test_without_couplings_the_bits_of_a_group_are_independent(key):
     """The same numbers as posteriors without heads give, whose log odds are the biases."""
     recognition = posterior()

@@ -211,7 +211,6 @@ SERVED = {
     "vae": (vae(), RELAXED),
     "dvae": (dvae, RELAXED),
     "iwae": (iwae, RELAXED),
-    "rws, relaxed": (rws(), RELAXED),
     "dreg, warmed up": (warm_up(dreg, 5), RELAXED),
     "rem_v1, warmed up": (warm_up(rem_v1(), 5), {}),
 }

@@ -1,6 +1,7 @@
 """Discrete VAEs in the commands: a Boltzmann prior with both posteriors; resume, mesh, refusals."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,15 @@ import scipy.special
 from PIL import Image
 
 from experiments import evaluate, train
+from experiments.run.discrete_scoring import within_bracket
 from experiments.run.images import evaluation_images
 from experiments.run.kinds import chosen
+from experiments.run.methods import WITH_RECOGNITION
 from experiments.run.presets import PRESETS
+from experiments.run.settings import Settings
+from remjax.distributions import PiecewiseLinear
 from remjax.models import normalize_prior
+from remjax.training import checkpoints
 from remjax.training.optimizers import vahdat_schedule
 from tests.experiments.run.runs import json_of, metrics_of, state_of, stop_at_every_call
 
@@ -105,6 +111,25 @@ def test_stopped_run_comes_to_the_same_bits(run_binary, undirected, tmp_path, nu
     assert numbers(tmp_path) == numbers(undirected[0])
 
 
+def test_killed_run_comes_to_the_same_bits(run_binary, undirected, tmp_path, numbers, kills_itself):
+    """The metrics of epoch 2 are written, its checkpoint is not."""
+    flags = [*_FLAGS, *_MACHINE, f"--run_dir={tmp_path}", "--resume"]
+    command = [*kills_itself("remjax.training.checkpoints:save:2"), *flags]
+    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")
+    assert checkpoints.latest_step(tmp_path / "checkpoints") == 4
+    done = run_binary(train, f"--run_dir={tmp_path}", "--resume")
+    assert (done.code, done.stderr) == (0, "")
+    assert numbers(tmp_path) == numbers(undirected[0])
+
+
+def test_the_lower_figure_comes_first():
+    """Where noise has the ends of the bracket of log Z the wrong way about, too."""
+    for ends in ((5.0, 6.0), (6.0, 5.0)):
+        figures = {"log_z": 5.5, "log_z_ais": ends[0], "log_z_reverse": ends[1]}
+        assert within_bracket(-10.0, figures) == (-10.5, -9.5)
+
+
 def test_chains_of_the_images_are_bits_in_the_state(undirected):
     """4 bits of one chain for each of 200 images, eight to the byte; visits have moved them."""
     _, state = state_of(undirected[0])
@@ -151,9 +176,8 @@ def test_evaluated_again_with_more_temperatures(run_binary, undirected):
     "flags",
     [
         ["--method=rws", "--relaxation=none", "--num_particles=5"],
-        ["--method=rem_v1", "--relaxation=none", "--num_particles=5", *_MACHINE],
-        ["--method=vimco", "--relaxation=none", "--num_particles=3"],
-        ["--method=dreg", "--num_particles=3", *_MACHINE],
+        ["--method=rem_v1", "--num_particles=5", *_MACHINE],
+        ["--method=dreg", "--relaxation=pwl_stop_slope", "--num_particles=3", *_MACHINE],
         ["--method=iwae", "--relaxation=concrete", "--sharpness=5", "--num_particles=3"],
         [
             "--method=stl",
@@ -179,7 +203,25 @@ def test_other_methods_train(run_binary, tmp_path, flags):
     ("arguments", "words"),
     [
         (["--latent_size=8"], "whose prior has two sides: give two numbers, as 100,100"),
-        (["--posterior_groups=3"], "give a number that divides latent_size=7"),
+        (
+            ["--posterior_groups=3"],
+            "--posterior_groups=3 cannot be: num_groups is 3: give a number",
+        ),
+        (["--relaxation=power", "--sharpness=1"], "--sharpness=1.0 cannot be: beta is 1.0: give a"),
+        (
+            ["--prior_phase=tempered_pcd", "--prior_temperatures=1"],
+            "--prior_temperatures=1 cannot be: num_temperatures is 1: ",
+        ),
+        (
+            ["--relaxation=pwl", "--method=vimco", "--num_particles=3"],
+            "--relaxation=pwl does not go with --method=vimco, which has no gradient along the ",
+        ),
+        (
+            ["--relaxation=concrete", "--method=rws", *_MACHINE],
+            "--relaxation=concrete does not go with --method=rws",
+        ),
+        (["--method=rem_curvature", "--num_particles=50"], "those of r are discrete"),
+        (["--method=tvo", "--sharpness=3"], "--sharpness does nothing for --relaxation=none"),
         (["--posterior=rbm", "--posterior_groups=7"], "does nothing for --posterior=rbm"),
         (["--raw_heads"], "--raw_heads does nothing for --posterior=directed: leave it out"),
         (["--relaxation=step"], "--relaxation=step is not known: use one of"),
@@ -192,7 +234,7 @@ def test_other_methods_train(run_binary, tmp_path, flags):
         (["--posterior=rbm", "--method=nvil"], "log Z"),
         (
             ["--posterior=rbm_groups", "--latent_size=14,14"],
-            "num_groups is 1, of 28 bits each, and",
+            "--posterior_groups=1 cannot be: num_groups is 1, of 28 bits each, and",
         ),
         (["--posterior=rbm_groups", "--raw_heads"], "does nothing for --posterior=rbm_groups"),
         (["--model=gaussian", "--relaxation=concrete"], "--relaxation does nothing for --model="),
@@ -206,6 +248,21 @@ def test_what_cannot_be_is_one_line(run_binary, tmp_path, arguments, words):
     assert (done.code, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
     assert words in done.stderr
     assert not path.exists()
+
+
+@pytest.mark.parametrize("method", WITH_RECOGNITION.methods)
+def test_bits_are_relaxed_where_the_method_has_a_use_for_it(method):
+    """Without a word on the command line; a sharpness is one."""
+    serves = WITH_RECOGNITION.default_of(method).serves_relaxed
+    expected = PiecewiseLinear() if serves else None
+    assert Settings(model="dvae").relaxed_for(method, serves).bits_as == expected
+
+
+def test_a_method_of_bits_trains_on_bits(run_binary, tmp_path):
+    flags = ("--method=vimco", "--num_particles=3", "--epochs=1")
+    assert run_binary(train, *_FLAGS, *flags, f"--run_dir={tmp_path}").code == 0
+    problem, state = state_of(tmp_path)
+    assert problem.parts.recognition.r(state.params.eta, jnp.zeros(64)).is_discrete
 
 
 def test_a_preset_serves_both_posteriors():

@@ -1,11 +1,17 @@
 """What mimics the released code differs from the library in exactly what it says."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl import flags
 from jax.tree_util import Partial
 
+from experiments import train
+from experiments.output.files import write_json
+from experiments.run.kinds import chosen, fitting_kind
 from experiments.run.presets import (
     PRESETS,
     iwae_release,
@@ -14,6 +20,7 @@ from experiments.run.presets import (
     unweighted_with_ridge,
 )
 from experiments.run.settings import Settings
+from experiments.run.training import settings_from_flags
 from remjax.distributions import DiagonalGaussian
 from remjax.distributions.layers import Layers
 from remjax.evaluation.latents import LatentUse
@@ -26,11 +33,59 @@ from remjax.particles.covariances import MeanVariance, unweighted
 from remjax.particles.moments import particle_moments
 from remjax.types import Batch, Params, Recognition
 
+# What a run of each preset is, where the command line names nothing else.
+_RUNS = {
+    "rem_paper": ("gaussian", "rem_v1"),
+    "rem_release": ("gaussian", "rem_v1_leaky"),
+    "review": ("gaussian", "rem_v1"),
+    "iwae_paper": ("gaussian", "rem_v1"),
+    "iwae_release": ("gaussian", "rem_v1"),
+    "dvae_paper": ("dvae", "stl"),
+    "dvae_release": ("dvae", "dvae"),
+}
+
+
+@pytest.fixture
+def settings_of(defined_flags):
+    """The settings that a command line makes."""
+
+    def settings(*arguments):
+        with defined_flags(train):
+            flags.FLAGS(["train", "--run_dir=none", *arguments])
+            return settings_from_flags()
+
+    return settings
+
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_makes_settings(name):
     settings = Settings.from_mapping(PRESETS[name])
     assert all(getattr(settings, key) == value for key, value in PRESETS[name].items())
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_alone_is_the_run_that_it_names(name, settings_of):
+    """Its model, its method in the form of the preset, and every setting that these have."""
+    settings = settings_of(f"--preset={name}")
+    assert (settings.model, settings.method) == _RUNS[name]
+    stated = chosen(PRESETS[name], settings.model, settings.method) | {"method": settings.method}
+    assert {key: getattr(settings, key) for key in stated} == stated
+    fitting_kind(settings)  # refuses what does not go together
+
+
+def test_flags_take_precedence_over_the_model_and_the_method_of_a_preset(settings_of):
+    assert settings_of("--preset=dvae_release", "--method=dreg").method == "dreg"
+    other = settings_of("--preset=dvae_release", "--model=rbm")
+    assert (other.model, other.method) == ("rbm", settings_of("--model=rbm").method)
+    bits = settings_of("--preset=review", "--model=sigmoid_belief")
+    assert (bits.model, bits.method) == ("sigmoid_belief", "rem_v1")
+
+
+def test_an_earlier_run_keeps_its_method_beside_a_preset(settings_of, tmp_path):
+    settings = settings_of("--preset=dvae_release", "--method=vimco")
+    write_json(tmp_path / "config.json", dataclasses.asdict(settings))
+    again = settings_of(f"--run_dir={tmp_path}", "--resume", "--preset=dvae_release")
+    assert again == settings
 
 
 def test_rounded_rates_of_the_iwae_release():
