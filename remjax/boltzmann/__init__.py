@@ -42,7 +42,15 @@ from remjax.boltzmann.pairwise import (
     grid_graph,
     make_graph,
 )
-from remjax.boltzmann.partition import LogPartition, exact, exact_samples, joined, log_partition
+from remjax.boltzmann.partition import (
+    ForwardChains,
+    LogPartition,
+    ReverseChains,
+    exact,
+    exact_samples,
+    joined,
+    log_partition,
+)
 from remjax.boltzmann.paths import (
     Path,
     bias_base,
@@ -73,6 +81,7 @@ __all__ = [
     "Bracket",
     "EnumeratedMachine",
     "Family",
+    "ForwardChains",
     "Graph",
     "HarmoniumPosterior",
     "Info",
@@ -90,6 +99,7 @@ __all__ = [
     "PairwiseMachine",
     "Path",
     "Reals",
+    "ReverseChains",
     "Sample",
     "Spins",
     "UndirectedPosterior",
