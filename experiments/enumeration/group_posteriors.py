@@ -60,6 +60,9 @@ class _Grouped(Groups):
 
     assigned: Float[Array, "K D"] | None = None
 
+    # The draws are bits, at which any method may learn from scores; some follow them besides.
+    is_relaxed = False
+
     def at(self, memory: PyTree[Array]) -> "_Grouped":
         return dataclasses.replace(self, assigned=memory[1])
 

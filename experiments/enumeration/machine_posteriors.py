@@ -44,6 +44,9 @@ class _Independent(RelaxedBernoulli):
 
     assigned: Float[Array, "K D"] | None = None
 
+    # The draws are bits, at which any method may learn from scores; some follow them besides.
+    is_relaxed = False
+
     def at(self, memory: PyTree[Array]) -> "_Independent":
         return dataclasses.replace(self, assigned=memory[1])
 
@@ -64,6 +67,9 @@ jax.tree_util.register_dataclass(
 
 class _AssignedDraws:
     """Chain and bits of particle k are those that are assigned to it."""
+
+    # The draws are bits, at which any method may learn from scores; some follow them besides.
+    is_relaxed = False
 
     def at(self: Any, memory: PyTree[Array]) -> Any:
         return dataclasses.replace(self, chains=memory[0], assigned=memory[1])

@@ -41,7 +41,7 @@ WRONG = {
     "no steps": (lambda: trajectory(KEY, MACHINE, STATES, 0), "steps is 0: give 1 or more"),
     "a start of another width": (
         lambda: trajectory(KEY, MACHINE, jnp.zeros((4, 5)), 1),
-        "start of the shape (4, 5) for the 3 of the machine: give [..., 3]",
+        "visible units of the shape (4, 5) for the 3 of the machine: give [..., 3]",
     ),
     "one trajectory": (
         lambda: estimated_end_log_prob(MACHINE, trajectory(KEY, MACHINE, STATES[:1], 1)),
