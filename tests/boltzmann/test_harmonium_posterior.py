@@ -130,23 +130,28 @@ def mixed_model():
     return Model(lambda key: jnp.zeros(3), log_prior, log_likelihood, sample)
 
 
-@pytest.fixture(scope="module")
-def recognition():
+def recognition(relaxation):
     return undirected_recognition(
         MEAN,
         visible_size=2,
         hidden_size=1,
         hidden_sizes=(4,),
-        relaxation=PiecewiseLinear(),
+        relaxation=relaxation,
         num_chains=2,
         heads=HarmoniumHeads,
         posterior=HarmoniumPosterior,
     )
 
 
-@pytest.mark.parametrize("method", [rws(), iwae, dreg], ids=["rws", "iwae", "dreg"])
-def test_methods_run_and_their_gradients_are_finite(key, recognition, method):
-    estimator = remjax.make_estimator(mixed_model(), recognition, method, remjax.Particles(2))
+@pytest.mark.parametrize(
+    ("method", "relaxation"),
+    [(rws(), None), (iwae, PiecewiseLinear()), (dreg, PiecewiseLinear())],
+    ids=["rws", "iwae", "dreg"],
+)
+def test_methods_run_and_their_gradients_are_finite(key, method, relaxation):
+    estimator = remjax.make_estimator(
+        mixed_model(), recognition(relaxation), method, remjax.Particles(2)
+    )
     params, state = estimator.init(key)
     chains = jnp.array([[[True, False], [False, True]]])
 
@@ -164,10 +169,12 @@ def test_methods_run_and_their_gradients_are_finite(key, recognition, method):
     assert np.any(gradient(params).eta["heads"]["log_precision"]["kernel"] != 0.0)
 
 
-def test_what_it_cannot_do_is_refused(key, recognition):
+def test_what_it_cannot_do_is_refused(key):
     with pytest.raises(InputError, match=r"^a harmonium posterior has real hidden units: give"):
         HarmoniumPosterior(RBM(jnp.zeros((2, 1)), jnp.zeros(2), jnp.zeros(1)))
-    estimator = remjax.make_estimator(mixed_model(), recognition, rem_v1(), remjax.Particles(2))
+    estimator = remjax.make_estimator(
+        mixed_model(), recognition(None), rem_v1(), remjax.Particles(2)
+    )
     params, state = estimator.init(key)
     batch = Batch(jnp.ones((1, 3)), jnp.zeros(1, int), jnp.ones((1, 2, 2), bool))
     with pytest.raises(InputError, match=r"^no distribution of the kind HarmoniumPosterior"):
