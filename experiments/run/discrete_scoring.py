@@ -10,7 +10,7 @@ import numpy as np
 from experiments.run.images import evaluation_images
 from experiments.run.kind import Check, Figures, Problem, Scoring
 from experiments.run.likelihoods import Chosen
-from experiments.run.log_z import TEST_METRICS, base_of, log_z_figures
+from experiments.run.log_z import TEST_METRICS, at_both_ends, base_of, log_z_figures
 from experiments.run.progress import Bar, Bars, progress_bar
 from experiments.run.settings import Settings
 from remjax.boltzmann import Units, bias_base, linear_inverse_temperatures, measure_bracket
@@ -112,12 +112,13 @@ def tracked(problem: Problem, state: TrainState) -> dict[str, float]:
         burn_in=_TRACK_BURN_IN,
     )
     unnormalized = means["unnormalized_log_evidence"]
+    low, high = at_both_ends(unnormalized, found.lower.log_z, found.upper.log_z)
     return {
         "log_z": float(found.log_z),
         "log_z_gap": float(found.gap),
         "log_evidence": unnormalized - float(found.log_z),
-        "log_evidence_low": unnormalized - float(found.upper.log_z),
-        "log_evidence_high": unnormalized - float(found.lower.log_z),
+        "log_evidence_low": low,
+        "log_evidence_high": high,
     }
 
 
@@ -135,7 +136,9 @@ def _of_part(
 
         key = jax.random.key(_KEY_PARTICLES)
         found = problem.parts.evaluate(params, key, images, progress=progress)
-    low, high = within_bracket(found.mean, figures)
+    low, high = at_both_ends(
+        found.mean + figures["log_z"], figures["log_z_ais"], figures["log_z_reverse"]
+    )
     released = isinstance(found, UndirectedEvaluation)
     return {
         f"{part}_log_likelihood": found.mean,
@@ -145,16 +148,6 @@ def _of_part(
         f"{part}_images": len(images),
         f"{part}_ess": float(np.mean(found.ess)),
     } | ({f"{part}_log_likelihood_as_released": found.mean_as_released} if released else {})
-
-
-def within_bracket(mean: float, figures: Mapping[str, Any]) -> tuple[float, float]:
-    """A mean log-likelihood with log Z at the two ends of its bracket, the smaller first.
-
-    Where the ends differ by less than their noise the lower one may lie above the other.
-    """
-    ends = figures["log_z_reverse"], figures["log_z_ais"]
-    low, high = sorted(mean + figures["log_z"] - end for end in ends)
-    return low, high
 
 
 def _announced(settings: Settings) -> str:

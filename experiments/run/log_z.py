@@ -101,3 +101,17 @@ def log_z_figures(
         "log_z_temperatures": settings.log_z_temperatures,
         "log_z_chains": settings.log_z_chains,
     }
+
+
+def at_both_ends(unnormalized: float, lower: Any, upper: Any) -> tuple[float, float]:
+    """A mean log-likelihood with log Z at the two ends of its bracket, the smaller first.
+
+    Where the ends differ by less than their noise the lower one may lie above the other.
+
+    Args:
+        unnormalized: the log-likelihood plus log Z, nats.
+        lower: log Z of the forward chains, nats.
+        upper: log Z of the reverse chains, nats.
+    """
+    low, high = sorted(unnormalized - float(end) for end in (lower, upper))
+    return low, high

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.run.images import evaluation_images
 from experiments.run.kind import Check, Figures, Problem, Scoring
-from experiments.run.log_z import TEST_METRICS, base_of, log_z_figures
+from experiments.run.log_z import TEST_METRICS, at_both_ends, base_of, log_z_figures
 from experiments.run.machine_sampling import sampler_of
 from experiments.run.progress import Bars, progress_bar
 from experiments.run.sampled import COLUMNS, sampled_figures, sampled_remarks
@@ -71,10 +71,11 @@ def likelihood_figures(problem: Problem, state: TrainState, check: Check, bars: 
         images = evaluation_images(problem.dataset, part, problem.settings.eval_size)
         values = _minus_free_energies(machine, images)
         check()
+        low, high = at_both_ends(values.mean(), figures["log_z_ais"], figures["log_z_reverse"])
         figures |= {
             f"{part}_log_likelihood": float(values.mean() - figures["log_z"]),
-            f"{part}_log_likelihood_low": float(values.mean() - figures["log_z_reverse"]),
-            f"{part}_log_likelihood_high": float(values.mean() - figures["log_z_ais"]),
+            f"{part}_log_likelihood_low": low,
+            f"{part}_log_likelihood_high": high,
             f"{part}_log_likelihood_stderr": float(values.std(ddof=1) / np.sqrt(len(values))),
             f"{part}_images": len(values),
         }
@@ -111,12 +112,13 @@ def tracked(problem: Problem, state: TrainState) -> dict[str, float]:
         burn_in=_TRACK_BURN_IN,
     )
     mean = float(_minus_free_energies(machine, images).mean())
+    low, high = at_both_ends(mean, found.lower.log_z, found.upper.log_z)
     return {
         "tracked_log_z": float(found.log_z),
         "tracked_log_z_stderr": float(found.stderr),
         "tracked_log_likelihood": mean - float(found.log_z),
-        "tracked_log_likelihood_low": mean - float(found.upper.log_z),
-        "tracked_log_likelihood_high": mean - float(found.lower.log_z),
+        "tracked_log_likelihood_low": low,
+        "tracked_log_likelihood_high": high,
     }
 
 

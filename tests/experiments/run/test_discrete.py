@@ -14,13 +14,13 @@ import scipy.special
 from PIL import Image
 
 from experiments import evaluate, train
-from experiments.run.discrete_scoring import within_bracket
 from experiments.run.images import evaluation_images
 from experiments.run.kinds import chosen
+from experiments.run.log_z import at_both_ends
 from experiments.run.methods import WITH_RECOGNITION
 from experiments.run.presets import PRESETS
 from experiments.run.settings import Settings
-from remjax.distributions import PiecewiseLinear
+from remjax.distributions import PiecewiseLinear, PowerFunction
 from remjax.models import normalize_prior
 from remjax.training import checkpoints
 from remjax.training.optimizers import vahdat_schedule
@@ -62,7 +62,7 @@ def _exact(problem, state, log_z):
     z = jnp.asarray((np.arange(2**size)[:, None] >> np.arange(size)) & 1, jnp.float32)
     model = problem.parts.model
     images = jnp.asarray(evaluation_images(problem.dataset, "test", problem.settings.eval_size))
-    log_joint = jax.vmap(lambda x: jax.vmap(model.joint(theta, x))(z))(images)
+    log_joint = jax.vmap(lambda x: jax.vmap(model.joint(theta, x).hard())(z))(images)
     return scipy.special.logsumexp(np.asarray(log_joint, np.float64), axis=1)
 
 
@@ -126,8 +126,7 @@ def test_killed_run_comes_to_the_same_bits(run_binary, undirected, tmp_path, num
 def test_the_lower_figure_comes_first():
     """Where noise has the ends of the bracket of log Z the wrong way about, too."""
     for ends in ((5.0, 6.0), (6.0, 5.0)):
-        figures = {"log_z": 5.5, "log_z_ais": ends[0], "log_z_reverse": ends[1]}
-        assert within_bracket(-10.0, figures) == (-10.5, -9.5)
+        assert at_both_ends(-4.5, *ends) == (-10.5, -9.5)
 
 
 def test_chains_of_the_images_are_bits_in_the_state(undirected):
@@ -237,6 +236,20 @@ def test_other_methods_train(run_binary, tmp_path, flags):
             "--posterior_groups=1 cannot be: num_groups is 1, of 28 bits each, and",
         ),
         (["--posterior=rbm_groups", "--raw_heads"], "does nothing for --posterior=rbm_groups"),
+        (
+            ["--relaxed_prior=marginal", "--relaxation=concrete"],
+            "--relaxed_prior=marginal with --relaxation=concrete cannot be: the smoothing is Conc",
+        ),
+        (
+            ["--relaxed_prior=marginal", "--posterior=rbm"],
+            "--relaxed_prior does nothing for --posterior=rbm: leave it out",
+        ),
+        (["--relaxed_prior=marginal", "--posterior=rbm_groups"], "--relaxed_prior does nothing"),
+        (
+            ["--relaxed_prior=marginal", "--method=rem_v1", "--num_particles=5"],
+            "no distribution of the kind SmoothedBernoulli is known by its mean and covariance",
+        ),
+        (["--relaxed_prior=density"], "--relaxed_prior=density is not known: use one of energy"),
         (["--model=gaussian", "--relaxation=concrete"], "--relaxation does nothing for --model="),
     ],
 )
@@ -256,6 +269,29 @@ def test_bits_are_relaxed_where_the_method_has_a_use_for_it(method):
     serves = WITH_RECOGNITION.default_of(method).serves_relaxed
     expected = PiecewiseLinear() if serves else None
     assert Settings(model="dvae").relaxed_for(method, serves).bits_as == expected
+
+
+@pytest.mark.parametrize("method", ["vae", "rws"])
+def test_smoothed_bits_are_of_a_smoothing_whatever_the_method(method):
+    serves = WITH_RECOGNITION.default_of(method).serves_relaxed
+    settings = Settings(model="dvae", relaxed_prior="marginal", sharpness=20.0)
+    settings = settings.relaxed_for(method, serves)
+    assert (settings.relaxation, settings.bits_as) == ("power", None)
+    assert settings.smoothing == PowerFunction(20.0)
+    assert Settings(model="dvae", relaxation="power").smoothing is None
+
+
+def test_a_relaxed_prior_trains_and_is_scored_by_bits(run_binary, tmp_path):
+    """log p(x) of bits, summed over all of them, is what L_K tends to."""
+    flags = ("--relaxed_prior=marginal", "--method=vae", "--epochs=1")
+    done = run_binary(train, *_FLAGS, *flags, f"--run_dir={tmp_path}")
+    assert (done.code, done.stderr) == (0, "")
+    result = json_of(tmp_path / "result.json")
+    problem, state = state_of(tmp_path)
+    r = problem.parts.recognition.r(state.params.eta, jnp.zeros(64))
+    assert r.smoothed_by == PowerFunction()
+    exact = np.mean(_exact(problem, state, result["log_z"]))
+    assert result["test_log_likelihood"] == pytest.approx(exact, abs=0.2)
 
 
 def test_a_method_of_bits_trains_on_bits(run_binary, tmp_path):
