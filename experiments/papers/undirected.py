@@ -197,6 +197,9 @@ def _cell(plan: Plan, place: Place) -> Cell:
         # Steepness of the paper's code.
         chosen["sharpness"] = 3.0 if dataset == "omniglot" else 4.0
     method = "dreg" if particles > 1 else "dvae"
+    if posterior == "power":
+        # The baseline is DVAE#: the prior's density of the numbers, and the whole gradient.
+        chosen["relaxed_prior"], method = "marginal", "vae"
     settings = plan.settings(method, plan.scale.settings, chosen)
     row = {
         "data set": dataset,

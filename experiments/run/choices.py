@@ -6,7 +6,7 @@ The library has no registry and no mode strings; a command line needs names, and
 import difflib
 import functools
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import optax
@@ -53,8 +53,10 @@ from remjax.distributions import (
     PowerFunction,
     Relaxation,
     SaltAndPepper,
+    Smoothing,
     SpikeAndExponential,
     StraightThrough,
+    as_smoothing,
 )
 from remjax.errors import InputError
 from remjax.evaluation.proposals import (
@@ -168,6 +170,25 @@ RELAXATIONS: Mapping[str, Callable[..., Relaxation | None]] = {
     "overlapping": OverlappingExponentials,
     "straight_through": StraightThrough,
     "none": lambda: None,
+}
+
+
+class RelaxedPrior(NamedTuple):
+    """How a prior of bits scores the numbers in their place.
+
+    Attributes:
+        default: the relaxation of the posterior where none is given.
+        bits: relaxation -> that of bits that are scored as bits, and the smoothing of numbers that
+            have a density; one of them is None.
+    """
+
+    default: str
+    bits: Callable[[Relaxation | None], tuple[Relaxation | None, Smoothing | None]]
+
+
+RELAXED_PRIORS: Mapping[str, RelaxedPrior] = {
+    "energy": RelaxedPrior("pwl", lambda relaxation: (relaxation, None)),
+    "marginal": RelaxedPrior("power", lambda relaxation: (None, as_smoothing(relaxation))),
 }
 
 # Where the samples of a prior come from: (chains, sweeps, temperatures) -> the negative phase.

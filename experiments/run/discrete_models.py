@@ -58,6 +58,7 @@ def _build(
         visible_size=visible_size,
         hidden_size=hidden_size,
         hidden_sizes=settings.hidden_sizes[0],
+        smoothing=relaxed.smoothing,
         initialization=initialization,
         normalization=batch_normalization() if settings.batch_normalization else None,
     )

@@ -4,13 +4,20 @@ import dataclasses
 import inspect
 import math
 
-from experiments.run.choices import POSTERIORS, PRIOR_PHASES, RELAXATIONS, look_up
+from experiments.run.choices import (
+    POSTERIORS,
+    PRIOR_PHASES,
+    RELAXATIONS,
+    RELAXED_PRIORS,
+    RelaxedPrior,
+    look_up,
+)
 from experiments.run.fields import Checked, require_positive, said_of, setting
-from remjax.distributions import Relaxation
+from remjax.distributions import Relaxation, Smoothing
 from remjax.errors import InputError
 
-# Of methods with a gradient along the draws, and of the others.
-_DEFAULT, _NONE = "pwl", "none"
+# What methods without a gradient along the draws take of numbers that are scored as bits.
+_NONE = "none"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,7 +30,13 @@ class DiscreteSettings(Checked):
     relaxation: str | None = setting(
         None,
         f"relaxation of the posterior's bits, for a gradient: {', '.join(RELAXATIONS)}; default "
-        f"{_DEFAULT} where the method has a gradient along the draws, else none",
+        "pwl where the method has a gradient along the draws, else none; with "
+        "--relaxed_prior=marginal power",
+    )
+    relaxed_prior: str = setting(
+        "energy",
+        "how relaxed bits are scored: energy (as bits, the energy continued: GumBolt) or marginal "
+        "(by their density, the bits summed out: DVAE#; power or overlapping)",
     )
     sharpness: float | None = setting(
         None, "how close relaxed bits are to bits (beta, or 1 / temperature); default its papers'"
@@ -71,6 +84,7 @@ class DiscreteSettings(Checked):
         for flag, table in (
             ("posterior", POSTERIORS),
             ("relaxation", RELAXATIONS),
+            ("relaxed_prior", RELAXED_PRIORS),
             ("prior_phase", PRIOR_PHASES),
         ):
             if getattr(self, flag) is not None:
@@ -94,27 +108,49 @@ class DiscreteSettings(Checked):
             raise InputError(
                 "--prior_temperatures does nothing for --prior_phase=pcd: leave it out"
             )
-        _ = self.bits_as  # refuses a sharpness that the relaxation has not
+        _ = self._bits  # refuses a sharpness that the relaxation has not, and one without density
 
     @property
     def bits_as(self) -> Relaxation | None:
-        """The relaxation of the posterior's bits, the default where none was given; None for bits.
+        """The relaxation of bits that are scored as bits, by default where none was given.
+
+        None for bits, and for smoothed ones.
+        """
+        return self._bits[0]
+
+    @property
+    def smoothing(self) -> Smoothing | None:
+        """Of bits that are scored by the density of the numbers; None for those scored as bits."""
+        return self._bits[1]
+
+    @property
+    def _scoring(self) -> RelaxedPrior:
+        return look_up(RELAXED_PRIORS, "relaxed_prior", self.relaxed_prior)
+
+    @property
+    def _bits(self) -> tuple[Relaxation | None, Smoothing | None]:
+        """(relaxation, smoothing).
 
         Raises:
-            InputError: for a sharpness where there is none to set.
+            InputError: for a sharpness where there is none to set, or a relaxation that the prior
+                cannot score so.
         """
-        make = look_up(RELAXATIONS, "relaxation", self.relaxation or _DEFAULT)
+        name = self.relaxation or self._scoring.default
+        make = look_up(RELAXATIONS, "relaxation", name)
         if self.sharpness is None:
-            return make()
-        if not inspect.signature(make).parameters:
+            relaxation = make()
+        elif inspect.signature(make).parameters:
+            with said_of(f"--sharpness={self.sharpness}"):
+                relaxation = make(self.sharpness)
+        else:
             raise InputError(
                 f"--sharpness does nothing for --relaxation={self.relaxation}: leave it out"
             )
-        with said_of(f"--sharpness={self.sharpness}"):
-            return make(self.sharpness)
+        with said_of(f"--relaxed_prior={self.relaxed_prior} with --relaxation={name}"):
+            return self._scoring.bits(relaxation)
 
     def relaxed_for(self, method: str, serves_relaxed: bool) -> "DiscreteSettings":
-        """The settings with the relaxation that a method takes.
+        """The settings with the relaxation that a method takes; smoothed bits serve any.
 
         Args:
             method: its name.
@@ -123,8 +159,9 @@ class DiscreteSettings(Checked):
         Raises:
             InputError: for a relaxation that was given to a method of bits, or a sharpness.
         """
-        if serves_relaxed:
-            return dataclasses.replace(self, relaxation=self.relaxation or _DEFAULT)
+        if serves_relaxed or self.smoothing is not None:
+            relaxation = self.relaxation or self._scoring.default
+            return dataclasses.replace(self, relaxation=relaxation)
         if self.relaxation not in (None, _NONE):
             raise InputError(
                 f"--relaxation={self.relaxation} does not go with --method={method}, which has no "

@@ -129,7 +129,7 @@ def _refuse_what_does_not_fit(
     jax.eval_shape(estimator.estimate, params, state, key, batch)  # as `init_train_state` asks
 
     def once(params: Params, key: jax.Array, x: jax.Array) -> None:
-        joint = parts.model.joint(params.theta, x)
+        joint = parts.model.joint(params.theta, x).hard()
         proposal(key, joint, parts.recognition.r(params.eta, x).hard(), 1, 1)
 
     jax.eval_shape(once, params, key, x)

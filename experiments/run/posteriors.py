@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 
 from experiments.run.fields import said_of
-from remjax.distributions import Relaxation
+from remjax.distributions import Relaxation, Smoothing
 from remjax.evaluation.importance_sampling import make_log_likelihood
 from remjax.evaluation.undirected import make_undirected_log_likelihood
 from remjax.models import (
@@ -37,6 +37,7 @@ class Asked(Protocol):
     eval_num_particles: int
     eval_temperatures: int
     bits_as: Relaxation | None
+    smoothing: Smoothing | None
 
 
 class Posterior(NamedTuple):
@@ -71,6 +72,7 @@ def _directed(
             num_groups=settings.posterior_groups,
             hidden_sizes=settings.hidden_sizes[0],
             relaxation=settings.bits_as,
+            smoothing=settings.smoothing,
             shared_context=settings.shared_context,
             heads=heads,
             initialization=initialization,
@@ -102,10 +104,14 @@ directed = Posterior(
     lambda model, recognition, settings, mesh: make_log_likelihood(
         model, recognition, num_particles=settings.eval_num_particles, mesh=mesh
     ),
-    frozenset({"posterior_groups", "shared_context"}),
+    frozenset({"posterior_groups", "shared_context", "relaxed_prior"}),
 )
 
-machine_groups = directed._replace(build=functools.partial(_directed, heads=RawHeads))
+# Only independent bits are smoothed.
+machine_groups = directed._replace(
+    build=functools.partial(_directed, heads=RawHeads),
+    settings=directed.settings - {"relaxed_prior"},
+)
 
 undirected = Posterior(
     _undirected,

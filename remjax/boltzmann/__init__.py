@@ -66,6 +66,7 @@ from remjax.boltzmann.posterior import MarginalPosterior, UndirectedPosterior
 from remjax.boltzmann.rbm import RBM, Units, gaussian_units, init_rbm
 from remjax.boltzmann.schedules import choose_inverse_temperatures
 from remjax.boltzmann.scores import LogLikelihood, measure_log_likelihood
+from remjax.boltzmann.smoothed import SmoothedMachine
 from remjax.boltzmann.spins import Spins, from_spins, to_spins
 from remjax.boltzmann.tempering import (
     Ladder,
@@ -101,6 +102,7 @@ __all__ = [
     "Reals",
     "ReverseChains",
     "Sample",
+    "SmoothedMachine",
     "Spins",
     "UndirectedPosterior",
     "Units",

@@ -28,7 +28,8 @@ class NormalizedMachine(Distribution):
     """p(z) = exp(-E(z) - log_z) of z = (visible, hidden) in one vector [V + H].
 
     Numbers between 0 and 1 stand for relaxed bits: the energy is linear in each of them, and log_z
-    is that of bits all the same.
+    is that of bits all the same. That is GumBolt's proxy (Khoshaman & Amin 2018), and no density of
+    the numbers; `SmoothedMachine` has one.
 
     Attributes:
         machine: the energy.
@@ -54,7 +55,7 @@ class NormalizedMachine(Distribution):
         Raises:
             InputError: where log_z is None.
         """
-        return -self.machine.energy(split(self.machine, z)) - self._known_log_z()
+        return -self.machine.energy(split(self.machine, z)) - self.known_log_z()
 
     def expected_log_prob(
         self, mean: Float[Array, " D"], covariance: Float[Array, "D D"]
@@ -62,7 +63,7 @@ class NormalizedMachine(Distribution):
         """-E[E(z)] - log_z, which the moments determine where the units are bits."""
         if not self.is_discrete:
             return None
-        return expected_gain(self.machine, mean, covariance) - self._known_log_z()
+        return expected_gain(self.machine, mean, covariance) - self.known_log_z()
 
     def sample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
         """One of the samples by its weight, the hidden units drawn anew; without gradient.
@@ -89,7 +90,12 @@ class NormalizedMachine(Distribution):
         """
         raise InputError("draws of a Boltzmann machine have no gradient: use its log_prob")
 
-    def _known_log_z(self) -> Float[Array, ""]:
+    def known_log_z(self) -> Float[Array, ""]:
+        """log_z, once it is known that there is one.
+
+        Raises:
+            InputError: where it is None.
+        """
         if self.log_z is None:
             raise InputError(
                 "the prior is a Boltzmann machine whose log Z is not known: to train, wrap the "

@@ -1,8 +1,8 @@
 """What latents are drawn from and scored by, and what data are scored by.
 
 Distributions of one kind (`gaussian`, `bernoulli`, `categorical`), those made of others (`layers`,
-`mixtures`), numbers in the place of bits (`relaxations`, `smoothings`), the likelihoods of an
-output layer, and corruptions of data.
+`mixtures`), numbers in the place of bits (`relaxations`, `smoothings`), scored as if they were
+bits or by a density of their own, the likelihoods of an output layer, and corruptions of data.
 """
 
 from remjax.distributions.base import Distribution, Drawn
@@ -27,10 +27,13 @@ from remjax.distributions.relaxations import (
     StraightThrough,
 )
 from remjax.distributions.relaxed_bernoulli import RelaxedBernoulli, bits
+from remjax.distributions.smoothed_bernoulli import SmoothedBernoulli
 from remjax.distributions.smoothings import (
     OverlappingExponentials,
     PowerFunction,
+    Smoothing,
     SpikeAndExponential,
+    as_smoothing,
 )
 from remjax.distributions.undirected_gaussian import UndirectedGaussian
 
@@ -57,11 +60,14 @@ __all__ = [
     "RelaxedBernoulli",
     "SaltAndPepper",
     "Smooth",
+    "SmoothedBernoulli",
+    "Smoothing",
     "SpikeAndExponential",
     "StraightThrough",
     "Stratified",
     "UndirectedGaussian",
     "Unflattened",
+    "as_smoothing",
     "bernoulli_log_likelihood",
     "bits",
     "gaussian_log_likelihood",

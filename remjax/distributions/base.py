@@ -11,6 +11,7 @@ import jax
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from remjax.distributions.smoothings import Smoothing
 from remjax.errors import InputError
 
 
@@ -74,6 +75,15 @@ class Distribution(abc.ABC):
         return False
 
     @property
+    def smoothed_by(self) -> Smoothing | None:
+        """What smooths the bits in whose place numbers stand whose density `log_prob` is.
+
+        None for all others. The prior and r have the same: log p and log r are densities of the
+        same numbers. `hard` gives the bits.
+        """
+        return None
+
+    @property
     def is_normalized(self) -> bool:
         """Whether `log_prob` is normalised.
 
@@ -123,7 +133,7 @@ class Distribution(abc.ABC):
         return Drawn(z, key, lax.stop_gradient(self.log_prob(z)))
 
     def hard(self) -> "Distribution":
-        """The distribution that stands behind a relaxed one, which evaluation draws from.
+        """The distribution behind a relaxed or smoothed one, which evaluation draws from.
 
         By default itself; bits where this one has numbers in their place.
         """

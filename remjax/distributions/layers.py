@@ -13,6 +13,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.distributions.base import Distribution, Smoothed
+from remjax.distributions.smoothings import Smoothing
 
 L = TypeVar("L")
 
@@ -66,6 +67,11 @@ class Layers(Distribution):
     def is_relaxed(self) -> bool:
         """Whether the layer drawn first is: all layers are taken to be of one kind."""
         return self.first.is_relaxed
+
+    @property
+    def smoothed_by(self) -> Smoothing | None:
+        """That of the layer drawn first: all layers are taken to be of one kind."""
+        return self.first.smoothed_by
 
     def _drawn(
         self, key: Key[Array, ""], draw: Callable[[Distribution, Key[Array, ""]], Array]

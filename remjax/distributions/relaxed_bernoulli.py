@@ -17,8 +17,9 @@ class RelaxedBernoulli(Distribution):
 
     What is relaxed is the objective: the draws move smoothly with the log odds, so that methods
     with a gradient through z serve, and `log_prob` at them is that of bits, continued linearly. It
-    is exact at bits and no density of the numbers in between; a gradient through it is biased, and
-    the more so the softer the relaxation. `hard` gives the bits, which evaluation draws from.
+    is exact at bits and no density of the numbers in between (GumBolt's proxy, Khoshaman & Amin
+    2018); a gradient through it is biased, and the more so the softer the relaxation. `hard` gives
+    the bits, which evaluation draws from. `SmoothedBernoulli` has the numbers' own density.
 
     Attributes:
         logits: the log odds of ones.

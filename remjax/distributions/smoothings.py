@@ -1,9 +1,11 @@
 """Relaxations that mix a smoothing density for each bit: zeta ~ (1 - q) r(. | 0) + q r(. | 1).
 
 zeta is the inverse of the mixture's distribution function at 1 - u. Where r(zeta | 0) and
-r(zeta | 1) overlap, zeta > 1/2 is the bit 1 but for the uniform numbers within the overlap.
+r(zeta | 1) overlap, zeta > 1/2 is the bit 1 but for the uniform numbers within the overlap. Those
+of which both are densities are `Smoothing`s.
 """
 
+import abc
 import dataclasses
 import math
 
@@ -26,6 +28,41 @@ from remjax.errors import InputError
 _STEPS = 6
 # Where the inverse function is steeper than one over this, its slope is cut off.
 _LEAST = 1e-30
+
+
+class Smoothing(Smooth):
+    """A relaxation that mixes two densities: log r(zeta | 0) and log r(zeta | 1) are known."""
+
+    @abc.abstractmethod
+    def log_densities(
+        self, zeta: Float[Array, "*shape"]
+    ) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
+        """log r(zeta | 0) and log r(zeta | 1), elementwise, nats. The gradient reaches zeta.
+
+        Args:
+            zeta: numbers in [0, 1], as in `Smooth.log_density`.
+        """
+
+    def log_density(
+        self, zeta: Float[Array, "*shape"], logits: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        """As `Smooth.log_density`: log((1 - q) r(zeta | 0) + q r(zeta | 1))."""
+        zero, one = self.log_densities(zeta)
+        return jnp.logaddexp(jax.nn.log_sigmoid(-logits) + zero, jax.nn.log_sigmoid(logits) + one)
+
+
+def as_smoothing(relaxation: Relaxation | None) -> Smoothing:
+    """The same, once it is known to be a smoothing.
+
+    Raises:
+        InputError: for a relaxation without a density for each bit.
+    """
+    if isinstance(relaxation, Smoothing):
+        return relaxation
+    raise InputError(
+        f"the smoothing is {relaxation}, which has no density for each of the two bits: give "
+        "distributions.PowerFunction() or OverlappingExponentials()"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +104,7 @@ class SpikeAndExponential(Relaxation):
 
 
 @dataclasses.dataclass(frozen=True)
-class OverlappingExponentials(Smooth):
+class OverlappingExponentials(Smoothing):
     """Two exponential densities, falling from 0 and rising to 1 (DVAE++, Vahdat et al. 2018b).
 
     r(zeta | 0) = exp(-beta zeta) / Z and r(zeta | 1) = exp(beta (zeta - 1)) / Z, where
@@ -123,13 +160,12 @@ class OverlappingExponentials(Smooth):
         root = jnp.sqrt(jnp.square(1.0 - d) + 4.0 * q * d)
         return jnp.log1p(2.0 * d / (1.0 - d + root))
 
-    def log_density(
-        self, zeta: Float[Array, "*shape"], logits: Float[Array, "*shape"]
-    ) -> Float[Array, "*shape"]:
-        """As `Smooth.log_density`; exact at the ends too."""
-        zero = jax.nn.log_sigmoid(-logits) - self.beta * zeta
-        one = jax.nn.log_sigmoid(logits) + self.beta * (zeta - 1.0)
-        return jnp.logaddexp(zero, one) - math.log(-math.expm1(-self.beta) / self.beta)
+    def log_densities(
+        self, zeta: Float[Array, "*shape"]
+    ) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
+        """As `Smoothing.log_densities`; exact at the ends too."""
+        log_size = math.log(-math.expm1(-self.beta) / self.beta)
+        return -self.beta * zeta - log_size, self.beta * (zeta - 1.0) - log_size
 
     def __str__(self) -> str:
         """As a formula."""
@@ -137,7 +173,7 @@ class OverlappingExponentials(Smooth):
 
 
 @dataclasses.dataclass(frozen=True)
-class PowerFunction(Smooth):
+class PowerFunction(Smoothing):
     """Two power functions, infinite at 0 and at 1 (DVAE#, Vahdat et al. 2018a).
 
     r(zeta | 0) = zeta^(1/beta - 1) / beta and r(zeta | 1) = (1 - zeta)^(1/beta - 1) / beta.
@@ -207,15 +243,13 @@ class PowerFunction(Smooth):
         # odds, over the slope.
         return jnp.exp(beta * step(near, far, lax.stop_gradient(log_a)))
 
-    def log_density(
-        self, zeta: Float[Array, "*shape"], logits: Float[Array, "*shape"]
-    ) -> Float[Array, "*shape"]:
-        """As `Smooth.log_density`."""
+    def log_densities(
+        self, zeta: Float[Array, "*shape"]
+    ) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
+        """As `Smoothing.log_densities`."""
         log_zeta, log_rest = logs_inside(zeta)
-        power = 1.0 / self.beta - 1.0
-        zero = jax.nn.log_sigmoid(-logits) + power * log_zeta
-        one = jax.nn.log_sigmoid(logits) + power * log_rest
-        return jnp.logaddexp(zero, one) - math.log(self.beta)
+        power, log_size = 1.0 / self.beta - 1.0, math.log(self.beta)
+        return power * log_zeta - log_size, power * log_rest - log_size
 
     def __str__(self) -> str:
         """As a formula."""

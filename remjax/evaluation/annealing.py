@@ -104,7 +104,7 @@ def _start_and_path(
     x: Datapoint,
     num_leapfrog: int,
 ) -> tuple[Distribution, _Path]:
-    joint = model.joint(params.theta, x)
+    joint = model.joint(params.theta, x).hard()
     start = joint.prior if recognition is None else recognition.r(params.eta, x).hard()
     if start is None:
         raise InputError("there is no distribution to begin at: give a recognition network")

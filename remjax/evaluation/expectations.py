@@ -81,7 +81,7 @@ def _make_expectation(
     def one(
         params: Params, key: Key[Array, ""], x: Datapoint
     ) -> tuple[PyTree[Array], Float[Array, ""]]:
-        joint = model.joint(params.theta, x)
+        joint = model.joint(params.theta, x).hard()
         r = recognition.r(params.eta, x).hard()
         form = jax.eval_shape(lambda: of(params, x, r.sample(key)))
         _, unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, float), form))

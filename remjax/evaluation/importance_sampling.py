@@ -102,7 +102,7 @@ def figures_of_one(
     def one(
         params: Params, key: Key[Array, ""], x: Datapoint
     ) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
-        joint = model.joint(params.theta, x)
+        joint = model.joint(params.theta, x).hard()
         key_proposal, key = jax.random.split(key)
         r = recognition.r(params.eta, x).hard()
         q = proposal(key_proposal, joint, r, num_particles, CHUNK_SIZE)

@@ -71,7 +71,7 @@ def latent_use(
     def measure(
         params: Params, x: Datapoint, r: Distribution, keys: Key[Array, " K"]
     ) -> tuple[Float[Array, ""], PyTree[Array]]:
-        joint = model.joint(params.theta, x)
+        joint = model.joint(params.theta, x).hard()
         # Nothing is computed: a model that training refuses is refused here too.
         jax.eval_shape(lambda key: joint(r.sample(key)), keys[0])
         divergence = None if joint.prior is None else r.kl_divergence(joint.prior)

@@ -130,7 +130,7 @@ def make_undirected_log_likelihood(
     num_chunks, size = balanced_chunks(num_particles, chunk_size)
 
     def one(params: Params, key: Key[Array, ""], x: Datapoint) -> tuple[Array, ...]:
-        joint = model.joint(params.theta, x)
+        joint = model.joint(params.theta, x).hard()
         q = recognition.r(params.eta, x)
         if not isinstance(q, UndirectedPosterior):
             raise InputError(

@@ -156,6 +156,7 @@ class Row(NamedTuple):
         r, memory = self.recognition.visit(r, params, jax.random.fold_in(key, _VISIT), x, memory)
         seen |= self._seen_at_a_draw(params, key, x, r)
         check_serves(r, method)
+        check_scored_alike(r, self.model, params)
         objectives = method.objective, method.hyperobjective
         proposals = method.proposal, method.hyperproposal
         draws = Draws(
@@ -246,6 +247,34 @@ def check_serves(r: Distribution, method: Choices) -> None:
                 f"{name} ascends {objective}, which needs a normalised r, and log Z of "
                 f"{type(r).__name__} is not known: use rws, rem_v1, stl, dreg or vae"
             )
+
+
+def check_scored_alike(r: Distribution, model: Model, params: Params) -> None:
+    """Raise InputError where one of r and the prior has a density of smoothed bits alone.
+
+    Of bits, relaxed or not, log p is a probability, which a density of numbers is not weighed
+    against. A prior that is not known, and one of real numbers, are the user's own affair.
+    """
+    prior = None if model.prior is None else model.prior(params.theta)
+    if prior is None or prior.smoothed_by == r.smoothed_by:
+        return
+    if prior.smoothed_by is not None:
+        raise InputError(
+            f"the prior is a density of bits smoothed by the {prior.smoothed_by}, and r is "
+            f"{_of_bits(r)}: give r the same smoothing, as models.grouped_recognition takes it, or "
+            "leave out the model's"
+        )
+    if prior.is_discrete:
+        raise InputError(
+            f"r is {_of_bits(r)}, and the prior scores bits: give the model the same smoothing, as "
+            "models.boltzmann_model takes it, or r a relaxation in its place"
+        )
+
+
+def _of_bits(r: Distribution) -> str:
+    if r.smoothed_by is not None:
+        return f"one of bits smoothed by the {r.smoothed_by}"
+    return "of relaxed bits" if r.is_relaxed else "of bits" if r.is_discrete else "of real numbers"
 
 
 def _summed(scored: Scored, ascents: tuple[Ascent, ...]) -> tuple[PyTree, ...]:

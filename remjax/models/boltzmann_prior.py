@@ -20,11 +20,15 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from remjax import sharding
 from remjax.boltzmann.likelihood import Sample
+from remjax.boltzmann.machine import check_count
 from remjax.boltzmann.normalized import NormalizedMachine, log_z_along, log_z_change
 from remjax.boltzmann.partition import LogPartition
 from remjax.boltzmann.paths import bias_base
 from remjax.boltzmann.phases import NegativePhase
 from remjax.boltzmann.rbm import RBM
+from remjax.boltzmann.smoothed import SmoothedMachine
+from remjax.distributions.relaxations import Relaxation
+from remjax.distributions.smoothings import as_smoothing
 from remjax.errors import InputError
 from remjax.models.latent_variable import Prior, dense_decoder, latent_variable_model
 from remjax.models.likelihoods import Likelihood
@@ -32,16 +36,25 @@ from remjax.models.networks import Initialization, Normalization, glorot
 from remjax.types import Batch, Estimate, Estimator, Model, Params
 
 
-def boltzmann_prior(visible_size: int, hidden_size: int) -> Prior:
+def boltzmann_prior(
+    visible_size: int, hidden_size: int, smoothing: Relaxation | None = None, num_sweeps: int = 5
+) -> Prior:
     """A restricted Boltzmann machine of bits, all of whose parameters start at zero.
 
     Args:
         visible_size: n1, bits of the first block.
         hidden_size: n2, bits of the second.
+        smoothing: None for bits; else a mixture of a density for each, such as
+            `distributions.PowerFunction()`, for a prior over the numbers
+            (`boltzmann.SmoothedMachine`).
+        num_sweeps: of mean field, in the density of smoothed bits.
 
     Raises:
-        InputError: for a size below one.
+        InputError: for a size or a number of sweeps below one, or a relaxation that is no mixture
+            of two densities.
     """
+    smoothed = None if smoothing is None else as_smoothing(smoothing)
+    check_count("num_sweeps", num_sweeps)
     for name, size in (("visible_size", visible_size), ("hidden_size", hidden_size)):
         if size < 1:
             raise InputError(f"{name} is {size}: give at least 1 bit")
@@ -51,9 +64,10 @@ def boltzmann_prior(visible_size: int, hidden_size: int) -> Prior:
             jnp.zeros((visible_size, hidden_size)), jnp.zeros(visible_size), jnp.zeros(hidden_size)
         )
 
-    def distribution(machine: RBM | NormalizedMachine) -> NormalizedMachine:
-        normalized = isinstance(machine, NormalizedMachine)
-        return machine if normalized else NormalizedMachine(machine)
+    def distribution(machine: RBM | NormalizedMachine) -> NormalizedMachine | SmoothedMachine:
+        known = isinstance(machine, NormalizedMachine)
+        bits = machine if known else NormalizedMachine(machine)
+        return bits if smoothed is None else SmoothedMachine(bits, smoothed, num_sweeps)
 
     return Prior(init, distribution)
 
@@ -64,19 +78,25 @@ def boltzmann_model(
     visible_size: int,
     hidden_size: int,
     hidden_sizes: Sequence[int] = (200, 200),
+    smoothing: Relaxation | None = None,
     initialization: Initialization = glorot,
     normalization: Normalization | None = None,
 ) -> Model:
     """p_theta(z) a restricted Boltzmann machine, p_theta(x | z) = likelihood(MLP of z).
 
     The latent is one vector of bits [n1 + n2], both blocks of the machine, or of numbers between 0
-    and 1 that stand for relaxed ones (Vahdat et al. 2019, Section 4).
+    and 1 that stand for relaxed ones (Vahdat et al. 2019, Section 4), scored by the energy as bits
+    are (GumBolt, Khoshaman & Amin 2018). With a smoothing it is a vector of numbers with the
+    density p(zeta) = sum_z p(z) prod_i r(zeta_i | z_i) (DVAE#, Vahdat, Andriyash & Macready 2018),
+    for a recognition network with the same smoothing (`grouped_recognition`); evaluation scores the
+    bits all the same.
 
     Args:
         likelihood: of the data given the output of the decoder.
         visible_size: n1, bits of the machine's first block.
         hidden_size: n2, bits of its second.
         hidden_sizes: widths of the tanh layers, from x to z; the decoder has them in reverse.
+        smoothing: as in `boltzmann_prior`.
         initialization: of the linear layers.
         normalization: of the tanh layers, such as `batch_normalization()`; None for none.
 
@@ -85,9 +105,9 @@ def boltzmann_model(
         `sample` runs a chain of 1,000 sweeps where theta has no samples.
 
     Raises:
-        InputError: for a size below one.
+        InputError: for a size below one, or a relaxation that is no mixture of two densities.
     """
-    prior = boltzmann_prior(visible_size, hidden_size)
+    prior = boltzmann_prior(visible_size, hidden_size, smoothing)
     decoder = dense_decoder(
         likelihood.output_bias,
         latent_size=visible_size + hidden_size,

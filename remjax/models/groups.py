@@ -6,6 +6,7 @@ group are independent given all that, or a restricted Boltzmann machine (Section
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -19,6 +20,8 @@ from remjax.distributions.base import Distribution
 from remjax.distributions.layers import Groups
 from remjax.distributions.relaxations import Relaxation
 from remjax.distributions.relaxed_bernoulli import bits
+from remjax.distributions.smoothed_bernoulli import SmoothedBernoulli
+from remjax.distributions.smoothings import as_smoothing
 from remjax.errors import InputError
 from remjax.models.inputs import PerColumn, centred
 from remjax.models.networks import MLP, Initialization, Normalization, TanhLayers, glorot, pure
@@ -33,6 +36,7 @@ def grouped_recognition(
     num_groups: int = 1,
     hidden_sizes: Sequence[int] = (200, 200),
     relaxation: Relaxation | None = None,
+    smoothing: Relaxation | None = None,
     shared_context: bool = True,
     num_smoothed: int = 1,
     heads: Heads | None = None,
@@ -59,6 +63,10 @@ def grouped_recognition(
         hidden_sizes: widths of the tanh layers, from x to z.
         relaxation: of the bits, such as `distributions.PiecewiseLinear()`, so that methods with a
             gradient through z serve; groups then depend on relaxed ones. None for bits.
+        smoothing: a relaxation that mixes a density for each bit, such as
+            `distributions.PowerFunction()`, in the place of `relaxation`: q is then the density of
+            the numbers (`distributions.SmoothedBernoulli`), for a prior that is one too, and for
+            methods for real latents.
         shared_context: whether the groups share the tanh layers.
         num_smoothed: the last groups that `methods.dvae` takes at their means in log p(z), from 1
             to L. More than 1 only where the prior couples no two of them: L / 2 for a prior with
@@ -71,14 +79,21 @@ def grouped_recognition(
         normalization: of the tanh layers, such as `batch_normalization()`; None for none.
 
     Returns:
-        The recognition network; its distributions are `distributions.Groups` of bits, relaxed or
-        not, and its latents vectors [D].
+        The recognition network; its distributions are `distributions.Groups` of bits, relaxed,
+        smoothed or neither, and its latents vectors [D].
 
     Raises:
         InputError: for groups that do not divide the latents, or are no size for a machine; for
-            sizes below one; as `gaussian_recognition`.
+            sizes below one; for a smoothing that is no mixture of two densities, or has a
+            relaxation or heads beside it; as `gaussian_recognition`.
     """
     _check(latent_size, num_groups, hidden_sizes)
+    if smoothing is not None and (relaxation is not None or heads is not None):
+        other = "relaxation" if heads is None else "heads"
+        raise InputError(
+            f"the bits have a smoothing and {other}: only independent bits are smoothed, and what "
+            "is smoothed is not relaxed besides, so leave out one of the two"
+        )
     if heads is not None:
         _check_machines(latent_size, num_groups)
     if not 1 <= num_smoothed <= num_groups:
@@ -90,8 +105,13 @@ def grouped_recognition(
     init_context, bind_context = pure(
         lambda rngs: TanhLayers(data_size, shared, rngs=rngs, **layers)
     )
+    kind: Callable[[Array], Distribution] = partial(bits, relaxation=relaxation)
+    if smoothing is not None:
+        kind = partial(SmoothedBernoulli, smoothing=as_smoothing(smoothing))
     groups = [
-        _group(context_size + place * size, own, size, relaxation, heads, layers)
+        _group(context_size + place * size, own, size, kind, layers)
+        if heads is None
+        else _machine(context_size + place * size, own, size, relaxation, heads, layers)
         for place in range(num_groups)
     ]
 
@@ -112,36 +132,49 @@ def grouped_recognition(
     return Recognition(init=init, distribution=distribution)
 
 
+# (init, distribution): key -> parameters; (parameters, context, groups before) -> the group.
+_Group = tuple[Callable[[Key[Array, ""]], PyTree], Callable[..., Distribution]]
+
+
 def _group(
     given_size: int,
     hidden_sizes: Sequence[int],
     size: int,
-    relaxation: Relaxation | None,
-    heads: Heads | None,
+    kind: Callable[[Float[Array, " L"]], Distribution],
     layers: dict[str, Any],
-) -> tuple[Callable[[Key[Array, ""]], PyTree], Callable[..., Distribution]]:
-    """(init, distribution): key -> parameters; (parameters, context, groups before) -> the bits."""
-    if heads is None:
-        init, log_odds = pure(lambda rngs: MLP(given_size, hidden_sizes, size, rngs=rngs, **layers))
-
-        def of(params: PyTree, given: Float[Array, " G"]) -> Distribution:
-            return bits(log_odds(params)(given), relaxation)
-    else:
-        features, sides = (given_size, *hidden_sizes)[-1], (size // 2, size - size // 2)
-
-        def build(rngs: nnx.Rngs) -> MachineEncoder:
-            own = heads(features, *sides, initialization=layers["initialization"], rngs=rngs)
-            return MachineEncoder(TanhLayers(given_size, hidden_sizes, rngs=rngs, **layers), own)
-
-        init, machine = pure(build)
-
-        def of(params: PyTree, given: Float[Array, " G"]) -> Distribution:
-            return EnumeratedMachine(machine(params)(given), relaxation)
+) -> _Group:
+    """Independent bits of the kind that is made of their log odds."""
+    init, log_odds = pure(lambda rngs: MLP(given_size, hidden_sizes, size, rngs=rngs, **layers))
 
     def distribution(
         params: PyTree, context: Float[Array, " C"], before: tuple[Array, ...]
     ) -> Distribution:
-        return of(params, jnp.concatenate([context, *before]))
+        return kind(log_odds(params)(jnp.concatenate([context, *before])))
+
+    return init, distribution
+
+
+def _machine(
+    given_size: int,
+    hidden_sizes: Sequence[int],
+    size: int,
+    relaxation: Relaxation | None,
+    heads: Heads,
+    layers: dict[str, Any],
+) -> _Group:
+    """A machine, normalised by a sum."""
+    features, sides = (given_size, *hidden_sizes)[-1], (size // 2, size - size // 2)
+
+    def build(rngs: nnx.Rngs) -> MachineEncoder:
+        own = heads(features, *sides, initialization=layers["initialization"], rngs=rngs)
+        return MachineEncoder(TanhLayers(given_size, hidden_sizes, rngs=rngs, **layers), own)
+
+    init, machine = pure(build)
+
+    def distribution(
+        params: PyTree, context: Float[Array, " C"], before: tuple[Array, ...]
+    ) -> Distribution:
+        return EnumeratedMachine(machine(params)(jnp.concatenate([context, *before])), relaxation)
 
     return init, distribution
 

@@ -60,6 +60,16 @@ class Joint(NamedTuple):
         """
         return self(z) - self.kl_weight * r.log_prob(z)
 
+    def hard(self) -> "Joint":
+        """That of the bits, where the prior is of smoothed ones (`Distribution.hard`); else itself.
+
+        What evaluation scores: the bits that it draws.
+        """
+        if self.prior is None or self.prior.smoothed_by is None:
+            return self
+        bits = self.prior.hard()
+        return self._replace(prior=bits, log_prior=bits.log_prob)
+
     def target(self, r: Distribution) -> "Joint":
         """What particles are weighted towards, whatever they are drawn from.
 

@@ -43,7 +43,10 @@ def test_full_scale_is_the_paper():
         assert annealing == ("uniform", 10_000, 1024)
         assert (settings.prior_phase, settings.prior_chains) == ("population", 1000)
         assert (settings.eval_num_particles, settings.eval_size) == (4000, 0)
-        assert settings.method == ("dvae" if settings.num_particles == 1 else "dreg")
+        power = settings.relaxation == "power"  # the baseline DVAE#
+        assert settings.relaxed_prior == ("marginal" if power else "energy")
+        alone = "vae" if power else "dvae"
+        assert settings.method == (alone if settings.num_particles == 1 else "dreg")
         machine = settings.posterior == "rbm"
         assert machine == (cell.place[2] == "rbm")
         if machine or settings.relaxation == "pwl":
