@@ -27,29 +27,29 @@ from remjax.particles.weights import normalize_log_weights
 from remjax.types import Batch, Metrics
 
 
-def cd(steps: int = 1) -> NegativePhase:
+def cd(num_sweeps: int = 1) -> NegativePhase:
     """Contrastive divergence (Hinton 2002): chains of a few sweeps that begin at the datapoints.
 
     Its gradient leaves out how the end of a chain depends on the parameters (`trajectories`).
 
     Args:
-        steps: Gibbs sweeps between updates, k.
+        num_sweeps: Gibbs sweeps between updates, k.
     """
-    return ContrastiveDivergence(check_count("steps", steps))
+    return ContrastiveDivergence(check_count("num_sweeps", num_sweeps))
 
 
-def pcd(num_chains: int = 100, steps: int = 1) -> NegativePhase:
+def pcd(num_chains: int = 100, num_sweeps: int = 1) -> NegativePhase:
     """Persistent contrastive divergence (Tieleman 2008): chains that go on from update to update.
 
     Args:
         num_chains: chains of the negative phase.
-        steps: Gibbs sweeps between updates, k.
+        num_sweeps: Gibbs sweeps between updates, k.
     """
-    return Persistent(check_count("num_chains", num_chains), check_count("steps", steps))
+    return Persistent(check_count("num_chains", num_chains), check_count("num_sweeps", num_sweeps))
 
 
 def tempered_pcd(
-    num_chains: int = 100, steps: int = 1, num_temperatures: int = 10
+    num_chains: int = 100, num_sweeps: int = 1, num_temperatures: int = 10
 ) -> NegativePhase:
     """Persistent chains with parallel tempering (Desjardins et al. 2010; Cho et al. 2010).
 
@@ -59,30 +59,32 @@ def tempered_pcd(
 
     Args:
         num_chains: chains of the negative phase.
-        steps: Gibbs sweeps between updates, k.
+        num_sweeps: Gibbs sweeps between updates, k.
         num_temperatures: chains of each ladder, two or more.
     """
     return Tempered(
         check_count("num_chains", num_chains),
-        check_count("steps", steps),
+        check_count("num_sweeps", num_sweeps),
         check_count("num_temperatures", num_temperatures, 2),
     )
 
 
-def population(num_chains: int = 1000, steps: int = 1, num_temperatures: int = 40) -> NegativePhase:
+def population(
+    num_chains: int = 1000, num_sweeps: int = 1, num_temperatures: int = 40
+) -> NegativePhase:
     """A population annealed afresh for every update, as Vahdat et al. 2019 have it (Section 4.1).
 
     Nothing persists, so that no chain can lag behind the parameters; log Z comes with every update.
 
     Args:
         num_chains: chains of the negative phase.
-        steps: Gibbs sweeps between updates, k.
+        num_sweeps: Gibbs sweeps between updates, k.
         num_temperatures: inverse temperatures of the annealing, linear from the machine without
             couplings; 40 in the code of Vahdat et al.
     """
     return Population(
         check_count("num_chains", num_chains),
-        check_count("steps", steps),
+        check_count("num_sweeps", num_sweeps),
         check_count("num_temperatures", num_temperatures),
     )
 
@@ -91,10 +93,10 @@ def population(num_chains: int = 1000, steps: int = 1, num_temperatures: int = 4
 class ContrastiveDivergence(NegativePhase):
     """As `cd` makes it; each datapoint has a key, so that any device may have it."""
 
-    steps: int
+    num_sweeps: int
 
     def __str__(self) -> str:
-        return f"chains of {_sweeps(self.steps)} from the datapoints"
+        return f"chains of {_sweeps(self.num_sweeps)} from the datapoints"
 
     @property
     def needs_data(self) -> bool:
@@ -112,7 +114,7 @@ class ContrastiveDivergence(NegativePhase):
             key_first, key_steps = jax.random.split(jax.random.fold_in(key, index))
             field = machine.hidden_field(x)
             start = Units(x, machine.hidden.draw(key_first, field))
-            units, info = gibbs_steps(key_steps, machine, start, self.steps)
+            units, info = gibbs_steps(key_steps, machine, start, self.num_sweeps)
             return units.visible, info.flip_rate
 
         visible, flips = jax.vmap(one)(batch.x, batch.index)
@@ -124,7 +126,7 @@ class Persistent(PhaseOfChains):
     """As `pcd` makes it."""
 
     def __str__(self) -> str:
-        return f"{self.num_chains} chains that persist, {_sweeps(self.steps)} each"
+        return f"{self.num_chains} chains that persist, {_sweeps(self.num_sweeps)} each"
 
     def init(self, key: Key[Array, ""], machine: RBM) -> State:
         """Chains of the machine without its couplings: [S, C / S, ...], S strands."""
@@ -135,7 +137,7 @@ class Persistent(PhaseOfChains):
         """k sweeps: v ~ p(v | h), h ~ p(h | v) each."""
 
         def strand(key: Key[Array, ""], units: PyTree[Array]) -> tuple[Units, Any, Array]:
-            units, info = gibbs_steps(key, machine, Units(*units), self.steps)
+            units, info = gibbs_steps(key, machine, Units(*units), self.num_sweeps)
             # The very product that the last sweep made: the compiler makes it once.
             return units, info, machine.hidden_field(units.visible)
 
@@ -155,7 +157,7 @@ class Tempered(PhaseOfChains):
     def __str__(self) -> str:
         return (
             f"{self.num_chains} ladders of {self.num_temperatures} chains that persist, "
-            f"{_sweeps(self.steps)} each"
+            f"{_sweeps(self.num_sweeps)} each"
         )
 
     def init(self, key: Key[Array, ""], machine: RBM) -> State:
@@ -166,7 +168,7 @@ class Tempered(PhaseOfChains):
         return jax.vmap(ladder_of)(tuple(units), jnp.zeros(shape))
 
     def advance(self, key: Key[Array, ""], machine: RBM, state: State, batch: Batch) -> Advanced:
-        """k steps of the ladders."""
+        """k sweeps of the ladders."""
         path = bias_base(machine)
         b = jnp.linspace(0.0, 1.0, self.num_temperatures)
 
@@ -177,7 +179,7 @@ class Tempered(PhaseOfChains):
                 return ladder_step(jax.random.fold_in(key, number), path, carry[0], b)
 
             first = ladder_step(jax.random.fold_in(key, 0), path, ladder, b)
-            ladder, info = lax.fori_loop(1, self.steps, step, first)
+            ladder, info = lax.fori_loop(1, self.num_sweeps, step, first)
             report = {
                 "swap_rate": jnp.min(info.swap_rates),
                 "round_trips": jnp.mean(info.round_trips),
@@ -218,7 +220,7 @@ class Population(PhaseOfChains):
                 schedule,
                 num_chains=size,
                 num_populations=1,
-                num_sweeps=self.steps,
+                num_sweeps=self.num_sweeps,
             )
             return record.samples, record.log_weights
 

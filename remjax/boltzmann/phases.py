@@ -64,7 +64,7 @@ class PhaseOfChains(NegativePhase):
     """A phase with chains of its own, in strands."""
 
     num_chains: int
-    steps: int
+    num_sweeps: int
 
     @property
     def chains_to_divide(self) -> int:

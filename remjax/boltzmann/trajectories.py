@@ -1,8 +1,8 @@
 """Contrastive divergence as a divergence of trajectories (Bachman & Precup 2015, Section 5.4).
 
-q(tau) runs the Gibbs chain for k steps from the data, tau = (x_0, z_0, x_1, ..., z_{k-1}, x_k), and
-p(tau) runs it backward from the marginal of x_k under q. KL(q || p) has the gradient (35): that of
-CD-k, and a term (45) that CD-k leaves out. This file has the trajectories and that term.
+q(tau) runs k sweeps of the Gibbs chain from the data, tau = (x_0, z_0, x_1, ..., z_{k-1}, x_k),
+and p(tau) runs them backward from the marginal of x_k under q. KL(q || p) has the gradient (35):
+that of CD-k, and a term (45) that CD-k leaves out. This file has the trajectories and that term.
 """
 
 from typing import NamedTuple
@@ -27,7 +27,7 @@ from remjax.errors import InputError
 
 
 class Trajectory(NamedTuple):
-    """A trajectory of k steps; leading axes are those of the chains.
+    """A trajectory of k sweeps; leading axes are those of the chains.
 
     Attributes:
         visible: [k + 1, ..., V], x_0 to x_k.
@@ -39,15 +39,15 @@ class Trajectory(NamedTuple):
 
 
 def trajectory(
-    key: Key[Array, ""], machine: RBM, start: Float[Array, "... V"], steps: int
+    key: Key[Array, ""], machine: RBM, start: Float[Array, "... V"], num_sweeps: int
 ) -> Trajectory:
     """z_i ~ p(z | x_i), x_{i+1} ~ p(x | z_i), from x_0 = start. Consumes the key; no gradient.
 
     Raises:
-        InputError: for fewer steps than one, rows of another width, or values that visible units
+        InputError: for fewer sweeps than one, rows of another width, or values that visible units
             cannot have.
     """
-    check_count("steps", steps)
+    check_count("num_sweeps", num_sweeps)
     start = jnp.asarray(machine.checked_visible(start), machine.dtype)
     machine, start = lax.stop_gradient((machine, start))
 
@@ -59,7 +59,7 @@ def trajectory(
         following = machine.visible.draw(key_visible, machine.visible_field(z))
         return following, (following, z)
 
-    _, (visible, hidden) = lax.scan(step, start, jax.random.split(key, steps))
+    _, (visible, hidden) = lax.scan(step, start, jax.random.split(key, num_sweeps))
     return Trajectory(jnp.concatenate([start[None], visible]), hidden)
 
 
@@ -191,26 +191,26 @@ def transition_matrix(machine: RBM, states: Float[Array, "n V"]) -> Float[Array,
 
 
 def end_marginal(
-    machine: RBM, data: Float[Array, " n"], states: Float[Array, "n V"], steps: int
+    machine: RBM, data: Float[Array, " n"], states: Float[Array, "n V"], num_sweeps: int
 ) -> Float[Array, " n"]:
     """q(x_k) of all states, where x_0 has the distribution `data` over them (32).
 
     A step goes by way of the hidden states: 2 n 2^H multiplications, and no [n, n] matrix.
 
     Raises:
-        InputError: as `transition_matrix` does, but for visible units up to 20; for fewer steps
+        InputError: as `transition_matrix` does, but for visible units up to 20; for fewer sweeps
             than one; for a D of another number of states, of negative numbers or of another sum
             than one.
     """
-    check_count("steps", steps)
+    check_count("num_sweeps", num_sweeps)
     to_hidden, to_visible = _conditionals(machine, states)
     check_distribution(data, len(states))
-    end = lax.fori_loop(0, steps, lambda _, q: (q @ to_hidden) @ to_visible, data)
+    end = lax.fori_loop(0, num_sweeps, lambda _, q: (q @ to_hidden) @ to_visible, data)
     return end / jnp.sum(end)  # one, but for what hundreds of float32 products have lost
 
 
 def exact_divergence(
-    machine: RBM, data: Float[Array, " n"], states: Float[Array, "n V"], steps: int
+    machine: RBM, data: Float[Array, " n"], states: Float[Array, "n V"], num_sweeps: int
 ) -> Float[Array, ""]:
     """KL(q || p) of trajectories (24), whose gradient is (35) with the term (45), by enumeration.
 
@@ -221,7 +221,7 @@ def exact_divergence(
         machine: of bits, small enough for `end_marginal`.
         data: D(x) of all states.
         states: all visible states.
-        steps: k.
+        num_sweeps: k.
 
     Returns:
         Nats. Its gradient by the machine is exact, that through the chain included.
@@ -229,7 +229,7 @@ def exact_divergence(
     Raises:
         InputError: as `end_marginal` does.
     """
-    end = end_marginal(machine, data, states, steps)
+    end = end_marginal(machine, data, states, num_sweeps)
     free = machine.free_energy(states)
     return (
         jnp.sum(jax.scipy.special.xlogy(data, data))

@@ -2,7 +2,7 @@
 
     model = boltzmann_model(likelihood, visible_size=100, hidden_size=100)
     estimator = make_estimator(model, recognition, rws(), Particles(10))
-    estimator = with_boltzmann_prior(estimator, boltzmann.pcd(num_chains=500, steps=5))
+    estimator = with_boltzmann_prior(estimator, boltzmann.pcd(num_chains=500, num_sweeps=5))
 
 theta has the machine alone. Before the functions of the model see it, the machine is replaced by
 one with log Z, a number that brings its own gradient (`NormalizedMachine`), so that no method

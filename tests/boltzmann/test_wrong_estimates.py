@@ -187,9 +187,9 @@ WRONG = {
         lambda: boltzmann.l2(-1.0),
         "the strength of a penalty is -1.0: give 0 or more",
     ),
-    "no steps": (lambda: boltzmann.cd(0), "steps is 0: give 1 or more"),
+    "no steps": (lambda: boltzmann.cd(0), "num_sweeps is 0: give 1 or more"),
     "no persistent chains": (lambda: boltzmann.pcd(0), "num_chains is 0: give 1 or more"),
-    "no persistent steps": (lambda: boltzmann.pcd(1, 0), "steps is 0: give 1 or more"),
+    "no persistent steps": (lambda: boltzmann.pcd(1, 0), "num_sweeps is 0: give 1 or more"),
     "one temperature": (
         lambda: boltzmann.tempered_pcd(num_temperatures=1),
         "num_temperatures is 1: give 2 or more",
