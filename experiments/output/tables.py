@@ -16,7 +16,8 @@ def shown(value: Any) -> str:
     """A cell: numbers with two decimals, what is missing as a dash."""
     if value is None:
         return "-"
-    return f"{value:,.2f}" if isinstance(value, float) else str(value)
+    # z: what is rounded to zero has no sign.
+    return f"{value:z,.2f}" if isinstance(value, float) else str(value)
 
 
 def mean_and_std(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:

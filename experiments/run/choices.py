@@ -82,6 +82,9 @@ from remjax.training.optimizers import burda_schedule, vahdat_schedule
 
 V = TypeVar("V")
 
+# Names that a message has room for.
+_SHORT = 8
+
 NETWORKS: Mapping[str, Networks] = {
     "gaussian": gaussian,
     "sigmoid_belief": sigmoid_belief,
@@ -138,6 +141,9 @@ SCHEDULES: Mapping[str, Callable[[float, int, int], optax.Schedule]] = {
     # It would reach zero one update after the last.
     "linear": lambda rate, steps, epochs: optax.linear_schedule(rate, 0.0, steps * epochs),
 }
+
+# Those that end with the last epoch: of more epochs every rate is another.
+ENDING_SCHEDULES = frozenset({"vahdat", "linear"})
 
 EVALUATION_PROPOSALS: Mapping[str, EvaluationProposal] = {
     "recognition": from_recognition,
@@ -221,14 +227,16 @@ def look_up(table: Mapping[str, V], flag: str, name: str) -> V:
     """The entry of that name.
 
     Raises:
-        InputError: naming the flag and the valid names nearest to the one given.
+        InputError: naming the flag and the valid names, the nearest to the one given first; of
+            many those alone.
     """
     if name in table:
         return table[name]
     nearest = difflib.get_close_matches(name, table, n=3, cutoff=0.4)
-    names = ", ".join(nearest or table)
-    if nearest and len(nearest) < len(table):
-        names += f" (the nearest of {len(table)})"
+    if not nearest or len(table) <= _SHORT:
+        names = ", ".join(dict.fromkeys([*nearest, *table]))
+    else:
+        names = f"{', '.join(nearest)} (the nearest of {len(table)})"
     raise InputError(f"--{flag}={name} is not known: use one of {names}")
 
 

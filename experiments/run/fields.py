@@ -2,9 +2,10 @@
 
 import contextlib
 import dataclasses
+import re
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from absl import flags
@@ -69,3 +70,24 @@ def said_of(flag: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"{flag} cannot be: {error}") from error
+
+
+@contextlib.contextmanager
+def said_of_flags(names: Collection[str]) -> Iterator[None]:
+    """What the library refuses of an argument within the block, said of the flag of that name.
+
+    "num_chains is 0: ..." and "give num_particles=2" get the dashes of a flag; what has them
+    already stays.
+
+    Args:
+        names: of the flags whose values are arguments.
+
+    Raises:
+        InputError: that of the library.
+    """
+    try:
+        yield
+    except InputError as error:
+        name = "|".join(names)
+        flag = rf"^(?:{name})(?= is )|(?<![-\w])(?:{name})(?==\d)"
+        raise InputError(re.sub(flag, r"--\g<0>", str(error))) from error

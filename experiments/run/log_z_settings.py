@@ -42,9 +42,13 @@ class LogZSettings(Checked):
         require_positive(self, "log_z_temperatures log_z_chains log_z_burn_in")
         if self.log_z_chains < 2:
             raise InputError("--log_z_chains=1 cannot be: one chain has no standard error, give 2")
-        if self.track_temperatures < 0:
+        # One step is importance sampling, which of a machine that has learned is off by far.
+        if self.log_z_temperatures < 2:
+            raise InputError("--log_z_temperatures=1 cannot be: one step anneals nothing, give 2")
+        if self.track_temperatures < 0 or self.track_temperatures == 1:
             raise InputError(
-                f"--track_temperatures={self.track_temperatures} cannot be: give 0 or more"
+                f"--track_temperatures={self.track_temperatures} cannot be: give 0 for none, or 2 "
+                "or more"
             )
 
 

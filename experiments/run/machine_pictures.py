@@ -39,7 +39,7 @@ def draw_machine(problem: Problem, state: TrainState, run: RunDirectory, _: Figu
         run.picture("chains.png"),
         _over_time(key, machine, starts).reshape(-1, *shape),
         columns=len(_SWEEPS),
-        title=f"Chains from test images after {', '.join(map(str, _SWEEPS))} sweeps: {name}",
+        title=f"Test images, and means after {', '.join(map(str, _SWEEPS[1:]))} sweeps: {name}",
     )
     metrics = run.metrics()
     learning_curves(

@@ -72,11 +72,14 @@ def likelihood_figures(problem: Problem, state: TrainState, check: Check, bars: 
         values = _minus_free_energies(machine, images)
         check()
         low, high = at_both_ends(values.mean(), figures["log_z_ais"], figures["log_z_reverse"])
+        # Of parameters that ran away they are infinite, which the remarks say.
+        with np.errstate(invalid="ignore"):
+            spread = values.std(ddof=1)
         figures |= {
             f"{part}_log_likelihood": float(values.mean() - figures["log_z"]),
             f"{part}_log_likelihood_low": low,
             f"{part}_log_likelihood_high": high,
-            f"{part}_log_likelihood_stderr": float(values.std(ddof=1) / np.sqrt(len(values))),
+            f"{part}_log_likelihood_stderr": float(spread / np.sqrt(len(values))),
             f"{part}_images": len(values),
         }
     return figures
@@ -148,6 +151,13 @@ def _remarks(figures: Mapping[str, Any]) -> str:
 
 
 def _remark_on_likelihoods(figures: Mapping[str, Any]) -> str:
+    value = figures.get("test_log_likelihood", 0.0)
+    # result.json has no infinities: it has null.
+    if value is None or not np.isfinite(value):
+        return (
+            "the log-likelihood is no finite number: the parameters ran away or never moved, so "
+            "lower --learning_rate"
+        )
     if figures.get("log_z_by") == "enumeration":
         return "log-likelihoods in nats per image, exact: log Z is enumerated"
     text = (
@@ -159,7 +169,7 @@ def _remark_on_likelihoods(figures: Mapping[str, Any]) -> str:
     if gap is not None and abs(gap) > 0.5:
         text += (
             "\nthe bracket is wider than 0.5 nats: raise --log_z_temperatures, and "
-            "--log_z_burn_in where low is above high"
+            "--log_z_burn_in where log_z_gap is negative"
         )
     return text
 

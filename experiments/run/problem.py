@@ -6,11 +6,14 @@ import jax
 
 from experiments.run.choices import SCHEDULES, look_up
 from experiments.run.data_facts import facts_of
+from experiments.run.fields import said_of_flags
 from experiments.run.images import images_of
 from experiments.run.kind import Kind, Problem
-from experiments.run.kinds import fitting_kind
+from experiments.run.kinds import fitting_kind, has
 from experiments.run.optimizers import OPTIMIZERS
-from experiments.run.settings import Settings
+from experiments.run.settings import DEFAULTS, Settings
+from remjax.data import Dataset
+from remjax.data.own_checks import MissingValues
 from remjax.errors import InputError
 from remjax.sharding import DATA, PARTICLES, make_mesh
 
@@ -22,10 +25,12 @@ def build(settings: Settings) -> Problem:
         InputError: for settings that do not go together, or data that cannot be had.
     """
     kind = fitting_kind(settings)
-    mesh = _mesh(settings, kind)
-    dataset = images_of(settings)
+    with said_of_flags(DEFAULTS):
+        mesh = _mesh(settings, kind)
+    dataset = _images(settings)
     facts = facts_of(dataset)
-    estimator, parts = kind.build(settings, facts, mesh)
+    with said_of_flags(DEFAULTS):
+        estimator, parts = kind.build(settings, facts, mesh)
     steps_per_epoch = len(dataset.train) // settings.batch_size
     schedule = look_up(SCHEDULES, "schedule", settings.schedule)
     return Problem(
@@ -44,6 +49,18 @@ def build(settings: Settings) -> Problem:
         steps_per_epoch=steps_per_epoch,
         mesh=mesh,
     )
+
+
+def _images(settings: Settings) -> Dataset:
+    """Those of `images_of`, with the mend that only some models have."""
+    try:
+        return images_of(settings)
+    except MissingValues as error:
+        if not has(settings.model, "missing"):
+            raise
+        raise InputError(
+            f"{error}, or leave them out of the likelihood with --missing=marginalize"
+        ) from error
 
 
 def _of_adam(settings: Settings) -> dict[str, float]:

@@ -153,6 +153,7 @@ def start(
     *,
     resume: bool = False,
     may_change: Collection[str] = (),
+    reasons: Mapping[str, str] = types.MappingProxyType({}),
     defaults: Mapping[str, Any] = types.MappingProxyType({}),
 ) -> RunDirectory:
     """Opens the directory of a new run, or of an earlier one that goes on.
@@ -166,6 +167,7 @@ def start(
       resume: Whether a run that is there may go on; its configuration must be the same.
       may_change: The keys of `config` in which a run that goes on may differ, such as `data_dir`;
         config.json takes the new values.
+      reasons: Why others may not, of those where it is not plain.
       defaults: What the run had of keys that did not exist yet when it began.
 
     Returns:
@@ -186,7 +188,7 @@ def start(
         if run.resumed and not resume:
             raise InputError(f"{path} holds a run: choose another --run_dir or add --resume")
         if run.resumed:
-            _require_equal(path, to_plain(defaults) | run.config(), wanted, may_change)
+            _require_equal(path, to_plain(defaults) | run.config(), wanted, may_change, reasons)
         if not run.resumed or run.config() != wanted:
             write_json(path / "config.json", wanted)
     except BaseException:
@@ -256,7 +258,11 @@ def _require_ours(path: Path) -> None:
 
 
 def _require_equal(
-    path: Path, old: dict[str, Any], new: dict[str, Any], may_change: Collection[str]
+    path: Path,
+    old: dict[str, Any],
+    new: dict[str, Any],
+    may_change: Collection[str],
+    reasons: Mapping[str, str],
 ) -> None:
     """Raises InputError at the first key in which two configurations differ."""
     # Another model has defaults of its own: it is named, and not what follows from it.
@@ -266,8 +272,9 @@ def _require_equal(
                 f"no --{key}" if one.get(key) is None else f"--{key}={one[key]}"
                 for one in (old, new)
             )
+            why = f" ({reasons[key]})" if key in reasons else ""
             raise InputError(
-                f"{path} holds a run with {before}, which cannot go on with {now}: "
+                f"{path} holds a run with {before}, which cannot go on with {now}{why}: "
                 f"give {before} again, or choose another --run_dir, which --init_from={path} "
                 "starts from this run once it is finished"
             )

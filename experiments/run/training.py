@@ -9,14 +9,14 @@ from absl import flags
 from experiments.output.files import read_json
 from experiments.output.tables import two_columns
 from experiments.run import hosts
-from experiments.run.choices import look_up
+from experiments.run.choices import ENDING_SCHEDULES, look_up
 from experiments.run.continuation import require_fit
 from experiments.run.fields import define
 from experiments.run.fitting import Stopped
 from experiments.run.kinds import MODELS, chosen, kind_of
 from experiments.run.presets import PRESETS, form_of
 from experiments.run.problem import build
-from experiments.run.run_directory import start
+from experiments.run.run_directory import RunDirectory, start
 from experiments.run.runs import run_to_result
 from experiments.run.settings import DEFAULTS, MAY_CHANGE, Settings
 from experiments.run.stopping import stop_on_signal
@@ -92,15 +92,21 @@ def settings_from_flags() -> Settings:
     return Settings.from_mapping({**base, **preset, **given, "model": model, "method": method})
 
 
-def _may_change(settings: Settings) -> tuple[str, ...]:
-    """The settings in which a run that goes on may differ; more epochs, where none begins anew.
+def _may_change(settings: Settings) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The settings in which a run that goes on may differ, and why another may not.
 
-    The linear schedule ends with the last epoch: of more epochs every rate is another.
+    More epochs it may have, where its schedule does not end with the last one.
     """
     path = Path(FLAGS.run_dir) / "config.json"
     earlier = read_json(path) if FLAGS.resume and path.is_file() else {}
-    longer = settings.epochs > earlier.get("epochs", settings.epochs)
-    return (*MAY_CHANGE, "epochs") if longer and settings.schedule != "linear" else MAY_CHANGE
+    if settings.epochs <= earlier.get("epochs", settings.epochs):
+        return MAY_CHANGE, {}
+    if settings.schedule not in ENDING_SCHEDULES:
+        return (*MAY_CHANGE, "epochs"), {}
+    if settings.schedule != earlier.get("schedule"):
+        return MAY_CHANGE, {}
+    why = f"--schedule={settings.schedule} ends with the last epoch, so every rate would be another"
+    return MAY_CHANGE, {"epochs": why}
 
 
 def main() -> None:
@@ -115,15 +121,19 @@ def main() -> None:
     hosts.require_same("images", problem.data_checksum)
     check_divides(problem.mesh, settings.batch_size)
     require_fit(problem)
-    run = hosts.on_first(
-        lambda: start(
+
+    def started() -> RunDirectory:
+        may_change, reasons = _may_change(settings)
+        return start(
             FLAGS.run_dir,
             config,
             resume=FLAGS.resume,
-            may_change=_may_change(settings),
+            may_change=may_change,
+            reasons=reasons,
             defaults=DEFAULTS,
         )
-    )
+
+    run = hosts.on_first(started)
     with run or contextlib.nullcontext():
         if run is not None:
             some = f", {settings.train_size:,} of them used" if settings.train_size else ""

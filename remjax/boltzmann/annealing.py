@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, Shaped
 
-from remjax.boltzmann.machine import as_chains, check_count
+from remjax.boltzmann.machine import as_states, check_count
 from remjax.boltzmann.partition import (
     ForwardChains,
     ReverseChains,
@@ -98,7 +98,7 @@ def reverse_ais(
 
 
 def _checked_samples(path: Path[U], samples: U) -> U:
-    samples = as_chains(path.machine, samples, "samples")
+    samples = as_states(path.machine, samples, "samples")
     counts = [leaf.shape[:-1] for leaf in jax.tree.leaves(samples)]
     if len(set(counts)) != 1 or len(counts[0]) != 1 or not counts[0][0]:
         shapes = [leaf.shape for leaf in jax.tree.leaves(samples)]

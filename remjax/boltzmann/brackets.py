@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, Key, Shaped
 
 from remjax.boltzmann.annealing import ais, reverse_ais
 from remjax.boltzmann.gibbs import gibbs_steps
-from remjax.boltzmann.machine import check_chains, check_count
+from remjax.boltzmann.machine import as_states, check_count
 from remjax.boltzmann.partition import ForwardChains, ReverseChains, check_same_units
 from remjax.boltzmann.paths import Path, check_path
 from remjax.errors import InputError
@@ -87,7 +87,7 @@ def measure_bracket(
         InputError: as `ais` does, and for fewer than one sweep.
     """
     check_path(path)
-    check_chains(path.machine, starts, "starts")
+    starts = as_states(path.machine, starts, "starts")
     check_count("burn_in", burn_in)
     key_forward, key_burn, key_reverse = jax.random.split(key, 3)
     forward = ais(key_forward, path, inverse_temperatures, num_chains=num_chains)

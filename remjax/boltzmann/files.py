@@ -1,5 +1,6 @@
 """A machine as one file, which NumPy reads without this library."""
 
+import contextlib
 import os
 from pathlib import Path
 from zipfile import BadZipFile
@@ -7,6 +8,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from remjax.boltzmann.families import Bits, Family, Reals
+from remjax.boltzmann.machine_checks import check_machine
 from remjax.boltzmann.parameters import as_parameters
 from remjax.boltzmann.rbm import RBM
 from remjax.errors import InputError
@@ -27,18 +29,30 @@ def save_machine(path: str | os.PathLike[str], rbm: RBM) -> None:
         rbm: one machine.
 
     Raises:
-        InputError: for another ending, or a machine that is no RBM.
+        InputError: for another ending, a folder that is missing or cannot be written, or a machine
+            that is no RBM of finite parameters.
     """
-    path = _npz(path)
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise InputError(f"{path} does not end in .npz: name it {path}.npz")
     if not isinstance(rbm, RBM):
         raise InputError(f"{type(rbm).__name__} is no RBM, which a file holds: save its arrays")
+    check_machine(rbm)
     parts = {name: np.asarray(getattr(rbm, name)) for name in ("weights", *_BIASES)}
     for name, family in zip(_PRECISIONS, rbm.families, strict=True):
         if isinstance(family, Reals):
             parts[name] = np.asarray(family.log_precision)
     partial = path.with_name(f"{path.name}.partial.npz")
-    np.savez(partial, allow_pickle=False, **parts)
-    partial.replace(path)
+    try:
+        np.savez(partial, allow_pickle=False, **parts)
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise InputError(
+            f"cannot write {path}: {error.strerror or error}; name a file in a folder that exists "
+            "and can be written"
+        ) from error
 
 
 def load_machine(path: str | os.PathLike[str]) -> RBM:
@@ -47,7 +61,12 @@ def load_machine(path: str | os.PathLike[str]) -> RBM:
     Raises:
         InputError: for a file that is missing or holds no machine of finite numbers.
     """
-    path = _npz(path)
+    path = Path(path)
+    if path.suffix != ".npz":
+        # As np.savez adds the ending, the file that is meant may have it.
+        whole = Path(f"{path}.npz")
+        mend = whole if whole.is_file() else "a file of save_machine"
+        raise InputError(f"{path} does not end in .npz: name {mend}")
     try:
         with np.load(path, allow_pickle=False) as file:
             parts = dict(file)
@@ -72,10 +91,3 @@ def load_machine(path: str | os.PathLike[str]) -> RBM:
     visible, hidden = map(family, _PRECISIONS)
     weights, of_visible, of_hidden = as_parameters(*(parts[name] for name in ("weights", *_BIASES)))
     return RBM(weights, of_visible, of_hidden, visible, hidden)
-
-
-def _npz(path: str | os.PathLike[str]) -> Path:
-    path = Path(path)
-    if path.suffix != ".npz":
-        raise InputError(f"{path} does not end in .npz: name it {path}.npz")
-    return path

@@ -14,7 +14,8 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, Shaped
 
 from remjax.boltzmann.families import Temperature
-from remjax.boltzmann.machine import Machine, as_chains, check_count
+from remjax.boltzmann.machine import Machine, as_chains, as_states, check_count
+from remjax.boltzmann.machine_checks import check_machine
 from remjax.boltzmann.rbm import RBM, Units
 from remjax.data.checks import check_rows, is_concrete
 from remjax.errors import InputError
@@ -31,7 +32,7 @@ class Info(NamedTuple):
     Attributes:
         hidden_means: the means of the last block given the NEW values of the others; in an RBM
             those of the hidden units given the new visible ones. Of temperature one.
-        flip_rate: the share of the units that changed.
+        flip_rate: the share of the units that changed; real ones always do.
         energy: E(z) of the new units, nats.
     """
 
@@ -52,18 +53,23 @@ def init(
         key: of the draws.
         machine: whose units they are.
         num_chains: of independent chains.
-        data: rows, of which each chain takes one (different ones while they last) as the visible
-            units of an RBM, and draws the hidden ones given it; without data all units are drawn
-            without any tie (fair bits, normal reals).
+        data: rows, of which each chain takes one at random (different ones while they last) as the
+            visible units of an RBM, and draws the hidden ones given it; without data all units are
+            drawn without any tie (fair bits, normal reals).
 
     Raises:
-        InputError: for no chains, or data that do not fit the visible units.
+        InputError: for a machine whose parameters are not finite, no chains, or data that do not
+            fit the visible units.
     """
+    check_machine(machine)
     check_count("num_chains", num_chains)
     if data is None:
         return machine.random(key, (num_chains,))
     if not isinstance(machine, RBM):
-        raise InputError("only the visible units of an RBM begin at data: leave data out")
+        raise InputError(
+            "only the visible units of an RBM begin at data: leave data out, or take rows of all "
+            "units as the chains themselves"
+        )
     rows = jnp.asarray(visible_rows(machine, data), machine.dtype)
     key_rows, key_hidden = jax.random.split(key)
     order = jax.random.permutation(key_rows, rows.shape[0])
@@ -113,7 +119,8 @@ def gibbs_step(
         The chains after the sweep, and what is known of them.
 
     Raises:
-        InputError: for a temperature that is not positive, or shapes that do not meet.
+        InputError: for a temperature that is not positive, or shapes that do not meet. The values
+            of units are looked at by `gibbs_steps`, once for all its sweeps.
     """
     state = as_chains(machine, state)
     _check_sweep(state, temperature, clamped)
@@ -155,10 +162,11 @@ def gibbs_steps(
         The chains after the last sweep, and what is known of them.
 
     Raises:
-        InputError: as `gibbs_step`, and for a number of sweeps below one.
+        InputError: as `gibbs_step`, for a number of sweeps below one, and for values that units
+            cannot have.
     """
     check_count("num_sweeps", num_sweeps)
-    state = as_chains(machine, state)
+    state = as_states(machine, state)
     _check_sweep(state, temperature, clamped)
     # A temperature of one is no argument: the fields need no division then.
     plain = isinstance(temperature, float | int) and temperature == 1
@@ -199,9 +207,10 @@ def _check_sweep(state: PyTree, temperature: Temperature, clamped: PyTree[Marks]
         return
     marks, form_of_marks = jax.tree.flatten(clamped)
     if form_of_marks != form:
-        such = ", as Units(mask, False)" if isinstance(state, Units) else ""
+        such = "Units(mask, False)" if isinstance(state, Units) else "one mask of all units"
         raise InputError(
-            f"clamped has the form {form_of_marks} and the chains have {form}: give the same{such}"
+            f"clamped is of the type {type(clamped).__name__} and not of the form of the chains: "
+            f"give {such}"
         )
     for mark, leaf in zip(marks, leaves, strict=True):
         _check_broadcast("clamped", np.shape(mark), leaf.shape)

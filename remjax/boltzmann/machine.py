@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.boltzmann.families import Family
-from remjax.data.checks import is_concrete
+from remjax.data.checks import check_rows, is_concrete
 from remjax.errors import InputError
 
 U = TypeVar("U")
@@ -152,6 +152,25 @@ def as_chains(machine: Machine[U], units: U, what: str = "chains") -> U:
     """
     check_chains(machine, units, what)
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, machine.dtype), units)
+
+
+def as_states(machine: Machine[U], units: U, what: str = "chains") -> U:
+    """`as_chains`, once the values are known to be such as the units have: bits are 0 or 1.
+
+    Those of traced arrays are not looked at.
+
+    Raises:
+        InputError: as `as_chains`, and naming the first row and value that cannot be.
+    """
+    units = as_chains(machine, units, what)
+    if all(map(is_concrete, jax.tree.leaves(units))):
+        for block, family in enumerate(machine.families):
+            values = np.asarray(machine.values(block, units))
+            try:
+                check_rows(values.reshape(-1, machine.sizes[block]), family.support)
+            except InputError as error:
+                raise InputError(f"{what}: {error}") from error
+    return units
 
 
 def check_chains(machine: Machine[U], units: U, what: str = "chains") -> None:

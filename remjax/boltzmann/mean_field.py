@@ -7,7 +7,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from remjax.boltzmann.machine import Machine, as_chains, check_count
+from remjax.boltzmann.machine import Machine, as_chains, as_states, check_count
 from remjax.data.checks import is_concrete
 
 U = TypeVar("U")
@@ -79,9 +79,9 @@ def find_modes(
         decimals: that the means are rounded to.
 
     Raises:
-        InputError: for chains that are not of the machine's form.
+        InputError: for chains that are not of the machine's form, or values that units cannot have.
     """
-    means = mean_field(machine, as_chains(machine, chains), num_sweeps)
+    means = mean_field(machine, as_states(machine, chains), num_sweeps)
     blocks = [np.asarray(machine.values(b, means)) for b in range(len(machine.families))]
     rows = np.concatenate([block.reshape(-1, block.shape[-1]) for block in blocks], axis=1)
     # Zero is added for the sake of -0, which has other bytes than 0.

@@ -213,7 +213,7 @@ class Population(PhaseOfChains):
         num_strands, size = strands.layout(self.num_chains)
         schedule = linear_inverse_temperatures(self.num_temperatures)
 
-        def strand(key: Key[Array, ""], _: Array) -> tuple[Units, Array]:
+        def strand(key: Key[Array, ""], _: Array) -> tuple[Units, Array, Metrics]:
             record = population_annealing(
                 key,
                 bias_base(machine),
@@ -222,9 +222,9 @@ class Population(PhaseOfChains):
                 num_populations=1,
                 num_sweeps=self.num_sweeps,
             )
-            return record.samples, record.log_weights
+            return record.samples, record.log_weights, {"population_ess": record.ess}
 
-        units, log_weights = strands.on_own(strand, key, jnp.zeros(num_strands))
+        units, log_weights, of_strands = strands.on_own(strand, key, jnp.zeros(num_strands))
         everywhere = strands.of_all(log_weights).reshape(-1)
         weights = normalize_log_weights(everywhere) * self.num_chains
         # As many of them as this device has chains, from where its own begin.
@@ -233,7 +233,8 @@ class Population(PhaseOfChains):
         mine = lax.dynamic_slice_in_dim(weights, begin, own)
         log_z = jax.nn.logsumexp(everywhere) - math.log(self.num_chains)
         sample = sample_of(machine, strands.joined(units.visible), mine)
-        return Negative(sample, log_z), state, {"log_z": log_z}
+        families = num_strands * strands.means(of_strands)["population_ess"]
+        return Negative(sample, log_z), state, {"log_z": log_z, "population_ess": families}
 
 
 def _sweeps(count: int) -> str:

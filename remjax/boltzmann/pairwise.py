@@ -2,14 +2,17 @@
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from remjax.boltzmann.families import Bits, Family
 from remjax.boltzmann.machine import Machine, check_count, check_width
+from remjax.boltzmann.machine_checks import check_rbm
 from remjax.boltzmann.parameters import as_parameters
 from remjax.boltzmann.pytrees import frozen_pytree
 from remjax.boltzmann.rbm import RBM
@@ -49,22 +52,19 @@ class Graph:
         return hash((self.num_units, self.edges, self.colors))
 
 
-def make_graph(num_units: int, edges: Iterable[tuple[int, int]]) -> Graph:
+def make_graph(num_units: int, edges: Iterable[tuple[int, int]] | Int[np.ndarray, "E 2"]) -> Graph:
     """A graph with a colouring: units of most neighbours first, each the first colour that is free.
 
     Args:
         num_units: N.
-        edges: pairs of units, in any order.
+        edges: pairs of units, in any order, each a whole number.
 
     Raises:
-        InputError: for no units, an edge from a unit to itself, one that comes twice, or a unit
-            that is none.
+        InputError: for no units, an edge that is no pair of whole numbers, one from a unit to
+            itself, one that comes twice, or a unit that is none.
     """
     check_count("num_units", num_units)
-    pairs = [tuple(edge) for edge in edges]
-    for edge in pairs:
-        if len(edge) != 2:
-            raise InputError(f"the edge {edge} cannot be: give pairs of units")
+    pairs = [_pair(edge) for edge in edges]
     found: set[tuple[int, int]] = set()
     neighbours: list[set[int]] = [set() for _ in range(num_units)]
     for first, second in pairs:
@@ -89,14 +89,37 @@ def make_graph(num_units: int, edges: Iterable[tuple[int, int]]) -> Graph:
     return Graph(num_units, tuple(sorted(found)), colors)
 
 
+def _pair(edge: Any) -> tuple[int, int]:
+    """Two whole numbers, of Python or NumPy."""
+    try:
+        first, second = map(operator.index, edge)
+    except (TypeError, ValueError) as error:
+        shown = tuple(edge) if isinstance(edge, Iterable) else edge
+        raise InputError(
+            f"the edge {shown} cannot be: give pairs of units, as whole numbers"
+        ) from error
+    return first, second
+
+
 def complete_graph(num_units: int) -> Graph:
-    """Every unit with every other: as many colours as units."""
+    """Every unit with every other: as many colours as units.
+
+    Raises:
+        InputError: for no units.
+    """
+    check_count("num_units", num_units)
     pairs = ((first, second) for second in range(num_units) for first in range(second))
     return make_graph(num_units, pairs)
 
 
 def grid_graph(height: int, width: int) -> Graph:
-    """A square lattice with open ends, unit r * width + c at row r and column c: two colours."""
+    """A square lattice with open ends, unit r * width + c at row r and column c: two colours.
+
+    Raises:
+        InputError: for no rows or no columns.
+    """
+    check_count("height", height)
+    check_count("width", width)
     number = np.arange(height * width).reshape(height, width)
     across = zip(number[:, :-1].ravel().tolist(), number[:, 1:].ravel().tolist(), strict=True)
     down = zip(number[:-1].ravel().tolist(), number[1:].ravel().tolist(), strict=True)
@@ -195,8 +218,9 @@ def as_pairwise(rbm: RBM) -> PairwiseMachine:
     """An RBM of bits as a machine on its bipartite graph: units 0 to V - 1 are the visible ones.
 
     Raises:
-        InputError: for units that are no bits.
+        InputError: for what is no RBM, or units that are no bits.
     """
+    check_rbm(rbm, "give one, whose graph is bipartite")
     if not all(isinstance(family, Bits) for family in rbm.families):
         raise InputError("machines on graphs are of bits, and this one has real units: leave it")
     num_visible, num_hidden = rbm.sizes

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 from remjax.boltzmann.families import Bits
 from remjax.boltzmann.machine import Machine, check_count
+from remjax.boltzmann.machine_checks import check_machine
 from remjax.errors import InputError
 from remjax.particles.weights import effective_sample_size, log_mean_exp, resample_multinomial
 
@@ -165,8 +166,10 @@ def exact(machine: Machine[U]) -> LogPartition:
     Gradients reach the parameters: those of log Z are -E_p[dE].
 
     Raises:
-        InputError: for more than 25 units that are enumerated, or real ones among them.
+        InputError: for more than 25 units that are enumerated, or real ones among them; for what
+            is no machine of finite parameters.
     """
+    check_machine(machine)
     _enumerated(machine)
     log_z = _summed(machine)
     zero = jnp.zeros_like(log_z)
@@ -196,8 +199,10 @@ def exact_samples(key: Key[Array, ""], machine: Machine[U], num_samples: int) ->
     """Independent exact draws, by enumeration of up to 2^16 states. Consumes the key.
 
     Raises:
-        InputError: for more than 16 units that are enumerated, or real ones among them.
+        InputError: for more than 16 units that are enumerated, or real ones among them; for what
+            is no machine of finite parameters.
     """
+    check_machine(machine)
     check_count("num_samples", num_samples)
     largest, places = _enumerated(machine)
     if len(places) > 16:

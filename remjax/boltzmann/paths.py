@@ -14,7 +14,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key, Shaped
 
-from remjax.boltzmann.machine import Machine, check_width
+from remjax.boltzmann.machine import Machine, check_count, check_width
+from remjax.boltzmann.machine_checks import check_machine
 from remjax.boltzmann.mean_field import mean_field
 from remjax.boltzmann.pytrees import frozen_pytree
 from remjax.boltzmann.rbm import RBM, checked_mean
@@ -150,12 +151,22 @@ class Path(Generic[U]):
 
 
 def uniform_base(machine: Machine[U]) -> Path[U]:
-    """From units without any preference: fair bits, reals around zero."""
+    """From units without any preference: fair bits, reals around zero.
+
+    Raises:
+        InputError: for what is no machine of finite parameters.
+    """
+    check_machine(machine)
     return Path(machine, tuple(jnp.zeros_like(bias) for bias in machine.biases))
 
 
 def bias_base(machine: Machine[U]) -> Path[U]:
-    """From the machine without its couplings."""
+    """From the machine without its couplings.
+
+    Raises:
+        InputError: for what is no machine of finite parameters.
+    """
+    check_machine(machine)
     return Path(machine, tuple(machine.biases))
 
 
@@ -169,8 +180,10 @@ def data_mean_base(machine: RBM, data_mean: Shaped[Any, " V"]) -> Path[Any]:
         data_mean: [V]; those of bits are kept between 0.01 and 0.99.
 
     Raises:
-        InputError: for another shape, or means that visible units cannot have.
+        InputError: for another shape, or means that visible units cannot have; for what is no
+            machine of finite parameters.
     """
+    check_machine(machine)
     if not isinstance(machine, RBM):
         raise InputError(
             f"{type(machine).__name__} has no visible side: give bias_base or mean_field_base"
@@ -186,7 +199,11 @@ def mean_field_base(machine: Machine[U], num_sweeps: int = 100) -> Path[U]:
     Args:
         machine: of any kind.
         num_sweeps: of the mean-field iteration.
+
+    Raises:
+        InputError: for what is no machine of finite parameters, or less than no sweep.
     """
+    check_machine(machine)
     blank = [
         family.mean(jnp.zeros_like(bias))
         for family, bias in zip(machine.families, machine.biases, strict=True)
@@ -215,11 +232,13 @@ def check_path(path: Any) -> None:
 def linear_inverse_temperatures(count: int) -> Float[np.ndarray, " T"]:
     """0, 1 / count, ..., 1.
 
+    Args:
+        count: of steps; one makes importance sampling from the base of what would be annealing.
+
     Raises:
         InputError: for a count below one.
     """
-    if count < 1:
-        raise InputError(f"the number of inverse temperatures is {count}: give 1 or more")
+    check_count("the number of inverse temperatures", count)
     return np.linspace(0.0, 1.0, count + 1)
 
 
@@ -238,11 +257,12 @@ def check_inverse_temperatures(values: Shaped[Any, " T"]) -> Float[Array, " T"]:
     if not is_concrete(values):
         return values
     numbers = np.asarray(values, np.float64)
-    if numbers.ndim != 1 or len(numbers) < 2 or not np.isfinite(numbers).all():
-        raise InputError(
-            f"inverse temperatures of the shape {numbers.shape}: give two or more finite numbers, "
-            "as linear_inverse_temperatures(1000) does"
-        )
+    mend = "give two or more finite numbers, as linear_inverse_temperatures(1000) does"
+    if numbers.ndim != 1 or len(numbers) < 2:
+        raise InputError(f"inverse temperatures of the shape {numbers.shape}: {mend}")
+    odd = np.flatnonzero(~np.isfinite(numbers))
+    if odd.size:
+        raise InputError(f"an inverse temperature of {numbers[odd[0]]} at place {odd[0]}: {mend}")
     if numbers.min() < 0 or numbers.max() > 1:
         wrong = numbers.min() if numbers.min() < 0 else numbers.max()
         raise InputError(f"an inverse temperature of {wrong:g} cannot be: they lie in [0, 1]")

@@ -60,11 +60,13 @@ def population_annealing(
         count once. No gradient passes.
 
     Raises:
-        InputError: for inverse temperatures that do not rise from 0 to 1, chains that the
-            populations do not divide, or a share outside [0, 1].
+        InputError: for inverse temperatures that do not rise from 0 to 1, no chains or
+            populations, chains that the populations do not divide, or a share outside [0, 1].
     """
     check_path(path)
-    if num_populations < 1 or num_chains < 1 or num_chains % num_populations:
+    check_count("num_chains", num_chains)
+    check_count("num_populations", num_populations)
+    if num_chains % num_populations:
         raise InputError(
             f"num_populations is {num_populations}: give a number that divides the "
             f"{num_chains} chains"

@@ -244,9 +244,15 @@ def checked_mean(visible: Family, mean: Shaped[Any, "..."]) -> Shaped[Any, " V"]
         )
     if not is_concrete(mean):
         return mean
+    odd = np.flatnonzero(~np.isfinite(mean))
+    if odd.size:
+        raise InputError(
+            f"data_mean holds {mean[odd[0]]:g} in column {odd[0]}: drop or impute the rows whose "
+            "value is not finite"
+        )
     low, high, mend = visible.support[:3]
     slack = 1e-6  # a mean of ones may be rounded to more than one
-    wrong = np.flatnonzero(~((mean >= low - slack) & (mean <= high + slack) & np.isfinite(mean)))
+    wrong = np.flatnonzero(~((mean >= low - slack) & (mean <= high + slack)))
     if wrong.size:
         raise InputError(
             f"data_mean holds {mean[wrong[0]]:g} in column {wrong[0]}: means are finite numbers in "

@@ -9,6 +9,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Key
 
+from remjax.boltzmann.machine import check_count
 from remjax.boltzmann.paths import Path, check_path
 from remjax.errors import InputError
 from remjax.particles.weights import effective_sample_size, resample_systematic
@@ -41,7 +42,8 @@ def choose_inverse_temperatures(
     Args:
         key: of the pilots. Consumed.
         path: from a base to the machine.
-        count: of steps, T - 1; as many as the pilots made by default.
+        count: of steps, T - 1; as many as the pilots made by default. One makes importance
+            sampling from the base of what would be annealing.
         num_pilots: chains.
         efficiency: above 0 and below 1; nearer to 1 makes more steps.
 
@@ -54,10 +56,9 @@ def choose_inverse_temperatures(
     check_path(path)
     if not 0.0 < efficiency < 1.0:
         raise InputError(f"efficiency is {efficiency}: give a number between 0 and 1")
-    if num_pilots < 2:
-        raise InputError(f"num_pilots is {num_pilots}: give 2 or more")
-    if count is not None and count < 1:
-        raise InputError(f"the number of inverse temperatures is {count}: give 1 or more")
+    check_count("num_pilots", num_pilots, 2)
+    if count is not None:
+        check_count("the number of inverse temperatures", count)
     found, steps = _pilot(key, path, efficiency, num_pilots)
     knots = np.array(found, np.float64)[: int(steps) + 1]  # JAX lends its own read-only
     knots[-1] = max(1.0, knots[-1])  # where the pilots ran out of steps

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Key, Shaped
 from remjax.boltzmann.brackets import measure_bracket
 from remjax.boltzmann.gibbs import init, visible_rows
 from remjax.boltzmann.machine import check_count
+from remjax.boltzmann.machine_checks import check_rbm
 from remjax.boltzmann.paths import data_mean_base
 from remjax.boltzmann.rbm import RBM
 from remjax.boltzmann.schedules import choose_inverse_temperatures
@@ -60,8 +61,10 @@ def measure_log_likelihood(
         burn_in: sweeps from rows to the beginnings of the reverse chains.
 
     Raises:
-        InputError: for rows that visible units cannot be, or numbers of less than one.
+        InputError: for what is no RBM of finite parameters, rows that visible units cannot be, or
+            numbers of less than one.
     """
+    check_rbm(machine, "of another machine, call the functions above with its base")
     check_count("num_temperatures", num_temperatures)
     x, train = visible_rows(machine, x), visible_rows(machine, train)
     key_pilots, key_starts, key_bracket = jax.random.split(key, 3)

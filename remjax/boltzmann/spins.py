@@ -5,6 +5,7 @@ from typing import NamedTuple
 from jaxtyping import Array, Float
 
 from remjax.boltzmann.families import Bits
+from remjax.boltzmann.machine_checks import check_rbm
 from remjax.boltzmann.rbm import RBM
 from remjax.errors import InputError
 
@@ -33,8 +34,9 @@ def to_spins(rbm: RBM) -> tuple[Spins, Float[Array, ""]]:
         log Z of the spins is log Z of the bits less it.
 
     Raises:
-        InputError: for units that are no bits.
+        InputError: for what is no RBM, or units that are no bits.
     """
+    check_rbm(rbm, "give one, whose bits become spins")
     if not all(isinstance(family, Bits) for family in rbm.families):
         raise InputError("spins stand for bits, and this machine has real units: leave it as it is")
     quarter = rbm.weights / 4
@@ -54,7 +56,14 @@ def from_spins(spins: Spins) -> tuple[RBM, Float[Array, ""]]:
 
     Returns:
         The bits' machine, and E_spins - E_bits, nats.
+
+    Raises:
+        InputError: for other than spins, as both that `to_spins` returns are.
     """
+    if not isinstance(spins, Spins):
+        raise InputError(
+            f"{type(spins).__name__} is no Spins: give the first of the two that to_spins returns"
+        )
     couplings = spins.couplings
     rbm = RBM(
         4 * couplings,

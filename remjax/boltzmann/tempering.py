@@ -13,6 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key, PyTree, Shaped
 
 from remjax.boltzmann.machine import Machine, check_chains, check_count
+from remjax.boltzmann.machine_checks import check_machine
 from remjax.boltzmann.paths import Path, check_inverse_temperatures, check_path
 from remjax.errors import InputError
 
@@ -55,8 +56,10 @@ def init_ladder(
     """The chains before the first step, drawn without any tie. Consumes the key.
 
     Raises:
-        InputError: for fewer than two temperatures, or no chains.
+        InputError: for fewer than two temperatures, or no chains; for what is no machine of finite
+            parameters.
     """
+    check_machine(machine)
     check_count("num_temperatures", num_temperatures, 2)
     check_count("num_chains", num_chains)
     shape = (num_temperatures, num_chains)

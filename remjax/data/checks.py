@@ -51,7 +51,7 @@ def check_rows(x: Shaped[np.ndarray, "..."], support: Support) -> None:
         raise InputError(
             f"{found} and values must lie in [{support.low:g}, {support.high:g}]: {support.mend}"
         )
-    if support.whole and (found := _offenders(x, blocks, lambda values: values % 1 > 0)):
+    if support.whole and (found := _offenders(x, blocks, lambda values: values > np.floor(values))):
         raise InputError(f"{found} and values must be whole numbers: {support.mend}")
 
 

@@ -44,7 +44,8 @@ def from_arrays(
         test_condition: those of the rows of test.
         preparation: how columns enter the model: `tables.as_they_are`, `tables.standardized` or
             `tables.categorical`.
-        missing: whether NaN stands for a missing value; otherwise it is refused.
+        missing: whether NaN stands for a missing value, for a model that leaves it out of its
+            likelihood (`models.marginalized`); otherwise it is refused.
         test_fraction: of the rows, for the test.
         split_seed: of the choice of those.
 
@@ -113,7 +114,7 @@ def from_file(
             split_seed=split_seed,
         )
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}") from error
 
 
 def from_tables(

@@ -10,17 +10,24 @@ from remjax.errors import InputError
 from remjax.types import Support
 
 
+class MissingValues(InputError):
+    """Values are missing where they may not be: a model that leaves them out is another mend."""
+
+
 def check_table(table: Table, missing: bool) -> None:
-    """Rows there are, and no value is missing or infinite that may not be."""
+    """Rows there are, and no value is missing or infinite that may not be.
+
+    Raises:
+        MissingValues: naming the rows of those that are missing.
+        InputError: for too few rows, or naming those of infinite values.
+    """
     if len(table.values) < 2 or table.values.shape[1] == 0:
         raise InputError(
             f"a table of {len(table.values)} rows and {table.values.shape[1]} columns: give two "
             "rows or more"
         )
     if not missing:
-        _refuse_missing(
-            table, "values are missing", ", or leave missing values out of the likelihood"
-        )
+        _refuse_missing(table, "values are missing", MissingValues)
     check_rows(table.values, Support(missing=missing))
 
 
@@ -28,19 +35,17 @@ def check_condition(tables: FileTables) -> None:
     """Of every row it is known."""
     for table in tables[2:]:
         if table is not None:
-            _refuse_missing(table, "the condition is missing", "")
+            _refuse_missing(table, "the condition is missing", InputError)
             check_rows(table.values, Support())
 
 
-def _refuse_missing(table: Table, what: str, otherwise: str) -> None:
+def _refuse_missing(table: Table, what: str, kind: type[InputError]) -> None:
     found = [np.isnan(block).any(axis=1) for block in row_blocks(table.values)]
     rows = np.flatnonzero(np.concatenate(found))
     if rows.size:
         shown = ", ".join(map(str, rows[:5]))
         more = f" and {rows.size - 5} more" if rows.size > 5 else ""
-        raise InputError(
-            f"{what} in row{'s' * (rows.size > 1)} {shown}{more}: drop or impute them{otherwise}"
-        )
+        raise kind(f"{what} in row{'s' * (rows.size > 1)} {shown}{more}: drop or impute them")
 
 
 def check_columns(train: Table) -> None:

@@ -1,5 +1,7 @@
 """A machine comes back from its file as it was, and a file that holds none says so."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -37,4 +39,25 @@ def test_wrong_files(tmp_path):
     assert_refused(lambda: load_machine(tmp_path / "other.npz"), "holds no visible_bias")
     (tmp_path / "text.npz").write_text("no arrays")
     assert_refused(lambda: load_machine(tmp_path / "text.npz"), "cannot be read: name a file")
-    assert_refused(lambda: save_machine(tmp_path / "a.npy", machines.rbm()), "end in .npz: name it")
+    # Of a file that was to be written the name is mended, of one to be read where that is a file.
+    for wrong in ("a.npy", "a"):
+        save = functools.partial(save_machine, tmp_path / wrong, machines.rbm())
+        assert_refused(save, f"end in .npz: name it {tmp_path / wrong}.npz")
+        load = functools.partial(load_machine, tmp_path / wrong)
+        assert_refused(load, "does not end in .npz: name a file of save_machine")
+    save_machine(tmp_path / "a.npz", machines.rbm())
+    assert_refused(load, f"does not end in .npz: name {tmp_path / 'a.npz'}")
+
+
+def test_places_that_cannot_be_written(tmp_path):
+    """The line names the file that was asked for, and nothing is left beside it."""
+    (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "file").touch()
+    for place, why in (
+        ("none/m.npz", "No such file or directory"),
+        ("file/m.npz", "Not a directory"),
+        ("folder.npz", "Is a directory"),
+    ):
+        save = functools.partial(save_machine, tmp_path / place, machines.rbm())
+        assert_refused(save, f"cannot write {tmp_path / place}: {why}; name a file in a folder")
+    assert {file.name for file in tmp_path.iterdir()} == {"folder.npz", "file"}

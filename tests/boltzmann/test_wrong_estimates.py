@@ -150,6 +150,31 @@ WRONG = {
         "inverse temperatures of the shape (2,) for ladders of 3 chains: give one for each",
     ),
     "a ladder that falls": (lambda: ladder_of([1.0, 0.5, 0.0]), "rise from 0, the base, to 1"),
+    # Values that units cannot have.
+    "samples that are no bits": (
+        lambda: boltzmann.reverse_ais(KEY, PATH, FEW, Units(jnp.full((3, 5), 7.0), STATE[1][:3])),
+        "samples: row 0 holds 7 (and 2 more rows) and values must lie in [0, 1]: binarise them",
+    ),
+    "samples that are means": (
+        lambda: boltzmann.reverse_ais(KEY, PATH, FEW, Units(jnp.full((3, 5), 0.5), STATE[1][:3])),
+        "samples: row 0 holds 0.5 (and 2 more rows) and values must be whole numbers",
+    ),
+    "starts that are means": (
+        lambda: boltzmann.measure_bracket(KEY, PATH, FEW, Units(STATE[0], STATE[1] * 0.5)),
+        "starts: row ",
+    ),
+    "chains of NaN": (
+        lambda: boltzmann.gibbs_steps(KEY, MACHINE, STATE._replace(hidden=STATE[1] * jnp.nan), 2),
+        "chains: row 0 holds nan (and 3 more rows)",
+    ),
+    "chains of a graph that are spins": (
+        lambda: boltzmann.gibbs_steps(KEY, GRID, -jnp.ones((2, 9)), 2),
+        "chains: row 0 holds -1 (and 1 more row) and values must lie in [0, 1]",
+    ),
+    "modes of chains that are means": (
+        lambda: boltzmann.find_modes(MACHINE, Units(STATE[0] + 0.25, STATE[1])),
+        "chains: row 0 holds ",
+    ),
     # Learning.
     "one datapoint": (
         lambda: boltzmann.likelihood_loss(MACHINE, jnp.zeros(5), jnp.zeros((2, 5))),

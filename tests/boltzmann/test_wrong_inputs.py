@@ -69,7 +69,7 @@ WRONG = {
         lambda: make_graph(3, [(0, 1), (1, 0)]),
         "the edge (0, 1) comes twice: give it once",
     ),
-    "no units": (lambda: grid_graph(0, 3), "num_units is 0: give 1 or more"),
+    "no units": (lambda: grid_graph(0, 3), "height is 0: give 1 or more"),
     "no hidden units": (lambda: init_rbm(KEY, 0, [0.5]), "num_hidden is 0: give 1 or more"),
     "means of rows": (lambda: init_rbm(KEY, 2, ROWS), "data_mean has the shape (6, 5): give [V]"),
     "means of bytes": (
@@ -156,7 +156,7 @@ WRONG = {
     "no data": (lambda: boltzmann.init(KEY, MACHINE, 2, data=ROWS[:0]), "data of the shape (0, 5)"),
     "data of a graph": (
         lambda: boltzmann.init(KEY, GRID, 2, data=ROWS),
-        "only the visible units of an RBM begin at data: leave data out",
+        "only the visible units of an RBM begin at data: leave data out, or take rows",
     ),
     "a temperature of zero": (lambda: sweep(0.0), "temperature is 0: give a positive one"),
     "one of many temperatures": (
@@ -170,7 +170,7 @@ WRONG = {
     ),
     "a clamp of another form": (
         lambda: sweep(clamped=jnp.zeros(9, bool)),
-        "clamped has the form .* give the same, as Units(mask, False)",
+        "and not of the form of the chains: give Units(mask, False)",
     ),
     "a clamp of another shape": (
         lambda: sweep(clamped=Units(jnp.zeros(4, bool), jnp.zeros(4, bool))),

@@ -29,6 +29,11 @@ def test_shown():
     assert [shown(value) for value in (None, 3, 3.0, "x")] == ["-", "3", "3.00", "x"]
 
 
+def test_zero_has_no_sign():
+    values = (-0.0, -0.004, 0.004, -0.006, -1234.5)
+    assert [shown(value) for value in values] == ["0.00", "0.00", "0.00", "-0.01", "-1,234.50"]
+
+
 def test_remarks_on_the_same_rows_share_a_letter():
     letters, lines = lettered([["x", "y", "w"], ["y", "z", "x"], ["y", "x"]])
     assert letters == ["a", "b", ""]

@@ -116,10 +116,16 @@ CASES = [
     (["--model=uncertain_gaussian", "--bfloat16"], "has layers of its own: leave out"),
     (["--method=iwae", "--alpha=0.3"], "--alpha does nothing for --method=iwae: leave it out"),
     (["--method=rws", "--nolagged"], "--lagged does nothing for --method=rws: leave it out"),
-    (["--method=vr", "--alpha=nan"], "alpha is nan: give a finite number"),
-    (["--method=miwae", "--num_groups=3"], "num_groups is 3: give a number that divides"),
-    (["--method=rws", "--dream_share=2"], "dream_share is 2.0: give that of the dreams"),
-    (["--method=rws_defensive", "--defence=0"], "defence is 0.0: give the share of the prior"),
+    (["--method=vr", "--alpha=nan"], "error: --alpha is nan: give a finite number"),
+    (
+        ["--method=miwae", "--num_groups=3"],
+        "--num_groups is 3: give a number that divides --num_particles=4",
+    ),
+    (["--method=rws", "--dream_share=2"], "error: --dream_share is 2.0: give that of the dreams"),
+    (
+        ["--method=rws_defensive", "--defence=0"],
+        "error: --defence is 0.0: give the share of the prior",
+    ),
     (["--method=nvil", "--baseline_size=-1"], "--baseline_size=-1 cannot be: give 0 or more"),
     (["--warm_up=-1"], "--warm_up=-1 cannot be: give 0 or more"),
     (["--warm_up=2147483648"], "--warm_up=2147483648 is too large: give less than 2^31"),
@@ -128,7 +134,7 @@ CASES = [
         ["--method=nvil", "--baseline_size=0", "--nocentring"],
         "nvil with neither a baseline nor centring is reinforce",
     ),
-    (["--method=nvil", "--decay=1"], "decay is 1.0: give a number from 0, and below 1"),
+    (["--method=nvil", "--decay=1"], "error: --decay is 1.0: give a number from 0, and below 1"),
     (
         ["--method=rem_v2", "--hyperproposal=bernoulli"],
         "--hyperproposal=bernoulli is not known: use one of r, s, mixture, pooled",
@@ -178,7 +184,7 @@ def test_run_that_is_there(run_binary, tiny, finished):
         (["--resume", "--num_particles=5"], "give --num_particles=4 again, or choose another"),
         (["--resume", "--keep=2"], "with no --keep, which cannot go on with --keep=2"),
         (["--resume", "--epochs=2"], "with --epochs=3, which cannot go on with --epochs=2"),
-        (["--resume", "--epochs=9", "--schedule=linear"], "which cannot go on with"),
+        (["--resume", "--epochs=9", "--schedule=linear"], "cannot go on with --epochs=9: give"),
     ):
         done = run_binary(train, *tiny, f"--run_dir={finished}", *arguments)
         assert (done.code, done.stdout, done.stderr.count("\n")) == (2, "", 1)

@@ -240,6 +240,21 @@ def test_flags_of_another_machine_are_refused(run_binary, fitted, tmp_path):
     assert _bytes_of(path) == before
 
 
+def test_more_epochs_of_a_schedule_that_ends_with_the_last_are_refused(run_binary, fitted):
+    """The default schedule is linear, which nothing on the command line says."""
+    before = _bytes_of(fitted[0])
+    done = run_binary(train, f"--run_dir={fitted[0]}", "--resume", "--epochs=6")
+    assert (done.code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    why = "(--schedule=linear ends with the last epoch, so every rate would be another)"
+    assert f"with --epochs=3, which cannot go on with --epochs=6 {why}: give" in done.stderr
+    assert f"give --epochs=3 again, or choose another --run_dir, which --init_from={fitted[0]}" in (
+        done.stderr
+    )
+    fewer = run_binary(train, f"--run_dir={fitted[0]}", "--resume", "--epochs=2")
+    assert "with --epochs=3, which cannot go on with --epochs=2: give" in fewer.stderr
+    assert _bytes_of(fitted[0]) == before
+
+
 def test_checkpoint_of_another_machine_is_refused(run_binary, fitted, tmp_path):
     """A run that was stopped finds the checkpoint of a machine of 7 hidden units in its folder."""
     path = tmp_path / "run"
@@ -266,10 +281,17 @@ def test_checkpoint_of_another_machine_is_refused(run_binary, fitted, tmp_path):
         (["--method=iwae"], "--method=iwae does not serve --model=rbm: use one of cd, pcd, "),
         (["--num_particles=5"], "--num_particles does nothing for --model=rbm: leave it out"),
         (["--latent_size=5,6"], "has one layer of hidden units: give one number"),
-        (["--num_chains=0"], "num_chains is 0: give 1 or more"),
+        (["--num_chains=0"], "error: --num_chains is 0: give 1 or more"),
         (["--method=cd"], "--num_chains does nothing for --method=cd: leave it out"),
-        (["--method=tempered_pcd", "--num_temperatures=1"], "num_temperatures is 1: give 2"),
-        (["--log_z_base=zero"], "--log_z_base"),
+        (
+            ["--method=tempered_pcd", "--num_temperatures=1"],
+            "error: --num_temperatures is 1: give 2",
+        ),
+        (["--log_z_base=foo"], "use one of uniform, biases, data_mean, mean_field\n"),
+        (["--log_z_base=means"], "use one of data_mean, mean_field, uniform, biases\n"),
+        (["--log_z_temperatures=1"], "--log_z_temperatures=1 cannot be: one step anneals nothing"),
+        (["--track_temperatures=1"], "--track_temperatures=1 cannot be: give 0 for none, or 2"),
+        (["--track_temperatures=-1"], "--track_temperatures=-1 cannot be: give 0 for none, or 2"),
         (["--log_z_chains=1"], "--log_z_chains=1 cannot be"),
         (["--centring_rate=2"], "--centring_rate=2.0 cannot be: give a share from 0 to 1"),
         (["--sparsity=1", "--sparsity_target=1"], "--sparsity_target=1.0 cannot be"),

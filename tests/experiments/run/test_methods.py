@@ -33,6 +33,19 @@ def test_message_has_the_nearest_names():
         InputError, match=r"use one of burda, burda_rounded, vahdat, constant, linear$"
     ):
         choices.look_up(choices.SCHEDULES, "schedule", "zzz")
+    # Few are all named, the nearest first; of many the nearest alone.
+    with pytest.raises(InputError, match=r"one of linear, burda, burda_rounded, vahdat, constant$"):
+        choices.look_up(choices.SCHEDULES, "schedule", "lin")
+    with pytest.raises(InputError, match=rf"\(the nearest of {len(methods.METHODS)}\)$"):
+        choices.look_up(methods.METHODS, "method", "rm_v1")
+
+
+@pytest.mark.parametrize("name", choices.SCHEDULES)
+def test_schedules_that_end_with_the_last_epoch(name):
+    """Of them alone a run of more epochs has other rates from the beginning."""
+    few, more = (choices.SCHEDULES[name](0.1, 10, epochs) for epochs in (3, 6))
+    same = all(few(step) == more(step) for step in range(30))
+    assert same == (name not in choices.ENDING_SCHEDULES)
 
 
 def matches(name):

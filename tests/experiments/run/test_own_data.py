@@ -8,6 +8,7 @@ import pytest
 
 from experiments import encode, impute, reconstruct, sample, train
 from experiments.run.data_facts import facts_of
+from experiments.run.kinds import has
 from experiments.run.likelihoods import choose
 from experiments.run.opened_run import open_run
 from remjax.data import from_arrays
@@ -206,6 +207,19 @@ def test_flags_that_cannot_be(run_binary, place, arguments, words):
     assert (done.code, done.stdout, done.stderr.count("\n")) == (2, "", 1), done
     assert words in done.stderr
     assert sorted(place.rglob("*")) == before
+
+
+@pytest.mark.parametrize("model", ["gaussian", "dvae", "rbm", "denoising"])
+def test_missing_values_are_mended_as_the_model_can(run_binary, place, model):
+    """A mend that the model does not have is not offered."""
+    size = ("--latent_size=3,2",) if model == "dvae" else ()
+    flags = (f"--model={model}", f"--dataset={place}/holes.csv", *size, f"--run_dir={place}/new")
+    done = run_binary(train, *flags)
+    assert (done.code, done.stdout, done.stderr.count("\n")) == (2, "", 1), done
+    assert "holes.csv: values are missing in rows " in done.stderr
+    mend = "or leave them out of the likelihood with --missing=marginalize\n"
+    assert (mend in done.stderr) == has(model, "missing")
+    assert done.stderr.endswith(mend if model in ("gaussian", "dvae") else "impute them\n")
 
 
 @pytest.mark.parametrize(
