@@ -13,6 +13,7 @@ from experiments import undirected as command
 from experiments.papers import undirected, undirected_structured, undirected_toys
 from experiments.papers.protocol import Plan
 from experiments.papers.undirected_figures import FIGURES
+from experiments.papers.undirected_settings import SCALES
 from experiments.run.fitting import Stopped
 from experiments.run.stopping import StopRequest
 from remjax import InputError
@@ -21,7 +22,7 @@ from remjax.training import checkpoints
 
 
 def _cells(scale, preset="dvae_release"):
-    return list(undirected.cells(Plan(Path("DIR"), undirected.SCALES[scale], preset)))
+    return list(undirected.cells(Plan(Path("DIR"), SCALES[scale], preset)))
 
 
 def test_full_scale_is_the_paper():
@@ -102,7 +103,7 @@ def test_every_claim_is_in_the_figures_of_the_paper():
 @pytest.fixture(scope="module")
 def table_3(tmp_path_factory):
     """Two cells of the smoke scale, two seeds of each, and the run that was stopped on the way."""
-    smoke = undirected.SCALES["smoke"]
+    smoke = SCALES["smoke"]
     plan = Plan(tmp_path_factory.mktemp("sweep"), smoke, "dvae_release", seeds=2)
     options = {"groups": (2,), "particles": (2,), "updates": 130}
     go = partial(undirected_structured.structured_outcomes, plan, datasets={"digits": {}}, size=3)
