@@ -36,7 +36,7 @@ from remjax.evaluation.bounds import make_annealed_log_likelihood
 from remjax.evaluation.importance_sampling import make_log_likelihood
 from remjax.evaluation.latents import latent_use
 from remjax.evaluation.proposals import from_curvature
-from remjax.models.networks import glorot
+from remjax.models.initializations import glorot
 from remjax.training.epochs import make_epoch
 from remjax.training.optimizers import adam
 from remjax.training.steps import init_train_state, metric_means

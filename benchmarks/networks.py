@@ -5,7 +5,7 @@ from absl import flags
 from experiments.run.data_facts import facts_of
 from experiments.run.networks import Networks, build_networks, gaussian
 from remjax.data import Dataset
-from remjax.models.networks import Initialization, glorot
+from remjax.models.initializations import Initialization, glorot
 from remjax.types import Model, Recognition
 
 FLAGS = flags.FLAGS

@@ -30,7 +30,7 @@ from experiments.run.methods import build_estimator
 from remjax.data import Dataset, load
 from remjax.data.binarization import per_minibatch
 from remjax.evaluation.importance_sampling import make_log_likelihood
-from remjax.models.networks import glorot, in_bfloat16
+from remjax.models.initializations import glorot, in_bfloat16
 from remjax.training.epochs import make_epoch
 from remjax.training.optimizers import adam
 from remjax.training.steps import init_train_state

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from experiments.run.choices import choose_binarization
+from experiments.run.choices import INITIALIZATIONS, choose_binarization, look_up
 from experiments.run.fitting import Stopped
 from experiments.run.images import evaluation_images, images_of
 from experiments.run.run_directory import RunDirectory
@@ -51,14 +51,17 @@ def halves(settings: Settings, posterior: str, side: int, mean: np.ndarray) -> H
     """One tanh layer in each network, 2 * side bits, piece-wise linear ones.
 
     Args:
-        settings: the widths and the sweeps.
+        settings: the widths, the sweeps and how the layers start.
         posterior: "machine", or so many groups.
         side: bits of each side of a machine.
         mean: image.
     """
     start, common = len(mean) // 2, {"hidden_sizes": settings.hidden_sizes[0][:1]}
     likelihood = bernoulli_likelihood(mean[start:])
-    layers = common | {"normalization": batch_normalization()}
+    layers = common | {
+        "normalization": batch_normalization(),
+        "initialization": look_up(INITIALIZATIONS, "initialization", settings.initialization),
+    }
     decoder = dense_decoder(likelihood.output_bias, latent_size=2 * side, **layers)
     coins = Prior(lambda key: (), lambda _: Bernoulli(jnp.zeros(2 * side)))
     whole = latent_variable_model(likelihood, coins, decoder)

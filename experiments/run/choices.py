@@ -68,7 +68,7 @@ from remjax.evaluation.proposals import (
 from remjax.methods.nvil import Signals, local_signals, whole_signal
 from remjax.methods.proposals import Proposal, from_mixture, from_pooled, from_r, from_s
 from remjax.methods.signals import StandIn, arithmetic_mean, geometric_mean
-from remjax.models.networks import Initialization, fan_in_uniform, glorot
+from remjax.models.initializations import Initialization, fan_in_uniform, glorot, he
 from remjax.particles.covariances import (
     Covariance,
     shrunk,
@@ -220,6 +220,7 @@ ACTIVITIES: Mapping[str, Activity] = {
 INITIALIZATIONS: Mapping[str, Initialization] = {
     "glorot": glorot,
     "fan_in_uniform": fan_in_uniform,
+    "he": he,
 }
 
 

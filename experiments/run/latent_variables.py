@@ -21,7 +21,7 @@ from experiments.run.settings import Settings
 from remjax.data import Columns
 from remjax.errors import InputError
 from remjax.methods.baselines import no_baseline, tanh_baseline
-from remjax.models.networks import in_bfloat16
+from remjax.models.initializations import in_bfloat16
 from remjax.training.replicas import replicas_in_flight
 from remjax.types import Batch, Estimator, Model, Params, Recognition
 

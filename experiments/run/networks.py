@@ -10,6 +10,7 @@ from experiments.run.likelihoods import AUTO, LIKELIHOODS, choose
 from remjax.errors import InputError
 from remjax.models.full_gaussian import full_gaussian_recognition
 from remjax.models.gaussian import gaussian_model, gaussian_recognition
+from remjax.models.initializations import Initialization, glorot
 from remjax.models.layered import (
     deep_categorical_model,
     deep_categorical_recognition,
@@ -19,7 +20,6 @@ from remjax.models.layered import (
     sigmoid_belief_recognition,
 )
 from remjax.models.likelihoods import Likelihood, marginalized
-from remjax.models.networks import Initialization, glorot
 from remjax.models.uncertain import uncertain_gaussian_networks, with_weight_divergence
 from remjax.types import Estimator, Model, Recognition
 

@@ -17,7 +17,7 @@ from remjax.models import (
     grouped_recognition,
     undirected_recognition,
 )
-from remjax.models.networks import Initialization
+from remjax.models.initializations import Initialization
 from remjax.models.undirected import Heads
 from remjax.types import Model, Recognition
 

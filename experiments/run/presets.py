@@ -147,6 +147,7 @@ _DVAE: Mapping[str, Any] = {
     "model": "dvae",
     "method": "dvae",
     "posterior": "rbm",
+    "initialization": "he",
     "epochs": 2000,
     "batch_size": 100,
     "warm_up": 300_000,

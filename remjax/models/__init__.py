@@ -25,6 +25,7 @@ from remjax.models.denoising import denoising_model
 from remjax.models.full_gaussian import full_gaussian_recognition
 from remjax.models.gaussian import gaussian_model, gaussian_recognition
 from remjax.models.groups import grouped_recognition
+from remjax.models.initializations import fan_in_uniform, glorot, he, in_bfloat16
 from remjax.models.latent_variable import Decoder, Prior, dense_decoder, latent_variable_model
 from remjax.models.layered import (
     deep_categorical_model,
@@ -40,15 +41,7 @@ from remjax.models.likelihoods import (
     gaussian_likelihood,
     marginalized,
 )
-from remjax.models.networks import (
-    MLP,
-    GaussianEncoder,
-    batch_normalization,
-    fan_in_uniform,
-    glorot,
-    in_bfloat16,
-    pure,
-)
+from remjax.models.networks import MLP, GaussianEncoder, batch_normalization, pure
 from remjax.models.uncertain import uncertain_gaussian_networks, with_weight_divergence
 from remjax.models.undirected import (
     HarmoniumHeads,
@@ -91,6 +84,7 @@ __all__ = [
     "gaussian_recognition",
     "glorot",
     "grouped_recognition",
+    "he",
     "in_bfloat16",
     "latent_variable_model",
     "marginalized",

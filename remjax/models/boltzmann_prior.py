@@ -30,9 +30,10 @@ from remjax.boltzmann.smoothed import SmoothedMachine
 from remjax.distributions.relaxations import Relaxation
 from remjax.distributions.smoothings import as_smoothing
 from remjax.errors import InputError
+from remjax.models.initializations import Initialization, glorot
 from remjax.models.latent_variable import Prior, dense_decoder, latent_variable_model
 from remjax.models.likelihoods import Likelihood
-from remjax.models.networks import Initialization, Normalization, glorot
+from remjax.models.networks import Normalization
 from remjax.types import Batch, Estimate, Estimator, Model, Params
 
 

@@ -11,10 +11,11 @@ from jaxtyping import Array, Float
 
 from remjax.distributions.categorical import Categorical
 from remjax.errors import InputError
+from remjax.models.initializations import Initialization, glorot
 from remjax.models.inputs import PerColumn, centred
 from remjax.models.latent_variable import Prior, dense_decoder, latent_variable_model
 from remjax.models.likelihoods import Likelihood
-from remjax.models.networks import MLP, Initialization, glorot, pure
+from remjax.models.networks import MLP, pure
 from remjax.types import Model, Recognition
 
 

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from remjax.errors import InputError
+from remjax.models.initializations import Initialization, glorot
 from remjax.models.inputs import PerColumn, centred
 from remjax.models.latent_variable import dense_decoder
 from remjax.models.likelihoods import Likelihood
-from remjax.models.networks import Initialization, glorot
 from remjax.types import Datapoint, DenoisingModel
 
 

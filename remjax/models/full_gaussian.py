@@ -7,8 +7,9 @@ from flax import nnx
 from jaxtyping import Array, Float, PyTree, Shaped
 
 from remjax.distributions.gaussian import FullGaussian
+from remjax.models.initializations import Initialization, glorot
 from remjax.models.inputs import PerColumn, centred
-from remjax.models.networks import MLP, Initialization, glorot, loc_and_scale, pure
+from remjax.models.networks import MLP, loc_and_scale, pure
 from remjax.types import Recognition
 
 

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 from flax import nnx
 
 from remjax.distributions.gaussian import DiagonalGaussian
+from remjax.models.initializations import Initialization, glorot
 from remjax.models.inputs import PerColumn, centred
 from remjax.models.latent_variable import Prior, dense_decoder, latent_variable_model
 from remjax.models.likelihoods import Likelihood
-from remjax.models.networks import GaussianEncoder, Initialization, glorot, pure
+from remjax.models.networks import GaussianEncoder, pure
 from remjax.types import Model, Recognition
 
 

@@ -23,8 +23,9 @@ from remjax.distributions.relaxed_bernoulli import bits
 from remjax.distributions.smoothed_bernoulli import SmoothedBernoulli
 from remjax.distributions.smoothings import as_smoothing
 from remjax.errors import InputError
+from remjax.models.initializations import Initialization, glorot
 from remjax.models.inputs import PerColumn, centred
-from remjax.models.networks import MLP, Initialization, Normalization, TanhLayers, glorot, pure
+from remjax.models.networks import MLP, Normalization, TanhLayers, pure
 from remjax.models.undirected import Heads, MachineEncoder
 from remjax.types import Recognition
 

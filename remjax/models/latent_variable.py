@@ -10,9 +10,10 @@ from jaxtyping import Array, Float, Key, PyTree, Shaped
 
 from remjax.distributions.base import Distribution
 from remjax.errors import InputError
+from remjax.models.initializations import Initialization, glorot
 from remjax.models.inputs import check_datapoint
 from remjax.models.likelihoods import Likelihood
-from remjax.models.networks import MLP, Initialization, Normalization, glorot, pure
+from remjax.models.networks import MLP, Normalization, pure
 from remjax.types import Conditional, Decoded, Model
 
 

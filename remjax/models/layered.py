@@ -6,9 +6,9 @@ together.
 
 from collections.abc import Sequence
 
+from remjax.models.initializations import Initialization, glorot
 from remjax.models.inputs import PerColumn
 from remjax.models.likelihoods import Likelihood
-from remjax.models.networks import Initialization, glorot
 from remjax.models.stacks import (
     BINARY,
     GAUSSIAN,

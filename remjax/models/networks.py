@@ -5,51 +5,23 @@ which may as well come from Equinox, Linen or by hand.
 """
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from flax.nnx import initializers
 from jax import lax
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key, PyTree
 
 from remjax import statistics
 from remjax.errors import InputError
+from remjax.models.initializations import Initialization, glorot
 
 M = TypeVar("M", bound=nnx.Module)
 
 # exp(+-14) is a variance of 1e6 or 1e-6: beyond, float32 weights only overflow or underflow.
 _LOG_VARIANCE_LIMIT = 14.0
-
-
-@runtime_checkable
-class Initialization(Protocol):
-    """How a linear layer starts."""
-
-    def __call__(self, in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nnx.Linear:
-        """Make the layer."""
-        ...
-
-
-def glorot(in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nnx.Linear:
-    """Uniform weights of variance 2 / (fan_in + fan_out), zero biases (Glorot & Bengio 2010)."""
-    return nnx.Linear(
-        in_features, out_features, kernel_init=initializers.glorot_uniform(), rngs=rngs
-    )
-
-
-def fan_in_uniform(in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nnx.Linear:
-    """Weights and biases uniform in +-1 / sqrt(fan_in), as the released code of REM starts."""
-
-    def uniform(key: Key[Array, ""], shape: Sequence[int], dtype: DTypeLike) -> Array:
-        limit = 1.0 / math.sqrt(in_features)
-        return jax.random.uniform(key, tuple(shape), dtype, -limit, limit)
-
-    return nnx.Linear(in_features, out_features, kernel_init=uniform, bias_init=uniform, rngs=rngs)
 
 
 @runtime_checkable
@@ -73,28 +45,6 @@ def batch_normalization(momentum: float = 0.99, epsilon: float = 1e-2) -> Normal
         return nnx.BatchNorm(features, momentum=momentum, epsilon=epsilon, rngs=rngs)
 
     return make
-
-
-def in_bfloat16(initialization: Initialization) -> Initialization:
-    """The same layers, whose products round their factors to bfloat16 and are summed in float32.
-
-    For a decoder that scores many particles on a device that multiplies bfloat16 faster.
-    Parameters, biases and activations stay float32: a rounded bias would be off by the same for all
-    particles. The rounding, 8 bits of each factor, moves log p(x, z); gradients are rounded where
-    they pass back through a product, and summed in float32.
-    """
-
-    def make(in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nnx.Linear:
-        layer = initialization(in_features, out_features, rngs=rngs)
-        layer.dot_general = _product_in_bfloat16
-        return layer
-
-    return make
-
-
-def _product_in_bfloat16(lhs: Array, rhs: Array, dimension_numbers: Any, **_: Any) -> Array:
-    factors = lhs.astype(jnp.bfloat16), rhs.astype(jnp.bfloat16)
-    return lax.dot_general(*factors, dimension_numbers, preferred_element_type=jnp.float32)
 
 
 class TanhLayers(nnx.Module):

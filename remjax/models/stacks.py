@@ -20,10 +20,11 @@ from remjax.distributions.gaussian import DiagonalGaussian
 from remjax.distributions.layers import Layers
 from remjax.errors import InputError
 from remjax.models.categorical import categories, check_categories
+from remjax.models.initializations import Initialization
 from remjax.models.inputs import PerColumn, centred
 from remjax.models.latent_variable import Prior, dense_decoder, latent_variable_model
 from remjax.models.likelihoods import Likelihood
-from remjax.models.networks import MLP, GaussianEncoder, Initialization, pure
+from remjax.models.networks import MLP, GaussianEncoder, pure
 from remjax.types import Model, Recognition
 
 

@@ -24,15 +24,9 @@ from remjax.boltzmann.spins import Spins, from_spins
 from remjax.distributions.base import Distribution
 from remjax.distributions.relaxations import Relaxation
 from remjax.errors import InputError
+from remjax.models.initializations import Initialization, glorot
 from remjax.models.inputs import PerColumn, centred
-from remjax.models.networks import (
-    Initialization,
-    Normalization,
-    TanhLayers,
-    batch_normalization,
-    glorot,
-    pure,
-)
+from remjax.models.networks import Normalization, TanhLayers, batch_normalization, pure
 from remjax.types import Memory, Params, Recognition
 
 # Of the couplings between units of -1 and 1, times the root of the first block's size.

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
 from remjax.distributions.gaussian import DiagonalGaussian
+from remjax.models.initializations import Initialization, glorot
 from remjax.models.inputs import PerColumn, centred
 from remjax.models.latent_variable import dense_decoder
 from remjax.models.likelihoods import Likelihood, marginalized
-from remjax.models.networks import MLP, Initialization, glorot, loc_and_scale, pure
+from remjax.models.networks import MLP, loc_and_scale, pure
 from remjax.sequential.state_space import (
     Observation,
     StateSpaceModel,

@@ -6,8 +6,8 @@ import numpy as np
 import scipy.stats
 
 from remjax.models.gaussian import gaussian_model, gaussian_recognition
+from remjax.models.initializations import fan_in_uniform
 from remjax.models.likelihoods import bernoulli_likelihood, gaussian_likelihood
-from remjax.models.networks import fan_in_uniform
 
 RNG = np.random.default_rng(0)
 MEAN = RNG.uniform(size=6)

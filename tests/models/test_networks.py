@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from remjax.models.networks import MLP, GaussianEncoder, fan_in_uniform, glorot, in_bfloat16, pure
+from remjax.models.initializations import fan_in_uniform, glorot, he, in_bfloat16
+from remjax.models.networks import MLP, GaussianEncoder, pure
 
 
 def mlp(initialization=glorot):
@@ -98,6 +99,15 @@ def test_fan_in_uniform_fills_its_bounds(key):
 def test_glorot_has_the_variance_it_says_and_zero_biases(key):
     layer = glorot(100, 300, rngs=nnx.Rngs(key))
     np.testing.assert_allclose(np.var(layer.kernel[...]), 2 / 400, rtol=0.05)
+    np.testing.assert_array_equal(layer.bias[...], np.zeros(300))
+
+
+def test_he_has_the_variance_it_says_and_zero_biases(key):
+    layer = he(100, 300, rngs=nnx.Rngs(key))
+    weights = np.asarray(layer.kernel[...])
+    np.testing.assert_allclose(np.var(weights), 2 / 100, rtol=0.05)
+    # A normal distribution cut off at two of its own standard deviations, which are 1.137 of these.
+    assert 2.2 < np.abs(weights).max() / np.sqrt(2 / 100) < 2.28
     np.testing.assert_array_equal(layer.bias[...], np.zeros(300))
 
 

@@ -17,7 +17,7 @@ from remjax.data.binarization import per_epoch, unchanged
 from remjax.errors import InputError
 from remjax.methods.method import Method
 from remjax.methods.signals import arithmetic_mean
-from remjax.models.networks import glorot
+from remjax.models.initializations import glorot
 
 
 def _dataset(*, binary=False, real_valued=False):
