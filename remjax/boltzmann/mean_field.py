@@ -3,11 +3,13 @@
 from typing import NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
 from remjax.boltzmann.machine import Machine, as_chains, as_states, check_count
+from remjax.boltzmann.rbm import RBM
 from remjax.data.checks import is_concrete
 
 U = TypeVar("U")
@@ -36,6 +38,27 @@ def mean_field(machine: Machine[U], start: U, num_sweeps: Int[Array, ""] | int) 
     if is_concrete(num_sweeps):
         return _compiled(machine, start, int(num_sweeps))
     return _descended(machine, start, num_sweeps)
+
+
+def log_z_bound(machine: RBM, start: Float[Array, " V"], num_sweeps: int) -> Float[Array, ""]:
+    """H(m) - F(m) <= log Z, nats, for means m of independent visible bits (Saul et al. 1996).
+
+    The hidden units, independent given the visible ones, are summed out; F is concave in v, so that
+    E[-F(v)] >= -F(m). The gradient reaches the machine, and not m: it is that of the bound where m
+    is a fixed point.
+
+    Args:
+        machine: whose visible units are bits.
+        start: means of the visible units that the iteration begins at.
+        num_sweeps: of the iteration, m <- E[v | E[h | m]].
+    """
+    fixed, mean = lax.stop_gradient((machine, start))
+    field = jnp.zeros_like(mean)
+    for _ in range(num_sweeps):
+        field = fixed.visible_field(fixed.hidden_mean(mean))
+        mean = jax.nn.sigmoid(field)
+    entropy = jnp.sum(jax.nn.softplus(field) - mean * field)
+    return entropy - machine.free_energy(mean)
 
 
 def _descended(machine: Machine[U], start: U, num_sweeps: Int[Array, ""] | int) -> U:

@@ -131,24 +131,6 @@ def log_z_along(machine: RBM, value: Float[Array, ""], sample: Sample) -> Float[
     return lax.stop_gradient(value) - (free - lax.stop_gradient(free))
 
 
-def log_z_change(
-    machine: RBM, before: RBM, visible: Float[Array, "C V"], weights: Float[Array, " C"]
-) -> Float[Array, ""]:
-    """log Z of a machine less that of another, to first order, nats: -E_p[F(v) - F_before(v)].
-
-    Too small where the samples are those of the machine before, and too large where they are those
-    of the machine after, by half the variance of the difference: hardly, from one update to the
-    next, but the updates add up.
-
-    Args:
-        machine: the one.
-        before: the other, of the same units.
-        visible: samples of either, or in between.
-        weights: of the samples, of mean one.
-    """
-    return -jnp.mean(weights * (machine.free_energy(visible) - before.free_energy(visible)))
-
-
 def expected_gain(
     machine: RBM, mean: Float[Array, " D"], covariance: Float[Array, "D D"]
 ) -> Float[Array, ""]:

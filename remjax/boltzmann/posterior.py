@@ -17,6 +17,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from remjax.boltzmann.bits import uniforms
+from remjax.boltzmann.mean_field import log_z_bound
 from remjax.boltzmann.normalized import expected_gain, split
 from remjax.boltzmann.pytrees import frozen_pytree
 from remjax.boltzmann.rbm import RBM, Units
@@ -228,10 +229,13 @@ class UndirectedPosterior(Distribution):
         """The mean-field lower bound, with the gradient of log Z where there are chains."""
         fixed: RBM = lax.stop_gradient(self.machine)
         if self.chains is None:
-            return _mean_field_bound(fixed, jnp.full(fixed.sizes[0], 0.5, fixed.dtype))
+            return log_z_bound(
+                fixed, jnp.full(fixed.sizes[0], 0.5, fixed.dtype), _MEAN_FIELD_SWEEPS
+            )
         v = self.chains.astype(fixed.dtype)
         free = jnp.mean(self.machine.free_energy(v))
-        return _mean_field_bound(fixed, jnp.mean(v, axis=0)) - (free - lax.stop_gradient(free))
+        bound = log_z_bound(fixed, jnp.mean(v, axis=0), _MEAN_FIELD_SWEEPS)
+        return bound - (free - lax.stop_gradient(free))
 
 
 @frozen_pytree
@@ -274,16 +278,3 @@ def _in_two_rows(
     row is no product to the compiler: V H numbers of which each is made anew from the V + H.
     """
     return function(jnp.stack([units, jnp.zeros_like(units)]))[0]
-
-
-def _mean_field_bound(machine: RBM, start: Float[Array, " V"]) -> Float[Array, ""]:
-    """A lower bound on log Z, nats: that of independent units (Saul, Jaakkola & Jordan 1996).
-
-    H(m) - F(m) for means m of the visible units, the hidden ones the best for them.
-    """
-    mean, field = start, jnp.zeros_like(start)
-    for _ in range(_MEAN_FIELD_SWEEPS):
-        field = machine.visible_field(machine.hidden_mean(mean))
-        mean = jax.nn.sigmoid(field)
-    entropy = jnp.sum(jax.nn.softplus(field) - mean * field)
-    return entropy - machine.free_energy(mean)

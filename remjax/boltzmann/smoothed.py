@@ -4,15 +4,12 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jax import lax
-from jax.scipy.special import entr
 from jaxtyping import Array, Float, Key
 
 from remjax.boltzmann.machine import check_count
-from remjax.boltzmann.mean_field import mean_field
+from remjax.boltzmann.mean_field import log_z_bound
 from remjax.boltzmann.normalized import NormalizedMachine, split
 from remjax.boltzmann.pytrees import frozen_pytree
-from remjax.boltzmann.rbm import RBM, Units
 from remjax.distributions.base import Distribution
 from remjax.distributions.smoothings import Smoothing, as_smoothing
 from remjax.errors import InputError
@@ -36,7 +33,8 @@ class SmoothedMachine(Distribution):
     Attributes:
         bits: p(z), whose log Z it takes: with its gradient, as `NormalizedMachine` has it.
         smoothing: the densities r(zeta | 0) and r(zeta | 1); static.
-        num_sweeps: of mean field over both sides, from zeta on; static. 5 in the paper's code.
+        num_sweeps: of mean field over both sides, from zeta of the first on; static. 5 in the
+            paper's code.
 
     Raises:
         InputError: for a machine with real units, a relaxation that is no mixture of two densities,
@@ -77,7 +75,7 @@ class SmoothedMachine(Distribution):
             visible_bias=machine.visible_bias + gains.visible,
             hidden_bias=machine.hidden_bias + gains.hidden,
         )
-        bound = _log_z_bound(given, split(machine, z), self.num_sweeps)
+        bound = log_z_bound(given, split(machine, z).visible, self.num_sweeps)
         return jnp.sum(zero) + bound - self.bits.known_log_z()
 
     def sample(self, key: Key[Array, ""]) -> Float[Array, " D"]:
@@ -94,13 +92,3 @@ class SmoothedMachine(Distribution):
             InputError: always.
         """
         return self.bits.rsample(key)
-
-
-def _log_z_bound(machine: RBM, start: Units, num_sweeps: int) -> Float[Array, ""]:
-    """entropy(m) - F(m) <= log Z, m the means of the visible bits by mean field; nats.
-
-    The hidden bits, independent given m, are summed out. The gradient reaches the machine, and
-    not m.
-    """
-    means = mean_field(*lax.stop_gradient((machine, start)), num_sweeps).visible
-    return jnp.sum(entr(means) + entr(1.0 - means)) - machine.free_energy(means)

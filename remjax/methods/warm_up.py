@@ -54,8 +54,10 @@ class WarmUp(Combine):
         self, row: Row, params: Params, state: WarmUpState, key: Key[Array, ""], batch: Batch
     ) -> tuple[Estimate, WarmUpState]:
         """The losses of the method itself, under the weights of this update."""
-        annealed = row._replace(kl_weight=self.ramp.weight(state.updates))
+        weight = self.ramp.weight(state.updates)
+        annealed = row._replace(kl_weight=weight)
         estimate, inner = self.combine.estimate(annealed, params, state.inner, key, batch)
+        estimate = estimate._replace(metrics=estimate.metrics | {"kl_weight": weight})
         return estimate, WarmUpState(inner, self.ramp.after(state.updates))
 
     def __str__(self) -> str:
@@ -73,7 +75,7 @@ def warm_up(method: Method, num_updates: int) -> Method:
     particles take p(x | z) p(z)^lambda r(z)^(1 - lambda) for the posterior, whatever the particles
     are drawn from. Gradients that stand for others stand for those of the annealed objective: that
     of `dreg` has lambda w^2 + (1 - lambda) w. What eta learns from dreams stays as it is. Until the
-    end the metrics are those of the weights w.
+    end the metrics are those of the weights w; `kl_weight` among them is lambda.
 
     Args:
         method: any.

@@ -9,7 +9,6 @@ one with log Z, a number that brings its own gradient (`NormalizedMachine`), so 
 knows of log Z and whatever coefficients it gives log p(z) are right.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -21,9 +20,9 @@ from jaxtyping import Array, Float, Key, PyTree
 from remjax import sharding
 from remjax.boltzmann.likelihood import Sample
 from remjax.boltzmann.machine import check_count
-from remjax.boltzmann.normalized import NormalizedMachine, log_z_along, log_z_change
+from remjax.boltzmann.mean_field import log_z_bound
+from remjax.boltzmann.normalized import NormalizedMachine, log_z_along
 from remjax.boltzmann.partition import LogPartition
-from remjax.boltzmann.paths import bias_base
 from remjax.boltzmann.phases import NegativePhase
 from remjax.boltzmann.rbm import RBM
 from remjax.boltzmann.smoothed import SmoothedMachine
@@ -35,6 +34,9 @@ from remjax.models.latent_variable import Prior, dense_decoder, latent_variable_
 from remjax.models.likelihoods import Likelihood
 from remjax.models.networks import Normalization
 from remjax.types import Batch, Estimate, Estimator, Model, Params
+
+# Of the stand-in for log Z where the negative phase estimates none.
+_MEAN_FIELD_SWEEPS = 5
 
 
 def boltzmann_prior(
@@ -160,14 +162,10 @@ class PriorState(NamedTuple):
     Attributes:
         inner: the state of the estimator that is wrapped.
         negative: the chains of the negative phase.
-        machine: as it was when log_z was estimated.
-        log_z: the running estimate, nats.
     """
 
     inner: PyTree
     negative: PyTree[Array]
-    machine: RBM
-    log_z: Float[Array, ""]
 
 
 def with_boltzmann_prior(
@@ -177,9 +175,8 @@ def with_boltzmann_prior(
 
     In every update the negative phase advances its chains, and log p(z) = -E(z) - log Z has the
     gradient -dE(z) + mean dF(v) over their visible units v. The value of log Z is that of the
-    negative phase where it estimates one (`boltzmann.population`). Else it is exact at the machine
-    without couplings, and follows the parameters by the change that the chains see from update to
-    update: it drifts, serves learning signals, which do not mind a constant, and is not reported.
+    negative phase where it estimates one (`boltzmann.population`). Else it is the mean-field lower
+    bound: it serves learning signals, which do not mind a constant, and is not reported.
 
     Args:
         estimator: as `make_estimator` gives it.
@@ -191,7 +188,8 @@ def with_boltzmann_prior(
     Returns:
         The estimator, whose state is a `PriorState`; its metrics gain those of the negative phase.
         Where that gives no log Z, they have `unnormalized_log_evidence`, the mean of
-        log 1/K sum_k w_k plus log Z, in the place of log_evidence: subtract an estimate of log Z.
+        log 1/K sum_k w_k plus log Z, in the place of log_evidence: subtract an estimate of log Z,
+        and while the method warms up that times the metric `kl_weight`.
         Its `Params.theta` has the machine without log Z.
 
     Raises:
@@ -210,9 +208,7 @@ def with_boltzmann_prior(
         key, key_chains = jax.random.split(key)
         params, inner = estimator.init(key)
         machine = prior_machine(params.theta)
-        chains = negative_phase.init(key_chains, machine)
-        free = dataclasses.replace(machine, weights=jnp.zeros_like(machine.weights))
-        return params, PriorState(inner, chains, free, bias_base(machine).log_z_of_base)
+        return params, PriorState(inner, negative_phase.init(key_chains, machine))
 
     def estimate(
         params: Params, state: PriorState, key: Key[Array, ""], batch: Batch
@@ -224,22 +220,23 @@ def with_boltzmann_prior(
         visible, weights = _of_all_devices(negative.sample)
         log_z = negative.log_z
         if log_z is None:
-            before = lax.stop_gradient(state.machine)
-            log_z = state.log_z + log_z_change(fixed, before, visible, weights)
+            means = jnp.average(visible, axis=0, weights=weights)
+            log_z = log_z_bound(fixed, means, _MEAN_FIELD_SWEEPS)
         along = log_z_along(machine, log_z, negative.sample)
         normalized = NormalizedMachine(machine, along, visible, jnp.log(weights))
         seen = params._replace(theta=_with_machine(params.theta, normalized))
         estimate, inner = estimator.estimate(seen, state.inner, key, batch)
         metrics |= estimate.metrics
         if negative.log_z is None:
-            metrics["unnormalized_log_evidence"] = metrics.pop("log_evidence") + log_z
+            of_log_z = metrics.get("kl_weight", 1.0)
+            metrics["unnormalized_log_evidence"] = metrics.pop("log_evidence") + of_log_z * log_z
         decay = 0.5 * weight_decay * jnp.sum(jnp.square(machine.weights))
         loss = estimate._replace(
             theta_loss=estimate.theta_loss + decay,
             metrics=metrics,
             statistics=_renumbered(estimate.statistics, seen, params),
         )
-        return loss, PriorState(inner, chains, fixed, log_z)
+        return loss, PriorState(inner, chains)
 
     return estimator._replace(init=init, estimate=estimate)
 

@@ -4,7 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from remjax.boltzmann import RBM, Units, find_modes, gibbs_steps, init, mean_field
+from remjax.boltzmann import (
+    RBM,
+    Units,
+    find_modes,
+    gibbs_steps,
+    init,
+    log_partition,
+    mean_field,
+)
+from remjax.boltzmann.mean_field import log_z_bound
 from tests.boltzmann import machines
 from tests.boltzmann.machines import OF_BITS, flat
 
@@ -41,6 +50,19 @@ def test_the_divergence_falls_with_every_sweep(machine):
     found += [divergence(machine, mean_field(machine, start, n)) for n in (1, 2, 3, 5, 10, 50)]
     assert (np.diff(found) < 1e-5).all()
     assert 0 < found[-1] < found[0] - 0.1
+
+
+def test_the_bound_on_log_z_rises_with_the_sweeps():
+    """Never above the enumerated log Z, and equal to it without couplings."""
+    start = jnp.full(5, 0.5)
+    for scale in (0.0, 0.5, 2.0):
+        machine = machines.rbm(scale=scale)
+        found = [float(log_z_bound(machine, start, n)) for n in (1, 2, 5, 50)]
+        exact = float(log_partition(machine))
+        assert (np.diff(found) > -1e-5).all()
+        assert found[-1] < exact + 1e-5
+        if scale == 0.0:
+            np.testing.assert_allclose(found, exact, rtol=1e-5)
 
 
 def test_gradients_flow_through_the_sweeps():

@@ -164,6 +164,7 @@ def test_in_the_end_a_method_is_itself(latents, name):
         return [jax.grad(losses, has_aux=True)(params, *one) for one in both]
 
     (gradient, (estimate, new)), (in_the_end, (same, kept)) = results(params)
+    assert same.metrics.pop("kl_weight") == 1.0
     expected = gradient, estimate, new
     found = in_the_end, same, kept.inner
     for one, other in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):

@@ -24,6 +24,7 @@ from remjax.methods import (
     rws,
     tvo,
     vimco,
+    warm_up,
     with_dreams,
 )
 from remjax.methods.sums import log_joint
@@ -124,8 +125,8 @@ def test_gradients_are_those_with_log_z_differentiated(case):
 
 
 @pytest.mark.parametrize("phase", PHASES.values(), ids=PHASES)
-def test_training_raises_the_bound_and_follows_log_z(phase):
-    """300 updates from zero couplings: the running log Z stays near the exact one."""
+def test_training_raises_the_bound(phase):
+    """By 300 updates from zero couplings, whether the phase estimates log Z or not."""
     estimator = wrapped(rws(), 8, phase, weight_decay=1e-4)
     optimizer = optax.adam(3e-2)
     state = remjax.init_train_state(estimator, optimizer, jax.random.key(0), IMAGES)
@@ -144,10 +145,32 @@ def test_training_raises_the_bound_and_follows_log_z(phase):
     assert np.mean(evidence[-30:]) > np.mean(evidence[:30]) + 0.5
     machine = prior_machine(state.params.theta)
     assert jnp.abs(machine.weights).max() > 0.1
-    # Sixteen chains that follow three hundred updates, or 32 annealed over four temperatures.
-    running = float(state.estimator_state.log_z)
-    assert abs(running - float(boltzmann.log_partition(machine))) < 0.3
     assert step._cache_size() == 1
+
+
+@pytest.mark.parametrize("updates", [0, 3, 10])
+def test_unnormalized_evidence_has_log_z_by_the_weight_of_the_kl_term(updates):
+    """At its start, within and after a warm-up of ten updates, beside a model with the exact log Z.
+
+    That holds whatever stands in for log Z.
+    """
+    method = warm_up(vimco(), 10)
+    plain = make_estimator(tiny.normalized_model(), tiny.RECOGNITION, method, Particles(4))
+    ours = wrapped(method, 4, boltzmann.pcd(4))
+    params, state = ours.init(jax.random.key(4))
+    params = params._replace(theta=tiny.params().theta, eta=tiny.params().eta)
+    state = state._replace(inner=state.inner._replace(updates=jnp.asarray(updates)))
+    key = jax.random.key(5)
+    found = jax.jit(ours.estimate)(params, state, key, BATCH)[0].metrics
+    inner_key = jax.random.split(key)[0]
+    exact = jax.jit(plain.estimate)(params, state.inner, inner_key, BATCH)[0].metrics
+    log_z = boltzmann.log_partition(prior_machine(params.theta))
+    assert found["kl_weight"] == pytest.approx(updates / 10)
+    np.testing.assert_allclose(
+        found["unnormalized_log_evidence"] - found["kl_weight"] * log_z,
+        exact["log_evidence"],
+        atol=1e-4,
+    )
 
 
 def test_the_sleep_phase_dreams_from_the_chains():

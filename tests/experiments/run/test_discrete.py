@@ -92,10 +92,10 @@ def test_log_z_is_followed_while_it_learns(undirected):
     rows, result = metrics_of(undirected[0]), json_of(undirected[0] / "result.json")
     assert abs(rows[-1]["log_z"] - result["log_z"]) < 0.05
     for row in rows:
-        expected = row["unnormalized_log_evidence"] - row["log_z"]
+        expected = row["unnormalized_log_evidence"] - row["kl_weight"] * row["log_z"]
         assert row["log_evidence"] == pytest.approx(expected, abs=1e-3)
         low, middle, high = (row[f"log_evidence{end}"] for end in ("_low", "", "_high"))
-        assert high - low == pytest.approx(row["log_z_gap"], abs=1e-3)
+        assert high - low == pytest.approx(row["kl_weight"] * abs(row["log_z_gap"]), abs=1e-3)
         assert f"log_evidence {middle:9.2f} ({low:.2f} to {high:.2f}) nats" in undirected[1]
     assert f"log Z {rows[-1]['log_z']:8.2f}" in undirected[1]
 
