@@ -155,8 +155,8 @@ def _remark_on_likelihoods(figures: Mapping[str, Any]) -> str:
     # result.json has no infinities: it has null.
     if value is None or not np.isfinite(value):
         return (
-            "the log-likelihood is no finite number: the parameters ran away or never moved, so "
-            "lower --learning_rate"
+            "the log-likelihood is no finite number: the parameters ran away, so lower "
+            "--learning_rate"
         )
     if figures.get("log_z_by") == "enumeration":
         return "log-likelihoods in nats per image, exact: log Z is enumerated"

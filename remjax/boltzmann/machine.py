@@ -160,16 +160,20 @@ def as_states(machine: Machine[U], units: U, what: str = "chains") -> U:
     Those of traced arrays are not looked at.
 
     Raises:
-        InputError: as `as_chains`, and naming the first row and value that cannot be.
+        InputError: as `as_chains`, and naming the first value that cannot be, and its row among all
+            chains.
     """
     units = as_chains(machine, units, what)
     if all(map(is_concrete, jax.tree.leaves(units))):
-        for block, family in enumerate(machine.families):
-            values = np.asarray(machine.values(block, units))
+        # Under a jit that closes over them, too.
+        with jax.ensure_compile_time_eval():
+            blocks = [np.asarray(machine.values(b, units)) for b in range(len(machine.sizes))]
+        for values, size, family in zip(blocks, machine.sizes, machine.families, strict=True):
             try:
-                check_rows(values.reshape(-1, machine.sizes[block]), family.support)
+                check_rows(values.reshape(-1, size), family.support)
             except InputError as error:
-                raise InputError(f"{what}: {error}") from error
+                found = str(error).rsplit(":", 1)[0]  # what to do with data is no help here
+                raise InputError(f"{what}: {found}: give states, as sweeps leave them") from error
     return units
 
 

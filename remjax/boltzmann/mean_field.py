@@ -50,7 +50,7 @@ def log_z_bound(machine: RBM, start: Float[Array, " V"], num_sweeps: int) -> Flo
     Args:
         machine: whose visible units are bits.
         start: means of the visible units that the iteration begins at.
-        num_sweeps: of the iteration, m <- E[v | E[h | m]].
+        num_sweeps: of the iteration, m <- E[v | E[h | m]]; one or more, a Python number.
     """
     fixed, mean = lax.stop_gradient((machine, start))
     field = jnp.zeros_like(mean)

@@ -78,7 +78,7 @@ def population(
 
     Args:
         num_chains: chains of the negative phase.
-        num_sweeps: Gibbs sweeps between updates, k.
+        num_sweeps: Gibbs sweeps at each inverse temperature.
         num_temperatures: inverse temperatures of the annealing, linear from the machine without
             couplings; 40 in the code of Vahdat et al.
     """

@@ -233,12 +233,12 @@ def linear_inverse_temperatures(count: int) -> Float[np.ndarray, " T"]:
     """0, 1 / count, ..., 1.
 
     Args:
-        count: of steps; one makes importance sampling from the base of what would be annealing.
+        count: of steps; with one, annealing is importance sampling from the base.
 
     Raises:
         InputError: for a count below one.
     """
-    check_count("the number of inverse temperatures", count)
+    check_count("count", count)
     return np.linspace(0.0, 1.0, count + 1)
 
 

@@ -42,8 +42,8 @@ def choose_inverse_temperatures(
     Args:
         key: of the pilots. Consumed.
         path: from a base to the machine.
-        count: of steps, T - 1; as many as the pilots made by default. One makes importance
-            sampling from the base of what would be annealing.
+        count: of steps, T - 1; as many as the pilots made by default. With one, annealing is
+            importance sampling from the base.
         num_pilots: chains.
         efficiency: above 0 and below 1; nearer to 1 makes more steps.
 
@@ -58,7 +58,7 @@ def choose_inverse_temperatures(
         raise InputError(f"efficiency is {efficiency}: give a number between 0 and 1")
     check_count("num_pilots", num_pilots, 2)
     if count is not None:
-        check_count("the number of inverse temperatures", count)
+        check_count("count", count)
     found, steps = _pilot(key, path, efficiency, num_pilots)
     knots = np.array(found, np.float64)[: int(steps) + 1]  # JAX lends its own read-only
     knots[-1] = max(1.0, knots[-1])  # where the pilots ran out of steps

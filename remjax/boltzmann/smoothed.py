@@ -28,10 +28,11 @@ class SmoothedMachine(Distribution):
         log p(zeta) = sum_i log r(zeta_i | 0) + log Z(machine, l) - log Z(machine),
 
     where log Z(machine, l) is bounded from below by mean field (DVAE#, Vahdat, Andriyash & Macready
-    2018). Given zeta the bits are nearly known, so that the bound is close.
+    2018): `log_prob` is a bound too, whose mass is 1 or a little less. Where the densities are
+    sharp (a large beta), the bits given zeta are nearly known, and the bound is close.
 
     Attributes:
-        bits: p(z), whose log Z it takes: with its gradient, as `NormalizedMachine` has it.
+        bits: p(z); its log Z and that one's gradient are used, as `NormalizedMachine` has them.
         smoothing: the densities r(zeta | 0) and r(zeta | 1); static.
         num_sweeps: of mean field over both sides, from zeta of the first on; static. 5 in the
             paper's code.

@@ -76,10 +76,10 @@ class Distribution(abc.ABC):
 
     @property
     def smoothed_by(self) -> Smoothing | None:
-        """What smooths the bits in whose place numbers stand whose density `log_prob` is.
+        """r(zeta | z), where `log_prob` is the density of numbers zeta, their bits z summed out.
 
-        None for all others. The prior and r have the same: log p and log r are densities of the
-        same numbers. `hard` gives the bits.
+        None for all other distributions. The prior and r have the same: log p and log r are
+        densities of the same numbers. `hard` gives the bits.
         """
         return None
 

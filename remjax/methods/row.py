@@ -250,10 +250,10 @@ def check_serves(r: Distribution, method: Choices) -> None:
 
 
 def check_scored_alike(r: Distribution, model: Model, params: Params) -> None:
-    """Raise InputError where one of r and the prior has a density of smoothed bits alone.
+    """Raise InputError where r and the prior are not smoothed alike.
 
-    Of bits, relaxed or not, log p is a probability, which a density of numbers is not weighed
-    against. A prior that is not known, and one of real numbers, are the user's own affair.
+    Of bits, relaxed or not, log p is a probability, which a density of smoothed ones is not weighed
+    against. A prior that is not known, and r and priors of other real numbers, are not looked at.
     """
     prior = None if model.prior is None else model.prior(params.theta)
     if prior is None or prior.smoothed_by == r.smoothed_by:

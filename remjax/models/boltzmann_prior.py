@@ -99,7 +99,7 @@ def boltzmann_model(
         visible_size: n1, bits of the machine's first block.
         hidden_size: n2, bits of its second.
         hidden_sizes: widths of the tanh layers, from x to z; the decoder has them in reverse.
-        smoothing: as in `boltzmann_prior`.
+        smoothing: as in `boltzmann_prior`, with five sweeps of mean field.
         initialization: of the linear layers.
         normalization: of the tanh layers, such as `batch_normalization()`; None for none.
 

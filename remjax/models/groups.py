@@ -70,8 +70,9 @@ def grouped_recognition(
             methods for real latents.
         shared_context: whether the groups share the tanh layers.
         num_smoothed: the last groups that `methods.dvae` takes at their means in log p(z), from 1
-            to L. More than 1 only where the prior couples no two of them: L / 2 for a prior with
-            sides of equal size (Vahdat et al. 2019 in their code).
+            to L, which has nothing to do with `smoothing`. More than 1 only where the prior couples
+            no two of them: L / 2 for a prior with sides of equal size (Vahdat et al. 2019 in their
+            code).
         heads: how features become the machine of a group: `RawHeads`, or a module of your own; None
             for independent bits. A group is then of 2 to 25 bits, and at its mean where it is
             smoothed is the side that is drawn last.

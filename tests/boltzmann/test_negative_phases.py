@@ -79,7 +79,7 @@ def test_a_population_is_weighted_samples_of_the_machine():
     """
     slow = machines.rbm(5, 4, seed=2, scale=2.5)
     phase, updates, count = population(800, 1, 6), 100, 800
-    means, unweighted, log_z = [], [], []
+    means, unweighted, log_z, families = [], [], [], []
     for number in range(updates):
         negative, _, metrics = advanced(
             phase, jax.random.key(number), (), DATA, jnp.arange(4), machine=slow
@@ -92,6 +92,7 @@ def test_a_population_is_weighted_samples_of_the_machine():
             products = np.einsum("c,ci,cj->ij", w, v, h).ravel()
             kept.append(np.concatenate([w @ v, w @ h, products]) / count)
         log_z.append(float(metrics["log_z"]))
+        families.append(float(metrics["population_ess"]))
 
     def off(kept):
         error = np.std(kept, axis=0, ddof=1) / np.sqrt(updates)
@@ -105,6 +106,8 @@ def test_a_population_is_weighted_samples_of_the_machine():
         machines.SIGMAS * spread / np.sqrt(updates) + spread**2
     )
     assert spread < 0.3
+    # Of 800 chains some families are lost on the way over so few temperatures, and most are not.
+    assert 200 < np.mean(families) < 800
 
 
 def transitions(machine):

@@ -147,15 +147,22 @@ def test_extremes_are_finite(smoothing):
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(found))
 
 
-def test_draws_have_the_moments_of_the_density(key):
+@pytest.mark.parametrize(
+    ("smoothing", "of_one"),
+    [
+        (OverlappingExponentials(4.0), 1 / (1 - np.exp(-4.0)) - 1 / 4.0),
+        (PowerFunction(30.0), 30.0 / 31.0),
+    ],
+    ids=["exponentials", "power"],
+)
+def test_draws_have_the_moments_of_the_density(key, smoothing, of_one):
     """E[zeta] of each unit from the exact mean of its bit; five standard errors of 4,000 draws."""
-    of, smoothing = machine(1.0), OverlappingExponentials(4.0)
+    of = machine(1.0)
     own = smoothed(of, smoothing)
     weights = jax.nn.softmax(jax.vmap(own.bits.log_prob)(jnp.asarray(STATES)))
     samples = NormalizedMachine(of, own.bits.log_z, jnp.asarray(STATES[:, :3]), jnp.log(weights))
     own = dataclasses.replace(own, bits=samples)
     zeta = np.asarray(jax.vmap(own.sample)(jax.random.split(key, 4000)))
-    of_one = 1 / (1 - np.exp(-4.0)) - 1 / 4.0
     mean = weights @ STATES
     expected = (1 - mean) * (1 - of_one) + mean * of_one
     error = zeta.std(axis=0) / np.sqrt(len(zeta))

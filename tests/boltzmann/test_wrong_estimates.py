@@ -140,7 +140,7 @@ WRONG = {
     ),
     "no chosen number": (
         lambda: boltzmann.choose_inverse_temperatures(KEY, PATH, 0),
-        "the number of inverse temperatures is 0: give 1 or more",
+        "count is 0: give 1 or more",
     ),
     # Tempering.
     "a ladder of one": (lambda: init_ladder(KEY, MACHINE, 1, 2), "num_temperatures is 1: give 2"),
@@ -153,7 +153,7 @@ WRONG = {
     # Values that units cannot have.
     "samples that are no bits": (
         lambda: boltzmann.reverse_ais(KEY, PATH, FEW, Units(jnp.full((3, 5), 7.0), STATE[1][:3])),
-        "samples: row 0 holds 7 (and 2 more rows) and values must lie in [0, 1]: binarise them",
+        "samples: row 0 holds 7 (and 2 more rows) and values must lie in [0, 1]: give states",
     ),
     "samples that are means": (
         lambda: boltzmann.reverse_ais(KEY, PATH, FEW, Units(jnp.full((3, 5), 0.5), STATE[1][:3])),
@@ -165,7 +165,7 @@ WRONG = {
     ),
     "chains of NaN": (
         lambda: boltzmann.gibbs_steps(KEY, MACHINE, STATE._replace(hidden=STATE[1] * jnp.nan), 2),
-        "chains: row 0 holds nan (and 3 more rows)",
+        "chains: row 0 holds nan (and 3 more rows): give states, as sweeps leave them",
     ),
     "chains of a graph that are spins": (
         lambda: boltzmann.gibbs_steps(KEY, GRID, -jnp.ones((2, 9)), 2),
@@ -212,9 +212,9 @@ WRONG = {
         lambda: boltzmann.l2(-1.0),
         "the strength of a penalty is -1.0: give 0 or more",
     ),
-    "no steps": (lambda: boltzmann.cd(0), "num_sweeps is 0: give 1 or more"),
+    "no sweeps": (lambda: boltzmann.cd(0), "num_sweeps is 0: give 1 or more"),
     "no persistent chains": (lambda: boltzmann.pcd(0), "num_chains is 0: give 1 or more"),
-    "no persistent steps": (lambda: boltzmann.pcd(1, 0), "num_sweeps is 0: give 1 or more"),
+    "no persistent sweeps": (lambda: boltzmann.pcd(1, 0), "num_sweeps is 0: give 1 or more"),
     "one temperature": (
         lambda: boltzmann.tempered_pcd(num_temperatures=1),
         "num_temperatures is 1: give 2 or more",
@@ -246,3 +246,14 @@ WRONG = {
 @every(WRONG)
 def test_wrong_input_is_one_line(wrong, message):
     assert_refused(wrong, message)
+
+
+def test_chains_that_a_compiled_function_closes_over_are_looked_at():
+    """Those of a graph too, whose blocks are taken out of one array."""
+    chains = jnp.zeros((2, 9))
+    after = jax.jit(lambda key: boltzmann.gibbs_steps(key, GRID, chains, 2)[0])(KEY)
+    assert after.shape == (2, 9)
+    assert_refused(
+        lambda: jax.jit(lambda key: boltzmann.gibbs_steps(key, GRID, chains - 1.0, 2))(KEY),
+        "chains: row 0 holds -1 (and 1 more row) and values must lie in [0, 1]: give states",
+    )

@@ -116,11 +116,11 @@ WRONG = {
     ),
     "half a step": (
         lambda: linear_inverse_temperatures(2.5),
-        "the number of inverse temperatures is 2.5: give a whole number",
+        "count is 2.5: give a whole number",
     ),
     "half a step of those chosen": (
         lambda: chosen(2.5),
-        "the number of inverse temperatures is 2.5: give a whole number",
+        "count is 2.5: give a whole number",
     ),
     "half a pilot": (lambda: chosen(num_pilots=2.5), "num_pilots is 2.5: give a whole number"),
     "an inverse temperature of NaN": (

@@ -38,7 +38,7 @@ def divergence(data=DATA, states=STATES, steps=1):
 
 WRONG = {
     # Trajectories.
-    "no steps": (lambda: trajectory(KEY, MACHINE, STATES, 0), "num_sweeps is 0: give 1 or more"),
+    "no sweeps": (lambda: trajectory(KEY, MACHINE, STATES, 0), "num_sweeps is 0: give 1 or more"),
     "a start of another width": (
         lambda: trajectory(KEY, MACHINE, jnp.zeros((4, 5)), 1),
         "visible units of the shape (4, 5) for the 3 of the machine: give [..., 3]",
@@ -121,7 +121,7 @@ WRONG = {
         lambda: transition_matrix(MACHINE, STATES @ np.float32([[1, 0, 0], [2, 0, 0], [4, 0, 0]])),
         "states that are not all of 3 bits, each once: give all_bits(3)",
     ),
-    "no steps of a divergence": (lambda: divergence(steps=0), "num_sweeps is 0: give 1 or more"),
+    "no sweeps of a divergence": (lambda: divergence(steps=0), "num_sweeps is 0: give 1 or more"),
     "no steps of a marginal": (
         lambda: end_marginal(MACHINE, DATA, STATES, 0),
         "num_sweeps is 0: give 1 or more",
