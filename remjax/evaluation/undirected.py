@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from remjax.boltzmann.annealing import ais
 from remjax.boltzmann.brackets import Bracket
+from remjax.boltzmann.machine import check_count
 from remjax.boltzmann.paths import bias_base, linear_inverse_temperatures
 from remjax.boltzmann.posterior import UndirectedPosterior
 from remjax.errors import InputError
@@ -124,8 +125,8 @@ def make_undirected_log_likelihood(
             without rows or with values that the model has no density for.
     """
     check_counts(num_particles, chunk_size, None)
-    if num_sweeps < 1:
-        raise InputError(f"num_sweeps is {num_sweeps}: give 1 or more")
+    check_count("num_sweeps", num_sweeps)
+    check_count("num_temperatures", num_temperatures)
     schedule = linear_inverse_temperatures(num_temperatures)
     num_chunks, size = balanced_chunks(num_particles, chunk_size)
 

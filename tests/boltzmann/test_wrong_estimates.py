@@ -250,10 +250,10 @@ def test_wrong_input_is_one_line(wrong, message):
 
 def test_chains_that_a_compiled_function_closes_over_are_looked_at():
     """Those of a graph too, whose blocks are taken out of one array."""
-    chains = jnp.zeros((2, 9))
+    chains, spins = jnp.zeros((2, 9)), -jnp.ones((2, 9))
     after = jax.jit(lambda key: boltzmann.gibbs_steps(key, GRID, chains, 2)[0])(KEY)
     assert after.shape == (2, 9)
     assert_refused(
-        lambda: jax.jit(lambda key: boltzmann.gibbs_steps(key, GRID, chains - 1.0, 2))(KEY),
+        lambda: jax.jit(lambda key: boltzmann.gibbs_steps(key, GRID, spins, 2))(KEY),
         "chains: row 0 holds -1 (and 1 more row) and values must lie in [0, 1]: give states",
     )

@@ -239,7 +239,7 @@ def test_a_harmonium_has_the_evidence():
 def test_wrong_inputs():
     for options, message in (
         ({"num_particles": 0}, "num_particles is 0"),
-        ({"num_temperatures": 0}, "inverse temperatures is 0"),
+        ({"num_temperatures": 0}, "num_temperatures is 0"),
         ({"num_sweeps": 0}, "num_sweeps is 0"),
         ({"chunk_size": 0}, "chunk_size is 0"),
     ):
