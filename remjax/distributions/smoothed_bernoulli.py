@@ -16,8 +16,9 @@ class SmoothedBernoulli(Distribution):
     """q(zeta) = prod_d (1 - q_d) r(zeta_d | 0) + q_d r(zeta_d | 1), q = sigmoid(logits).
 
     A latent of real numbers like any other: the draws have a gradient, `log_prob` is their density,
-    and methods by the path and by the score serve alike. What goes with it is a prior over the
-    numbers, p(zeta) = sum_z p(z) prod_d r(zeta_d | z_d), such as `boltzmann.SmoothedMachine`
+    and methods by the path and by the score serve alike, but for those that need moments or bits
+    (REM, `disarm`, `nvil` with local signals). What goes with it is a prior over the numbers,
+    p(zeta) = sum_z p(z) prod_d r(zeta_d | z_d), such as `boltzmann.SmoothedMachine`
     (DVAE#, Vahdat, Andriyash & Macready 2018). `RelaxedBernoulli` has the same draws,
     scored as if they were bits.
 
